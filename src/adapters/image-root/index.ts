@@ -1,0 +1,1 @@
+export { hostImageRoot } from "./image-root.ts";
