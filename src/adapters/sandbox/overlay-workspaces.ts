@@ -1,0 +1,178 @@
+import { chmodSync, existsSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { join, relative } from "node:path";
+import { hexOf, type DiffId, type Sha256 } from "../../core/digest.ts";
+import type { ImageRoot } from "../../ports/image-root.ts";
+import type { SandboxSettings, Workspace, WorkspaceRequest, Workspaces } from "../../ports/workspaces.ts";
+import { hostImageRoot } from "../image-root/image-root.ts";
+import { shellQuote, startHolder, type Holder } from "./holder.ts";
+import { CGROUP_PARENT, removeCgroups } from "./cgroups.ts";
+import { overlaySandbox } from "./overlay-sandbox.ts";
+import { RUNNERS } from "./runners.ts";
+import { sandboxSpec } from "./spec.ts";
+
+export interface OverlayOptions {
+  /** Folder that holds the unpacked diffs, each under its short name. */
+  readonly diffs: string;
+  /** Name of a diff's folder below `diffs`. */
+  diffName(diff: DiffId): string;
+}
+
+/** Workspaces by overlayfs: each diff below is a lower directory, the step's changes go to `<folder>/upper`. */
+export function overlayWorkspaces(options: OverlayOptions): Workspaces {
+  return { open: (request) => openWorkspace(options, request) };
+}
+
+async function openWorkspace(options: OverlayOptions, request: WorkspaceRequest): Promise<Workspace> {
+  const { folder } = request;
+  const upper = join(folder, "upper");
+  for (const name of ["upper", "work", "merged", "memory", "bundles"]) mkdirSync(join(folder, name), { recursive: true });
+  if (!request.reopen) chmodSync(upper, 0o755); // it becomes the image's `/`, whatever the umask is here
+  rmSync(join(folder, "work", "work"), { recursive: true, force: true }); // a `volatile` mount refuses a used one
+  const holder = await startHolder();
+  try {
+    await holder.run(`cd ${shellQuote(options.diffs)} && mount -t tmpfs -o mode=700 tmpfs ${shellQuote(join(folder, "memory"))}`);
+    const mounts = new OverlayMounts(holder, options, request, upper);
+    await mounts.mount(undefined);
+    return assemble(holder, mounts, request, upper);
+  } catch (error) {
+    await holder.close();
+    throw error;
+  }
+}
+
+function assemble(holder: Holder, mounts: OverlayMounts, request: WorkspaceRequest, upper: string): Workspace {
+  const root: ImageRoot = hostImageRoot(`/proc/${holder.pid}/root${mounts.merged}`);
+  const runner = RUNNERS[request.runner];
+  let bundles = 0;
+  const bundle = (): string => join(request.folder, "bundles", String(bundles++));
+  const cgroup = cgroupName(request.folder);
+  const cgroupsPath = `/${CGROUP_PARENT}/${cgroup}`;
+  const entered = (argv: readonly string[], network: SandboxSettings["network"]): readonly string[] => [
+    ...["nsenter", "--target", String(holder.pid), "--mount", "--pid", "--ipc"],
+    ...(network === "open" ? [] : ["--net"]),
+    ...["--", "sh", "-c", LIMITS, "sh", ...argv],
+  ];
+  return {
+    root,
+    upper,
+    holderPid: holder.pid,
+    sandbox: (settings) =>
+      overlaySandbox({
+        settings,
+        holder,
+        memoryFolder: join(request.folder, "memory"),
+        withLent: (lent, work) => mounts.withLent(lent === undefined ? undefined : settings.lentFolder(lent), work),
+        command: (parts) => entered(runner.argv(sandboxSpec({ ...parts, rootPath: mounts.merged, terminal: false, cgroupsPath }), bundle()), parts.network),
+      }),
+    shellArgv: (argv, { epochSeconds, network }) =>
+      entered(
+        runner.argv(
+          sandboxSpec({
+            rootPath: mounts.merged,
+            argv,
+            environment: { TERM: process.env["TERM"] ?? "dumb", PS1: "bakehouse:\\w# " },
+            epochSeconds,
+            workingDirectory: "/",
+            binds: [],
+            terminal: true,
+            cgroupsPath,
+          }),
+          bundle(),
+        ),
+        network,
+      ),
+    close: async () => {
+      await holder.close();
+      mounts.tidy();
+      removeCgroups(cgroup);
+    },
+  };
+}
+
+/** The cgroup of a workspace, by its folder: the next run finds what a killed one left. */
+export const cgroupName = (folder: string): string => folder.replaceAll("/", "-").slice(-60);
+
+/** The host's limits would show inside; a small descriptor limit also spares programs that close all of them. */
+const LIMITS = 'umask 022; ulimit -c 0; ulimit -n 1024; exec "$@"';
+
+/** Directories that the sandbox mounts something on. They stay in the diff only if the step itself made them. */
+const MOUNT_POINTS = ["proc", "dev", "tmp", "run"] as const;
+
+class OverlayMounts {
+  readonly merged: string;
+  private readonly holder: Holder;
+  private readonly options: OverlayOptions;
+  private readonly request: WorkspaceRequest;
+  private readonly upper: string;
+  private readonly made: string[] = [];
+  private queue: Promise<unknown> = Promise.resolve();
+
+  constructor(holder: Holder, options: OverlayOptions, request: WorkspaceRequest, upper: string) {
+    this.holder = holder;
+    this.options = options;
+    this.request = request;
+    this.upper = upper;
+    this.merged = join(request.folder, "merged");
+  }
+
+  /** A foundation has nothing below: its upper directory is the image itself, which spares the overlay. */
+  async mount(lent: string | undefined): Promise<void> {
+    const lowers = [...this.request.lowers].reverse().map((diff) => this.options.diffName(diff));
+    if (lent !== undefined) lowers.push(relative(this.options.diffs, lent));
+    if (lowers.length === 0) await this.holder.run(`mount --bind ${shellQuote(this.upper)} ${shellQuote(this.merged)}`);
+    else {
+      const work = join(this.request.folder, "work");
+      // redirect_dir, metacopy and index leave marks that no tar can carry; volatile spares syncs, a crash discards the upper anyway
+      const flags = `lowerdir=${lowers.join(":")},upperdir=${this.upper},workdir=${work},redirect_dir=off,metacopy=off,index=off,xino=off,volatile`;
+      await this.holder.run(`rm -rf ${shellQuote(`${work}/work`)} && mount -t overlay -o ${shellQuote(flags)} overlay ${shellQuote(this.merged)}`);
+    }
+    this.makeMountPoints();
+  }
+
+  /** Runs work with lent tools beneath the image. Commands of one workspace with other lent trees wait for each other. */
+  withLent<T>(lent: string | undefined, work: () => Promise<T>): Promise<T> {
+    if (lent === undefined) return this.queue.then(work);
+    const run = this.queue.then(async () => {
+      await this.remount(lent);
+      try {
+        return await work();
+      } finally {
+        await this.remount(undefined);
+      }
+    });
+    this.queue = run.catch(() => undefined);
+    return run;
+  }
+
+  private async remount(lent: string | undefined): Promise<void> {
+    await this.holder.run(`umount ${shellQuote(this.merged)}`);
+    await this.mount(lent);
+  }
+
+  private makeMountPoints(): void {
+    const merged = `/proc/${this.holder.pid}/root${this.merged}`;
+    for (const name of MOUNT_POINTS) {
+      if (existsSync(join(merged, name))) continue;
+      mkdirSync(join(merged, name));
+      chmodSync(join(merged, name), 0o755);
+      this.made.push(name);
+    }
+  }
+
+  /** After close: takes away the mount points that were made here and that nobody has put anything into. */
+  tidy(): void {
+    for (const name of this.made) removeEmptyDirectory(join(this.upper, name));
+  }
+}
+
+function removeEmptyDirectory(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOTEMPTY" && code !== "ENOENT") throw error;
+  }
+}
+
+/** A diff's folder name: 16 hex digits keep the mount options short, since the kernel takes one page of them. */
+export const diffFolderName = (diff: DiffId | Sha256): string => hexOf(diff).slice(0, 16);
