@@ -1,0 +1,71 @@
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { BakehouseError } from "../../core/errors.ts";
+
+let counter = 0;
+
+/** A name beside `path` that no other writer uses. */
+export const temporaryBeside = (path: string): string => join(dirname(path), `.tmp-${process.pid}-${Date.now().toString(36)}-${counter++}`);
+
+/** Readers see the old content or the new, never a part. */
+export function writeAtomically(path: string, content: string | Uint8Array): void {
+  const temporary = temporaryBeside(path);
+  try {
+    writeFileSync(temporary, content);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw storeError(error, path);
+  }
+}
+
+export function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Undefined too when it is not JSON: a record that cannot be read is a record that is not there. */
+export function readJsonIfThere(path: string): unknown {
+  const text = readIfThere(path);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+export function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** Moves a finished file or directory to its place; if that is taken, the content is the same and ours is dropped. */
+export function adopt(from: string, to: string): void {
+  try {
+    mkdirSync(dirname(to), { recursive: true });
+    renameSync(from, to);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOTEMPTY" && code !== "EEXIST") throw storeError(error, to);
+    rmSync(from, { recursive: true, force: true });
+  }
+}
+
+/** Says what a failed write to the store means. Other errors pass as they are. */
+export function storeError(error: unknown, path: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "ENOSPC" || code === "EDQUOT")
+    return new BakehouseError("STORE_FULL", `No space left to write ${path}`, { hint: "bakehouse gc --apply, or a store on a larger disk: --store DIR" }, error);
+  if (code === "EROFS" || code === "EACCES" || code === "EPERM")
+    return new BakehouseError("STORE_READ_ONLY", `Cannot write ${path}: ${(error as Error).message}`, { hint: "use a store that you may write to: --store DIR, or run as root" }, error);
+  return error;
+}

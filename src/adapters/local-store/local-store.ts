@@ -1,0 +1,217 @@
+import { accessSync, constants, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { ANNOTATIONS, MEDIA_TYPES, type ImageConfig, type ImageManifest, type IndexEntry } from "../../core/image/oci.ts";
+import { BakehouseError } from "../../core/errors.ts";
+import { canonicalJson } from "../../core/json.ts";
+import { hexOf, type DiffId, type ImageDigest, type Sha256 } from "../../core/digest.ts";
+import type { Owner, StepRecord, Store } from "../../ports/store.ts";
+import { adopt, namesIn, readIfThere, readJsonIfThere, storeError, temporaryBeside, writeAtomically } from "./files.ts";
+import { openLocks, type Locks } from "./locks.ts";
+import { isAlive, thisProcess } from "./owners.ts";
+
+/** The folder layout that this code writes; see `Store`. */
+const FORMAT = 1;
+const FOLDERS = ["oci/blobs/sha256", "diffs", "steps", "plans", "packages", "work", "logs"] as const;
+
+export interface LocalStoreOptions {
+  /** Called for a work folder that a dead process left, before the folder goes: releases what lies outside of it. */
+  onTidy?(folder: string): void;
+}
+
+/** Opens or makes a store. @throws STORE_TOO_NEW, STORE_READ_ONLY (when it has to be made), STORE_DAMAGED */
+export function openLocalStore(root: string, options: LocalStoreOptions = {}): Store {
+  const readOnly = prepare(root);
+  const path = (...parts: readonly string[]): string => join(root, ...parts);
+  let locks: Locks | undefined;
+  const withLock: Store["withLock"] = async (name, lockOptions, work) => {
+    locks ??= openLocks(path("locks.db"));
+    const lock = await locks.acquire(name, lockOptions);
+    try {
+      return await work();
+    } finally {
+      lock.release();
+    }
+  };
+  const blobs = blobFiles(path("oci", "blobs", "sha256"));
+  return {
+    root,
+    readOnly,
+    path,
+    steps: stepFiles(path("steps")),
+    blobs,
+    diffs: diffFolders(path("diffs")),
+    images: imageIndex(path("oci", "index.json"), blobs, withLock),
+    ...workFolders(path("work"), options),
+    withLock,
+    close: () => locks?.close(),
+  };
+}
+
+/** @returns whether the store can only be read */
+function prepare(root: string): boolean {
+  const format = readIfThere(join(root, "format"))?.trim();
+  if (format === undefined) return create(root);
+  if (!/^\d+$/.test(format)) throw new BakehouseError("STORE_DAMAGED", `${root}/format holds ${JSON.stringify(format.slice(0, 40))} instead of a number`, { hint: `write ${FORMAT} into it if this is a store` });
+  if (Number(format) > FORMAT)
+    throw new BakehouseError("STORE_TOO_NEW", `The store ${root} has format ${format}; this Bakehouse knows up to ${FORMAT}`, { hint: "use the newer Bakehouse that made it, or another store: --store DIR" });
+  return !isWritable(root);
+}
+
+function create(root: string): boolean {
+  try {
+    if (namesIn(root).length > 0 && !namesIn(root).every((name) => FOLDERS.some((folder) => folder.startsWith(name))))
+      throw new BakehouseError("STORE_DAMAGED", `${root} is not empty and is not a Bakehouse store`, { hint: "name an empty or new folder: --store DIR" });
+    for (const folder of FOLDERS) mkdirSync(join(root, folder), { recursive: true });
+    writeAtomically(join(root, "oci", "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
+    if (readIfThere(join(root, "oci", "index.json")) === undefined) writeAtomically(join(root, "oci", "index.json"), indexText([]));
+    writeAtomically(join(root, "format"), `${FORMAT}\n`);
+  } catch (error) {
+    throw storeError(error, root);
+  }
+  return false;
+}
+
+function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function stepFiles(folder: string): Store["steps"] {
+  const file = (key: Sha256): string => join(folder, `${hexOf(key)}.json`);
+  const find = (path: string): StepRecord | undefined => readJsonIfThere(path) as StepRecord | undefined;
+  return {
+    find: (key) => find(file(key)),
+    save: (record) => writeAtomically(file(record.key), JSON.stringify(record)),
+    all: () =>
+      namesIn(folder)
+        .filter((name) => /^[0-9a-f]{64}\.json$/.test(name))
+        .map((name) => find(join(folder, name)))
+        .filter((record) => record !== undefined),
+    remove: (key) => rmSync(file(key), { force: true }),
+  };
+}
+
+function blobFiles(folder: string): Store["blobs"] {
+  const path = (digest: Sha256): string => join(folder, hexOf(digest));
+  const has = (digest: Sha256): boolean => statSync(path(digest), { throwIfNoEntry: false }) !== undefined;
+  return {
+    path,
+    has,
+    sizeBytes: (digest) => statSync(path(digest)).size,
+    adopt: (file, digest) => {
+      try {
+        renameSync(file, path(digest));
+      } catch (error) {
+        throw storeError(error, path(digest));
+      }
+    },
+    putJson: (value) => {
+      const text = canonicalJson(value);
+      const digest: Sha256 = `sha256:${createHash("sha256").update(text).digest("hex")}`;
+      if (!has(digest)) writeAtomically(path(digest), text);
+      return { digest, sizeBytes: Buffer.byteLength(text) };
+    },
+    readJson: (digest) => {
+      const text = readIfThere(path(digest));
+      if (text === undefined) throw new BakehouseError("STORE_DAMAGED", `The blob ${digest} is missing`, { hint: "bakehouse verify --repair" });
+      try {
+        return JSON.parse(text) as unknown;
+      } catch (error) {
+        throw new BakehouseError("STORE_DAMAGED", `The blob ${digest} is damaged`, { hint: "bakehouse verify --repair" }, error);
+      }
+    },
+    list: () => namesIn(folder).filter((name) => /^[0-9a-f]{64}$/.test(name)).map((name): Sha256 => `sha256:${name}`),
+    remove: (digest) => rmSync(path(digest), { force: true }),
+  };
+}
+
+function diffFolders(folder: string): Store["diffs"] {
+  const name = (diff: DiffId): string => hexOf(diff).slice(0, 16);
+  return {
+    name,
+    folder: (diff) => join(folder, name(diff)),
+    has: (diff) => statSync(join(folder, name(diff)), { throwIfNoEntry: false }) !== undefined,
+    adopt: (directory, diff) => adopt(directory, join(folder, name(diff))),
+    list: () => namesIn(folder).filter((entry) => /^[0-9a-f]{16}$/.test(entry)),
+    remove: (entry) => {
+      const going = temporaryBeside(join(folder, entry)); // first out of sight, then away: a half removed diff is never found
+      renameSync(join(folder, entry), going);
+      rmSync(going, { recursive: true, force: true });
+    },
+  };
+}
+
+const indexText = (manifests: readonly IndexEntry[]): string => JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests });
+
+function imageIndex(file: string, blobs: Store["blobs"], withLock: Store["withLock"]): Store["images"] {
+  const entries = (): readonly IndexEntry[] => {
+    const text = readIfThere(file);
+    if (text === undefined) return [];
+    try {
+      return ((JSON.parse(text) as { manifests?: readonly IndexEntry[] }).manifests ?? []).map((entry) => ({ ...entry, annotations: entry.annotations ?? {} }));
+    } catch (error) {
+      throw new BakehouseError("STORE_DAMAGED", `${file} is damaged`, { hint: "bakehouse verify --repair" }, error);
+    }
+  };
+  const change = (edit: (before: readonly IndexEntry[]) => readonly IndexEntry[]): Promise<void> =>
+    withLock("index", {}, async () => writeAtomically(file, indexText(edit(entries()))));
+  return {
+    entries,
+    put: (added) =>
+      change((before) => {
+        const digests = new Set(added.map((entry) => entry.digest));
+        const names = new Set(added.map((entry) => entry.annotations[ANNOTATIONS.name]));
+        return [...before.filter((entry) => !digests.has(entry.digest)).map((entry) => (names.has(entry.annotations[ANNOTATIONS.name]) ? withoutName(entry) : entry)), ...added];
+      }),
+    remove: (digests) => change((before) => before.filter((entry) => !digests.includes(entry.digest))),
+    manifest: (digest: ImageDigest) => blobs.readJson(digest) as ImageManifest,
+    config: (digest: ImageDigest) => blobs.readJson((blobs.readJson(digest) as ImageManifest).config.digest) as ImageConfig,
+  };
+}
+
+function withoutName(entry: IndexEntry): IndexEntry {
+  const { [ANNOTATIONS.name]: name, ...annotations } = entry.annotations;
+  return { ...entry, annotations: name === undefined ? annotations : { ...annotations, [ANNOTATIONS.bakedName]: name } };
+}
+
+function workFolders(folder: string, options: LocalStoreOptions): Pick<Store, "workFolder" | "releaseWorkFolder" | "tidy" | "kept" | "keepWorkFolder"> {
+  const ownerOf = (name: string): Owner | undefined => readJsonIfThere(join(folder, name, "owner.json")) as Owner | undefined;
+  const isKept = (name: string): boolean => readIfThere(join(folder, name, "kept.json")) !== undefined;
+  const remove = (name: string): void => {
+    options.onTidy?.(join(folder, name));
+    rmSync(join(folder, name), { recursive: true, force: true });
+  };
+  return {
+    workFolder: (bake) => {
+      const made = join(folder, bake);
+      try {
+        mkdirSync(made, { recursive: true });
+        writeFileSync(join(made, "owner.json"), JSON.stringify(thisProcess(bake)));
+      } catch (error) {
+        throw storeError(error, made);
+      }
+      return made;
+    },
+    releaseWorkFolder: (bake) => remove(bake),
+    tidy: () =>
+      namesIn(folder)
+        .filter((name) => {
+          const owner = ownerOf(name);
+          return (owner === undefined ? isOld(join(folder, name)) : !isAlive(owner)) && !isKept(name);
+        })
+        .map((name) => {
+          remove(name);
+          return { kind: "work folder", id: name };
+        }),
+    kept: () => namesIn(folder).filter(isKept).sort().reverse().map((bake) => ({ bake, folder: join(folder, bake) })),
+    keepWorkFolder: (bake, about) => writeAtomically(join(folder, bake, "kept.json"), JSON.stringify(about)),
+  };
+}
+
+/** Between mkdir and the write of owner.json a folder has no owner: only an old one is nobody's. */
+const isOld = (path: string): boolean => Date.now() - statSync(path).mtimeMs > 60_000;
