@@ -1,0 +1,61 @@
+/**
+ * What a machine needs for a part of Bakehouse. `core`: every bake. `ansible`: recipes with `ansible` steps.
+ * `registry`: foundations from a registry. `squashfs`: that export. `reference`: `foundation.builder: mmdebstrap`.
+ * `test`: what only the project's own tests run.
+ */
+export const FEATURES = ["core", "ansible", "registry", "squashfs", "reference", "test"] as const;
+export type Feature = (typeof FEATURES)[number];
+
+/** A program, or a file that comes in a package. */
+export interface HostTool {
+  /** Name on the PATH, or an absolute path. */
+  readonly name: string;
+  readonly debianPackage: string;
+  readonly purpose: string;
+  readonly features: readonly Feature[];
+  /** Arguments that make it print its version: the first dotted number is taken. Without them the Debian package's version is. */
+  readonly versionArguments?: readonly string[];
+  /** What Debian 12 ships, unless something older was tried; lower is reported, never refused. */
+  readonly minimum?: string;
+}
+
+const utilLinux = { debianPackage: "util-linux", features: ["core"], versionArguments: ["--version"], minimum: "2.38" } as const;
+
+/** In the order in which `doctor` lists them. */
+export const HOST_TOOLS: readonly HostTool[] = [
+  { ...utilLinux, name: "unshare", purpose: "namespaces for mounts and steps" },
+  { ...utilLinux, name: "nsenter", purpose: "commands in a sandbox that runs" },
+  { ...utilLinux, name: "setpriv", purpose: "takes capabilities away from steps" },
+  { ...utilLinux, name: "mount", debianPackage: "mount", purpose: "overlay and erofs mounts" },
+  { ...utilLinux, name: "umount", debianPackage: "mount", purpose: "the end of those mounts" },
+  { name: "ip", debianPackage: "iproute2", purpose: "sandboxes without a route", features: ["core"], versionArguments: ["-V"], minimum: "5.10" },
+  { name: "bwrap", debianPackage: "bubblewrap", purpose: "the default sandbox of steps", features: ["core"], versionArguments: ["--version"], minimum: "0.8" },
+  { name: "runc", debianPackage: "runc", purpose: "the other sandbox of steps", features: ["core"], versionArguments: ["--version"], minimum: "1.1" },
+  { name: "tar", debianPackage: "tar", purpose: "unpacks packages and archives", features: ["core"], versionArguments: ["--version"], minimum: "1.34" },
+  { name: "xz", debianPackage: "xz-utils", purpose: "unpacks packages and archives", features: ["core"], versionArguments: ["--version"], minimum: "5.2" },
+  { name: "zstd", debianPackage: "zstd", purpose: "packs and unpacks layers", features: ["core"], versionArguments: ["--version"], minimum: "1.5" },
+  { name: "dpkg", debianPackage: "dpkg", purpose: "versions of packages", features: ["core"], versionArguments: ["--version"], minimum: "1.21" },
+  { name: "dpkg-deb", debianPackage: "dpkg", purpose: "reads packages", features: ["core"], versionArguments: ["--version"], minimum: "1.21" },
+  { name: "apt-get", debianPackage: "apt", purpose: "resolves packages at lock time, on the host", features: ["core"], versionArguments: ["--version"], minimum: "2.2" },
+  { name: "gpgv", debianPackage: "gpgv", purpose: "verifies the signatures of repositories", features: ["core"], versionArguments: ["--version"], minimum: "2.2" },
+  { name: "/usr/share/keyrings/debian-archive-keyring.gpg", debianPackage: "debian-archive-keyring", purpose: "Debian's keys, for those signatures", features: ["core"] },
+  { name: "getfattr", debianPackage: "attr", purpose: "extended attributes in diffs", features: ["core"], versionArguments: ["--version"], minimum: "2.4" },
+  { name: "setfattr", debianPackage: "attr", purpose: "extended attributes in diffs", features: ["core"], versionArguments: ["--version"], minimum: "2.4" },
+  { name: "mkfs.erofs", debianPackage: "erofs-utils", purpose: "release volumes", features: ["core"], minimum: "1.5" },
+  { name: "openssl", debianPackage: "openssl", purpose: "certificates for steps that fetch by themselves", features: ["core"], versionArguments: ["version"], minimum: "3.0" },
+  { name: "mksquashfs", debianPackage: "squashfs-tools", purpose: "export --format squashfs", features: ["squashfs"], versionArguments: ["-version"], minimum: "4.5" },
+  { name: "ansible-playbook", debianPackage: "ansible-core", purpose: "ansible steps", features: ["ansible"], versionArguments: ["--version"], minimum: "2.14" },
+  { name: "skopeo", debianPackage: "skopeo", purpose: "oci steps that name a registry", features: ["registry"], versionArguments: ["--version"], minimum: "1.9" },
+  { name: "mmdebstrap", debianPackage: "mmdebstrap", purpose: "the reference for foundations", features: ["reference"], versionArguments: ["--version"], minimum: "1.3" },
+  { name: "umoci", debianPackage: "umoci", purpose: "tests that others can unpack our images", features: ["test"], versionArguments: ["--version"] },
+  { name: "buildah", debianPackage: "buildah", purpose: "tests that others can start from our images", features: ["test"], versionArguments: ["--version"] },
+  { name: "systemd-nspawn", debianPackage: "systemd-container", purpose: "tests that boot what was baked", features: ["test"], versionArguments: ["--version"] },
+  { name: "docker-registry", debianPackage: "docker-registry", purpose: "tests with a registry", features: ["test"], versionArguments: ["--version"] },
+  { name: "setfacl", debianPackage: "acl", purpose: "tests of access lists in diffs", features: ["test"], versionArguments: ["--version"] },
+  { name: "setcap", debianPackage: "libcap2-bin", purpose: "tests of capabilities in diffs", features: ["test"] },
+  { name: "python3", debianPackage: "python3", purpose: "tests of the shop example", features: ["test"], versionArguments: ["--version"] },
+];
+
+/** Asking for `test` asks for everything: the tests use it all. */
+export const toolsFor = (features: readonly Feature[]): readonly HostTool[] =>
+  HOST_TOOLS.filter((tool) => features.includes("test") || tool.features.some((feature) => features.includes(feature)));

@@ -1,0 +1,115 @@
+import { BakehouseError } from "../core/errors.ts";
+import type { AnyCommand, CommandContext, GlobalOptions } from "./command.ts";
+import { printError } from "./print-error.ts";
+import { type Invocation, readCommandLine } from "./program.ts";
+import { type CommandRow, COMMANDS } from "./registry.ts";
+import { storeFolder } from "./store-folder.ts";
+import { createTerminal, type Streams, type Terminal } from "./terminal.ts";
+
+export interface MainOptions {
+  readonly streams?: Streams;
+  readonly folder?: string;
+  readonly commands?: readonly CommandRow[];
+}
+
+/**
+ * The command line from words to exit code. It prints results on stdout and all else on stderr.
+ *
+ * @param argv  without the program's name
+ * @returns the exit code: see `ERROR_CODES`; 0 when all went well
+ */
+export async function main(argv: readonly string[], options: MainOptions = {}): Promise<number> {
+  const streams = options.streams ?? { stdout: process.stdout, stderr: process.stderr, env: process.env };
+  const plain = { json: argv.includes("--json"), verbose: argv.includes("--verbose") || argv.includes("-v") };
+  const terminal = createTerminal(streams, { color: !argv.includes("--no-color") });
+  const pipe = watchBrokenPipe(streams);
+  try {
+    const invocation = await readCommandLine(argv.length === 0 ? ["--help"] : argv, options.commands ?? COMMANDS, terminal);
+    return invocation === undefined ? 0 : await runCommand(invocation, terminal, streams, options.folder ?? process.cwd());
+  } catch (error) {
+    if (pipe.isBroken()) return 0;
+    return printError(error, terminal, plain);
+  } finally {
+    pipe.stop();
+  }
+}
+
+async function runCommand(invocation: Invocation, terminal: Terminal, streams: Streams, folder: string): Promise<number> {
+  const { command } = invocation;
+  const stop = listenForSignals(terminal);
+  const global: GlobalOptions = {
+    ...invocation.global,
+    store: storeFolder(invocation.global.store, { folder, env: streams.env, uid: process.getuid?.() ?? -1 }),
+  };
+  const reporter = await reporterFor(command, invocation, terminal);
+  const context: CommandContext<Record<string, never>, Record<string, never>> = {
+    args: invocation.args as Record<string, never>,
+    options: invocation.options as Record<string, never>,
+    global,
+    terminal,
+    folder,
+    env: streams.env,
+    signal: stop.signal,
+    report: (event) => reporter?.report(event),
+  };
+  try {
+    const data = await command.run(context).finally(() => reporter?.end());
+    print(command, data, invocation, context, terminal);
+    return command.exitCode?.(data) ?? 0;
+  } catch (error) {
+    throw stop.signal.aborted && !(error instanceof BakehouseError) ? new BakehouseError("CANCELLED", "Stopped before it was done", {}, error) : error;
+  } finally {
+    stop.dispose();
+  }
+}
+
+async function reporterFor(command: AnyCommand, invocation: Invocation, terminal: Terminal) {
+  if (command.reports !== true) return undefined;
+  const { createReporter } = await import("./reporters/create-reporter.ts");
+  return createReporter({ ...invocation.global, events: invocation.events }, terminal);
+}
+
+function print(command: AnyCommand, data: unknown, invocation: Invocation, context: CommandContext<Record<string, never>, Record<string, never>>, terminal: Terminal): void {
+  if (invocation.events) terminal.out(`${JSON.stringify({ type: "result", data })}\n`);
+  else if (invocation.global.json) terminal.out(`${JSON.stringify(data, undefined, 2)}\n`);
+  else terminal.out(command.render(data, context));
+}
+
+/** The first signal asks for an orderly end, the second ends at once; what is left then is tidied by the next run. */
+function listenForSignals(terminal: Terminal): { readonly signal: AbortSignal; dispose(): void } {
+  const controller = new AbortController();
+  const names = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  const onSignal = (name: NodeJS.Signals): void => {
+    if (controller.signal.aborted) process.exit(130);
+    controller.abort(new BakehouseError("CANCELLED", `Stopped by ${name === "SIGINT" ? "Ctrl-C" : name} before it was done`));
+    if (name === "SIGINT" && terminal.isLive) terminal.err("\nStopping and tidying up; Ctrl-C again ends at once.\n");
+  };
+  for (const name of names) process.on(name, onSignal);
+  return {
+    signal: controller.signal,
+    dispose: () => {
+      for (const name of names) process.off(name, onSignal);
+    },
+  };
+}
+
+/** A reader that has gone away (`bakehouse images | head -1`) is no error: the process ends quietly. */
+function watchBrokenPipe(streams: Streams): { isBroken(): boolean; stop(): void } {
+  let broken = false;
+  const onError = (error: NodeJS.ErrnoException): void => {
+    if (error.code !== "EPIPE") throw error;
+    broken = true;
+    process.exitCode = 0;
+  };
+  streams.stdout.on("error", onError);
+  streams.stderr.on("error", onError);
+  return {
+    isBroken: () => broken,
+    stop: () => {
+      // Kept on the process's own streams: an EPIPE may arrive after the last write.
+      if (streams.stdout === process.stdout) return;
+      streams.stdout.off("error", onError);
+      streams.stderr.off("error", onError);
+    },
+  };
+}

@@ -1,0 +1,32 @@
+import { BakehouseError, ERROR_CODES } from "../core/errors.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Exit code for a fault of our own (EX_SOFTWARE of sysexits.h): no ErrorCode has it. */
+export const EXIT_FAULT = 70;
+
+/** Tells what went wrong on stderr: code, message, hint; for our own faults the stack, which is what a report needs. */
+export function printError(error: unknown, terminal: Terminal, options: { readonly json: boolean; readonly verbose?: boolean }): number {
+  if (options.json) terminal.err(`${JSON.stringify({ error: errorData(error) })}\n`);
+  else terminal.err(errorText(error, terminal, options.verbose === true));
+  return error instanceof BakehouseError ? ERROR_CODES[error.code].exit : EXIT_FAULT;
+}
+
+function errorData(error: unknown): Readonly<Record<string, unknown>> {
+  if (!(error instanceof BakehouseError)) return { code: "FAULT", message: messageOf(error) };
+  const { hint, details } = error.help;
+  return { code: error.code, message: error.message, ...(hint === undefined ? {} : { hint }), ...(details === undefined ? {} : { details }) };
+}
+
+function errorText(error: unknown, terminal: Terminal, verbose: boolean): string {
+  const { red, bold, dim, cyan } = terminal.errorColors;
+  if (!(error instanceof BakehouseError)) {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return `${red(bold("error FAULT"))} This is a fault in Bakehouse, not in what you typed. Please report it with these lines:\n${dim(stack)}\n`;
+  }
+  const lines = [`${red(bold(`error ${error.code}`))} ${error.message}`];
+  if (error.help.hint !== undefined) lines.push(...error.help.hint.split("\n").map((line, index) => `${cyan(index === 0 ? "  try" : "     ")} ${line}`));
+  if (verbose && error.cause !== undefined) lines.push(dim(`  because ${messageOf(error.cause)}`));
+  return `${lines.join("\n")}\n`;
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,84 @@
+// Builds dist/: the CLI as a bundle in parts (each command is its own part, loaded when it is called), the library,
+// and the files that run as processes of their own. `--types` adds the declarations, which only `npm pack` needs.
+//
+// dist/
+//   cli.js            entry of the CLI, never removed: replaced in one rename
+//   index.js          the library
+//   chunks/*-HASH.js  parts; old ones stay for a day, because a process that is running may still want to load one
+//   plugin/           files that other programs read (Ansible plugins)
+//   types/            declarations
+//   .built            its time stamp is the start of the last build: what is newer makes it stale
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { build } from "esbuild";
+
+const root = dirname(import.meta.dirname);
+const dist = join(root, "dist");
+const started = new Date();
+
+/** Programs of our own that are started as processes: name in dist → source. */
+const PROCESSES = {};
+/** Folders that are copied as they are, if they are there: name in dist → source. */
+const COPIES = { plugin: "src/adapters/ansible/plugin" };
+
+const isThere = (path) => existsSync(join(root, path));
+const entries = { cli: "src/cli/entry.ts", index: "src/index.ts", ...PROCESSES };
+const present = Object.fromEntries(Object.entries(entries).filter(([, source]) => isThere(source)));
+
+const result = await build({
+  absWorkingDir: root,
+  entryPoints: present,
+  outdir: dist,
+  write: false,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "node24",
+  chunkNames: "chunks/[name]-[hash]",
+  minifySyntax: true,
+  minifyWhitespace: true,
+  keepNames: true,
+  legalComments: "none",
+  // Some CommonJS dependencies call require() for node: modules.
+  banner: { js: 'import{createRequire as bakehouseRequire}from"node:module";const require=bakehouseRequire(import.meta.url);' },
+  logLevel: "warning",
+  metafile: true,
+});
+
+const written = new Set(result.outputFiles.map(({ path, contents }) => writeIfChanged(path, contents)));
+removeOldChunks();
+for (const [name, source] of Object.entries(COPIES)) {
+  if (isThere(source)) cpSync(join(root, source), join(dist, name), { recursive: true, filter: (path) => !path.endsWith(".test.ts") });
+}
+writeFileSync(join(dist, "meta.json"), JSON.stringify(result.metafile));
+if (process.argv.includes("--types")) await declarations();
+writeFileSync(join(dist, ".built"), "");
+utimesSync(join(dist, ".built"), started, started);
+
+function writeIfChanged(path, contents) {
+  mkdirSync(dirname(path), { recursive: true });
+  if (!existsSync(path) || !readFileSync(path).equals(contents)) {
+    const fresh = `${path}.${process.pid}`;
+    writeFileSync(fresh, contents);
+    renameSync(fresh, path);
+  }
+  return path;
+}
+
+function removeOldChunks() {
+  const folder = join(dist, "chunks");
+  if (!existsSync(folder)) return;
+  const aDayAgo = started.getTime() - 24 * 60 * 60 * 1000;
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    if (!written.has(path) && statSync(path).mtimeMs < aDayAgo) rmSync(path);
+  }
+}
+
+async function declarations() {
+  const { spawnSync } = await import("node:child_process");
+  const project = join(root, "tools", "tsconfig.types.json");
+  const { status } = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", project], { stdio: "inherit" });
+  if (status !== 0) throw new Error(`tsc -p ${relative(root, project)} failed`);
+}
