@@ -46,6 +46,8 @@ export interface Lock {
   readonly epochs: Readonly<Record<string, number>>;
   /** Parents outside the recipe: layer name → image digest. */
   readonly parents: Readonly<Record<string, Sha256>>;
+  /** What the recipe wrote for each of `parents`; another reference means that the digest is stale. */
+  readonly parentReferences?: Readonly<Record<string, string>>;
   /** By step address. */
   readonly steps: Readonly<Record<string, LockedStep>>;
 }
