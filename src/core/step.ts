@@ -47,6 +47,8 @@ export interface PackageRequest {
 /** Everything besides the options that the result depends on; it enters the cache key and the lock. */
 export interface StepRequirements {
   readonly files?: readonly FileRequest[];
+  /** Parameters that the files' content is filled in with (those in the options are filled in before): their values enter the cache key. */
+  readonly parameters?: "all" | readonly string[];
   readonly packages?: PackageRequest;
   /** Resolved like `packages`, extracted beneath the image for the time of the step, never part of the diff. */
   readonly lent?: PackageRequest;
@@ -82,9 +84,15 @@ export interface StepBaseContext<Options> {
 
 export type StepContext<Options, Needs extends Need> = StepBaseContext<Options> & Pick<StepServices, Needs>;
 
+/** What is known when the launch payload is made. */
+export interface LaunchContext {
+  readonly address: string;
+  readonly parameters: Readonly<Record<string, ParameterValue>>;
+}
+
 /** What a step contributes at launch in the `software` and `boot` cakes. */
 export interface LaunchFragment {
-  /** POSIX shell, run as root in order. `$BAKEHOUSE_PAYLOAD` is a folder that holds the step's payload files. */
+  /** POSIX shell, run as root in order under `set -eu`. `$BAKEHOUSE_PAYLOAD` is a folder that holds the step's payload files under their paths in the recipe's folder. */
   readonly script: string;
   /** Files of the recipe's folder that the script needs; packed into one tarball that the machine fetches. */
   readonly payload?: readonly FileRequest[];
@@ -106,7 +114,7 @@ export interface StepDefinition<Schema extends z.ZodType = z.ZodType, Needs exte
   readonly needs: readonly Needs[];
   requires?(options: z.output<Schema>): StepRequirements;
   run(context: StepContext<z.output<Schema>, Needs>): Promise<void>;
-  atLaunch?(options: z.output<Schema>): LaunchFragment;
+  atLaunch?(options: z.output<Schema>, context: LaunchContext): LaunchFragment;
 }
 
 /** Declares a step: one file holding schema, docs and run. */
