@@ -45,6 +45,9 @@ export interface Store {
   readonly root: string;
   readonly readOnly: boolean;
   path(...parts: readonly string[]): string;
+  /** Small JSON files of the engine's own, by path below the root; undefined when absent or unreadable. */
+  readNote(path: string): unknown;
+  writeNote(path: string, value: unknown): void;
   readonly steps: {
     find(key: Sha256): StepRecord | undefined;
     save(record: StepRecord): void;

@@ -1,0 +1,393 @@
+import type { ChainId } from "../core/cache/step-inputs.ts";
+import type { DiffId, ImageDigest, Sha256 } from "../core/digest.ts";
+import { BakehouseError } from "../core/errors.ts";
+import type { EventBody } from "../core/events.ts";
+import type { Lock } from "../core/lock/model.ts";
+import type { Recipe, RecipeLayer } from "../core/recipe/model.ts";
+import type { CatalogStep } from "../ports/catalog.ts";
+import type { BakeLog } from "../ports/host.ts";
+import type { StepRecord } from "../ports/store.ts";
+import type { RunnerName } from "../ports/workspaces.ts";
+import { assembleImage, assembleVolume, type BakedImage, type Lineage } from "./assemble-image.ts";
+import { wantedLayers, type BoundStep } from "./bound-recipe.ts";
+import { limiter } from "./limiter.ts";
+import { readLastInputs, saveLastInputs, type LastInputs } from "./last-inputs.ts";
+import type { EngineParts, Report } from "./parts.ts";
+import { askedToBake, chainOfDiffs, isHermetic, isUsable, layerBase, missReason, planBake, volumeFacts, VOLUME_STEP, type Force, type LayerBase } from "./plan-bake.ts";
+import { runStep, type StepEnvironment } from "./run-step.ts";
+import { chainAfter, stepFacts, stepKey, type StepFacts } from "./step-key.ts";
+
+export interface BakeOptions {
+  /** Layers to bake, with everything below them; all when empty. */
+  readonly layers: readonly string[];
+  readonly force: Force;
+  readonly runner: RunnerName;
+  readonly keepOnFailure: boolean;
+  /** Layers baked at the same time, at most. */
+  readonly parallel: number;
+  readonly signal: AbortSignal;
+  readonly report: Report;
+}
+
+export interface BakeInput {
+  readonly recipe: Recipe;
+  readonly steps: readonly BoundStep[];
+  readonly lock: Lock | undefined;
+  readonly recipeDigest: Sha256;
+  readonly lockDigest?: Sha256;
+}
+
+export interface BakeResult {
+  readonly bake: string;
+  readonly images: readonly BakedImage[];
+  readonly hits: number;
+  readonly baked: number;
+  readonly durationMs: number;
+}
+
+/** What a finished layer hands to the layers that stand on it. */
+interface LayerEnd extends LayerBase {
+  readonly steps: readonly { readonly bound: BoundStep; readonly record: StepRecord }[];
+  readonly baked?: BakedImage;
+  /** Set when something of it was baked by force, so that all above is, too. */
+  readonly forced: boolean;
+}
+
+/**
+ * Bakes what is not in the cache, layer by layer, independent layers side by side, and assembles the images.
+ *
+ * A failed step keeps everything before it. Whatever ends the process, the next run finds whole results only.
+ *
+ * @throws the first failure, after all layers have stopped
+ */
+export async function bake(parts: EngineParts, input: BakeInput, options: BakeOptions): Promise<BakeResult> {
+  const id = parts.newBakeId();
+  const startedMs = parts.clock.elapsedMs();
+  const log = parts.openLog(id);
+  const catalog = parts.catalog();
+  const session = new BakeSession(parts, input, options, id, log);
+  const startedAt = parts.clock.now().toISOString();
+  await catalog.startBake({ id, recipe: input.recipe.name, file: input.recipe.file, startedAt, outcome: "running", by: parts.baker });
+  const end = async (outcome: "completed" | "failed" | "cancelled", message?: string): Promise<void> => {
+    session.tell({ type: "bake-ended", outcome, durationMs: parts.clock.elapsedMs() - startedMs });
+    await catalog.endBake(id, { outcome, endedAt: parts.clock.now().toISOString(), ...(message === undefined ? {} : { message }) }, session.ended);
+    log.close();
+    parts.hasher.save();
+  };
+  try {
+    const images = await session.run();
+    await end("completed");
+    return { bake: id, images, hits: session.ended.filter((step) => step.outcome === "hit").length, baked: session.ended.filter((step) => step.outcome === "baked").length, durationMs: parts.clock.elapsedMs() - startedMs };
+  } catch (error) {
+    await end(options.signal.aborted ? "cancelled" : "failed", error instanceof Error ? error.message : String(error));
+    throw error;
+  }
+}
+
+class BakeSession {
+  readonly ended: CatalogStep[] = [];
+  private readonly parts: EngineParts;
+  private readonly input: BakeInput;
+  private readonly options: BakeOptions;
+  private readonly id: string;
+  private readonly log: BakeLog;
+  private readonly last: LastInputs;
+  private readonly facts: Record<string, StepFacts> = {};
+  private readonly stop = new AbortController();
+  private workFolder: string | undefined;
+  private kept = false;
+
+  constructor(parts: EngineParts, input: BakeInput, options: BakeOptions, id: string, log: BakeLog) {
+    this.parts = parts;
+    this.input = input;
+    this.options = options;
+    this.id = id;
+    this.log = log;
+    this.last = readLastInputs(parts, input.recipe);
+  }
+
+  tell(body: EventBody): void {
+    const event = { ...body, at: this.parts.clock.now().toISOString(), bake: this.id };
+    if (event.type !== "step-output") this.log.event(event);
+    this.options.report(event);
+  }
+
+  async run(): Promise<readonly BakedImage[]> {
+    const { parts, input, options } = this;
+    const layers = wantedLayers(input.recipe, options.layers);
+    const steps = input.steps.filter((bound) => layers.includes(bound.layer));
+    this.tell({ type: "bake-started", recipe: input.recipe.name, file: input.recipe.file, steps: steps.length });
+    for (const { kind, id } of parts.store.tidy()) this.tell({ type: "tidied", kind, id });
+    const onAbort = (): void => this.stop.abort(cancelled());
+    options.signal.addEventListener("abort", onAbort, { once: true });
+    if (options.signal.aborted) onAbort();
+    try {
+      await this.fetch(layers, steps);
+      return await this.bakeLayers(layers, steps);
+    } finally {
+      options.signal.removeEventListener("abort", onAbort);
+      saveLastInputs(parts, input.recipe, this.facts);
+      if (this.workFolder !== undefined && !this.kept) parts.store.releaseWorkFolder(this.id);
+    }
+  }
+
+  /** Only for the steps that will be baked as far as the cache can tell now. */
+  private async fetch(layers: readonly RecipeLayer[], steps: readonly BoundStep[]): Promise<void> {
+    const { parts, input, options } = this;
+    const plan = planBake(parts, input.recipe, steps, layers, input.lock, options.force);
+    const misses = new Set(plan.layers.flatMap((layer) => layer.steps.filter((step) => !step.hit).map((step) => step.address)));
+    const needed = steps
+      .filter((bound) => misses.has(bound.step.address) || misses.has(`${bound.layer.name}${VOLUME_STEP}`))
+      .map((bound) => ({ bound, locked: input.lock?.steps[bound.step.address] }));
+    if (needed.length === 0) return;
+    await parts.fetchMissing(needed, input.recipe, {
+      signal: this.stop.signal,
+      progress: (doneBytes, totalBytes) => this.tell({ type: "packages-progress", doneBytes, totalBytes }),
+    });
+  }
+
+  private async bakeLayers(layers: readonly RecipeLayer[], steps: readonly BoundStep[]): Promise<readonly BakedImage[]> {
+    const limit = limiter(this.options.parallel);
+    const ends = new Map<string, Promise<LayerEnd>>();
+    for (const layer of layers) {
+      const parent = layer.from !== undefined && "layer" in layer.from ? ends.get(layer.from.layer) : undefined;
+      const own = steps.filter((bound) => bound.layer === layer);
+      const end = (async () => {
+        const below = await parent;
+        return limit(() => this.bakeLayer(layer, own, below));
+      })();
+      // The first failure stops the others; they are awaited below, so none is lost and none runs on.
+      end.catch((error: unknown) => this.stop.abort(error));
+      ends.set(layer.name, end);
+    }
+    const results = await Promise.allSettled(ends.values());
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) throw this.options.signal.aborted ? cancelled() : this.stop.signal.reason;
+    return results.flatMap((result) => (result.status === "fulfilled" && result.value.baked !== undefined ? [result.value.baked] : []));
+  }
+
+  private async bakeLayer(layer: RecipeLayer, steps: readonly BoundStep[], below: LayerEnd | undefined): Promise<LayerEnd> {
+    const { parts, input } = this;
+    const startedMs = parts.clock.elapsedMs();
+    const base = below ?? { ...layerBase(parts.store, input.recipe, layer, input.lock, (diffs) => chainOfDiffs(parts, diffs)), steps: [], forced: false };
+    if (layer.release.as === "volume") return this.bakeVolumeLayer(layer, steps, base, startedMs);
+    let at: LayerEnd = base;
+    let cached = true;
+    for (const bound of steps) {
+      this.stop.signal.throwIfAborted();
+      const { record, hit, forced } = await this.stepResult(bound, at);
+      cached &&= hit;
+      at = { ...at, diffs: [...at.diffs, record.diffId], chain: chainAfter(at.chain, record.diffId, parts.hasher), steps: [...at.steps, { bound, record }], forced };
+    }
+    const baked = await assembleImage(parts, input.recipe, layer, at, this.lineage(), { parent: base.baked?.digest ?? base.image, cached, startedMs, hermetic: isHermetic(input.recipe, layer) });
+    this.tell({ type: "image-baked", layer: layer.name, image: baked.digest, cached: baked.cached, sizeBytes: baked.sizeBytes, durationMs: baked.durationMs, hermetic: baked.hermetic });
+    return { ...at, baked };
+  }
+
+  private lineage(): Lineage {
+    const { input, parts } = this;
+    return {
+      bake: this.id,
+      by: parts.baker,
+      tool: parts.tool,
+      recipeDigest: input.recipeDigest,
+      ...(input.lockDigest === undefined ? {} : { lockDigest: input.lockDigest }),
+      parameters: Object.fromEntries(input.recipe.parameters.map((parameter) => [parameter.name, parameter.value])),
+    };
+  }
+
+  private async stepResult(bound: BoundStep, at: LayerEnd): Promise<{ readonly record: StepRecord; readonly hit: boolean; readonly forced: boolean }> {
+    const { parts, input } = this;
+    const { address } = bound.step;
+    const facts = stepFacts(bound, input.recipe, input.lock, at.epochSeconds, parts.hasher);
+    const key = stepKey(facts.inputs, at.chain, parts.hasher);
+    const asked = at.forced ? ({ kind: "asked", by: this.options.force.noCache ? "--no-cache" : "--from" } as const) : askedToBake(address, this.options.force);
+    const reason = asked ?? missReason(this.last, address, facts, this.ended.find((step) => step.outcome === "baked")?.address);
+    const found = await this.cachedOr(address, key, asked !== undefined, reason, (folder) => this.bakeStep(bound, at, facts, key, folder));
+    this.facts[address] = facts;
+    return { ...found, forced: asked !== undefined };
+  }
+
+  /** The record of a key: from the cache, from a process that bakes it at this moment, or baked here and now. */
+  private async cachedOr(address: string, key: Sha256, force: boolean, reason: ReturnType<typeof missReason>, work: (folder: string) => Promise<StepRecord>): Promise<{ readonly record: StepRecord; readonly hit: boolean }> {
+    const { parts } = this;
+    const find = (): StepRecord | undefined => {
+      const record = parts.store.steps.find(key);
+      return record !== undefined && isUsable(parts.store, record) ? record : undefined;
+    };
+    const hit = (record: StepRecord): { readonly record: StepRecord; readonly hit: true } => {
+      this.tell({ type: "step-cached", step: address, diffId: record.diffId, sizeBytes: record.sizeBytes });
+      this.ended.push({ bake: this.id, address, outcome: "hit", diffId: record.diffId, sizeBytes: record.sizeBytes, durationMs: 0, reason: "cached" });
+      return { record, hit: true };
+    };
+    const before = force ? undefined : find();
+    if (before !== undefined) return hit(before);
+    const onWait = (owner: { readonly pid: number; readonly host: string }): void => this.tell({ type: "step-waiting", step: address, owner: `process ${owner.pid} on ${owner.host}` });
+    return parts.store.withLock(`step-${key}`, { signal: this.stop.signal, onWait }, async () => {
+      const shared = force ? undefined : find();
+      if (shared !== undefined) return hit(shared);
+      const startedMs = parts.clock.elapsedMs();
+      this.tell({ type: "step-started", step: address, reason });
+      const folder = this.stepFolder(address);
+      try {
+        const record = await work(folder);
+        const durationMs = parts.clock.elapsedMs() - startedMs;
+        this.tell({ type: "step-baked", step: address, diffId: record.diffId, sizeBytes: record.sizeBytes, durationMs });
+        this.ended.push({ bake: this.id, address, outcome: "baked", diffId: record.diffId, sizeBytes: record.sizeBytes, durationMs, reason: reason.kind });
+        return { record, hit: false };
+      } catch (error) {
+        const durationMs = parts.clock.elapsedMs() - startedMs;
+        const failure = asStepFailure(address, error);
+        this.tell({ type: "step-failed", step: address, code: failure.code, message: failure.message, durationMs });
+        this.ended.push({ bake: this.id, address, outcome: "failed", durationMs, reason: failure.message });
+        throw failure;
+      }
+    });
+  }
+
+  private stepFolder(address: string): string {
+    this.workFolder ??= this.parts.store.workFolder(this.id);
+    return `${this.workFolder}/${address.replaceAll("/", "-")}`;
+  }
+
+  private environment(epochSeconds: number): StepEnvironment {
+    return {
+      recipe: this.input.recipe,
+      lock: this.input.lock,
+      epochSeconds,
+      signal: this.stop.signal,
+      log: this.log,
+      tell: (body) => this.tell(body),
+    };
+  }
+
+  private async bakeStep(bound: BoundStep, at: LayerEnd, facts: StepFacts, key: Sha256, folder: string): Promise<StepRecord> {
+    const { parts } = this;
+    const startedMs = parts.clock.elapsedMs();
+    const workspace = await parts.workspaces.open({ folder, lowers: at.diffs, runner: this.options.runner });
+    try {
+      await runStep(parts, bound, workspace, this.environment(at.epochSeconds));
+    } catch (error) {
+      await workspace.close();
+      await this.keep(folder, bound.step.address, at.diffs);
+      throw error;
+    }
+    await workspace.close();
+    const record = await this.takeDiff(bound, workspace.upper, `${folder}/diff.tar`, at, { key, address: bound.step.address, facts, startedMs });
+    return record;
+  }
+
+  private async takeDiff(bound: BoundStep, upper: string, target: string, at: LayerEnd, about: { readonly key: Sha256; readonly address: string; readonly facts: StepFacts; readonly startedMs: number }): Promise<StepRecord> {
+    const { parts } = this;
+    const lower = parts.lowerLookup(at.diffs);
+    await parts.diffs.normalise(upper, { lowerHas: (path) => lower(path).exists });
+    await this.refuseSecrets([bound], upper);
+    this.refuseMovedInputs([{ bound, facts: about.facts }], at.epochSeconds);
+    const summary = await parts.diffs.write({ directory: upper, target, epochSeconds: at.epochSeconds, lowerHasDirectory: (path) => lower(path).directory, signal: this.stop.signal });
+    parts.store.blobs.adopt(target, summary.diffId);
+    parts.store.diffs.adopt(upper, summary.diffId);
+    return this.saved({ ...summary }, about);
+  }
+
+  private saved(result: { readonly diffId: DiffId; readonly sizeBytes: number; readonly entries: number }, about: { readonly key: Sha256; readonly address: string; readonly facts: StepFacts; readonly startedMs: number }): StepRecord {
+    const { parts } = this;
+    const record: StepRecord = {
+      key: about.key,
+      address: about.address,
+      ...result,
+      inputs: about.facts.inputs,
+      bakedAt: parts.clock.now().toISOString(),
+      durationMs: Math.round(parts.clock.elapsedMs() - about.startedMs),
+      tool: parts.tool,
+    };
+    parts.store.steps.save(record);
+    return record;
+  }
+
+  private async refuseSecrets(steps: readonly BoundStep[], directory: string): Promise<void> {
+    const names = [...new Set(steps.flatMap((bound) => bound.step.secrets))];
+    if (names.length === 0) return;
+    const found = await this.parts.findSecrets(directory, this.parts.secrets(this.input.recipe).resolve(names));
+    if (found.length === 0) return;
+    throw new BakehouseError("SECRET_LEAKED", `${steps[0]?.step.address ?? ""}: the image would hold ${found.map((leak) => `secret "${leak.secret}" (${leak.form}) in ${leak.path}`).join(", ")}`, {
+      hint: "read it from /run/secrets/<name> where it is needed and leave no copy behind",
+      details: found.map((leak) => ({ ...leak })),
+    });
+  }
+
+  /** An input that was edited while it was read: the result belongs to neither state. */
+  private refuseMovedInputs(steps: readonly { readonly bound: BoundStep; readonly facts: StepFacts }[], epochSeconds: number): void {
+    for (const { bound, facts } of steps) {
+      const now = stepFacts(bound, this.input.recipe, this.input.lock, epochSeconds, this.parts.hasher);
+      if (now.inputs["files"] === facts.inputs["files"]) continue;
+      const moved = Object.keys({ ...facts.files, ...now.files }).filter((path) => facts.files[path] !== now.files[path]);
+      throw new BakehouseError("INPUT_INVALID", `${bound.step.address}: changed while it was being baked: ${moved.slice(0, 5).join(", ")}`, { hint: "bake again when nobody writes there" });
+    }
+  }
+
+  private async keep(folder: string, address: string, lowers: readonly DiffId[]): Promise<void> {
+    if (!this.options.keepOnFailure || this.stop.signal.aborted) return;
+    this.kept = true;
+    this.parts.store.keepWorkFolder(this.id, { folder, address, lowers, recipe: this.input.recipe.file });
+  }
+
+  private async bakeVolumeLayer(layer: RecipeLayer, steps: readonly BoundStep[], base: LayerEnd, startedMs: number): Promise<LayerEnd> {
+    const { parts, input } = this;
+    const root = base.baked?.digest ?? base.image;
+    if (layer.release.as !== "volume" || root === undefined) throw new Error(`Volume layer ${layer.name} has no root image`);
+    const { path } = layer.release;
+    const address = `${layer.name}${VOLUME_STEP}`;
+    const each = steps.map((bound) => ({ bound, facts: stepFacts(bound, input.recipe, input.lock, base.epochSeconds, parts.hasher) }));
+    const facts = volumeFacts(each, layer);
+    const key = stepKey(facts.inputs, base.chain, parts.hasher);
+    const asked = base.forced ? ({ kind: "asked", by: "--from" } as const) : (askedToBake(address, this.options.force) ?? steps.map((bound) => askedToBake(bound.step.address, this.options.force)).find((reason) => reason !== undefined));
+    const reason = asked ?? missReason(this.last, address, facts, undefined);
+    const { record, hit } = await this.cachedOr(address, key, asked !== undefined, reason, (folder) => this.bakeVolume(each, base, path, { key, address, facts, startedMs }, folder));
+    this.facts[address] = facts;
+    const baked = await assembleVolume(parts, input.recipe, layer, { record, root, path }, this.lineage(), { cached: hit, startedMs, hermetic: isHermetic(input.recipe, layer) });
+    this.tell({ type: "volume-baked", layer: layer.name, volume: baked.digest, root, path, sizeBytes: baked.sizeBytes });
+    return { ...base, baked };
+  }
+
+  private async bakeVolume(steps: readonly { readonly bound: BoundStep; readonly facts: StepFacts }[], base: LayerEnd, path: string, about: { readonly key: Sha256; readonly address: string; readonly facts: StepFacts; readonly startedMs: number }, folder: string): Promise<StepRecord> {
+    const { parts } = this;
+    const workspace = await parts.workspaces.open({ folder, lowers: base.diffs, runner: this.options.runner });
+    try {
+      for (const { bound } of steps) await runStep(parts, bound, workspace, this.environment(base.epochSeconds));
+    } catch (error) {
+      await workspace.close();
+      await this.keep(folder, about.address, base.diffs);
+      throw error;
+    }
+    await workspace.close();
+    const lower = parts.lowerLookup(base.diffs);
+    await parts.diffs.normalise(workspace.upper, { lowerHas: (inside) => lower(inside).exists });
+    await this.refuseSecrets(steps.map(({ bound }) => bound), workspace.upper);
+    this.refuseMovedInputs(steps, base.epochSeconds);
+    this.refuseOutside(workspace.upper, path, about.address);
+    const target = `${folder}/volume.erofs`;
+    const volume = await parts.buildVolume(`${workspace.upper}${path}`, target, { epochSeconds: base.epochSeconds, signal: this.stop.signal });
+    parts.store.blobs.adopt(target, volume.digest);
+    return this.saved({ diffId: volume.digest, sizeBytes: volume.sizeBytes, entries: 0 }, about);
+  }
+
+  private refuseOutside(upper: string, path: string, address: string): void {
+    const outside = this.parts.pathsOutside(upper, path, 10);
+    if (outside.length === 0) return;
+    throw new BakehouseError("STEP_FAILED", `${address}: a release volume holds ${path} and nothing else, but its steps also changed ${outside.join(", ")}`, {
+      hint: "move those steps to the layer below, or use `release: layer`",
+      details: outside,
+    });
+  }
+}
+
+export const cancelled = (): BakehouseError => new BakehouseError("CANCELLED", "Stopped. Every finished step is kept; the same command goes on from there");
+
+/** A step that throws something without a code has failed, whatever it was. */
+function asStepFailure(address: string, error: unknown): BakehouseError {
+  if (error instanceof BakehouseError) return error;
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "ENOSPC") return new BakehouseError("STORE_FULL", `${address}: no space left on the disk that holds the store`, { hint: "bakehouse gc --apply, or a store on a larger disk: --store DIR" }, error);
+  return new BakehouseError("STEP_FAILED", `${address}: ${message ?? String(error)}`, {}, error);
+}
+

@@ -1,0 +1,44 @@
+import { ANNOTATIONS, type IndexEntry } from "../core/image/oci.ts";
+import { shortDigest } from "../core/digest.ts";
+import { BakehouseError } from "../core/errors.ts";
+import { didYouMean } from "../core/text/did-you-mean.ts";
+import type { Store } from "../ports/store.ts";
+
+/** The name that an image has now, or had when it was baked. */
+export const nameOf = (entry: IndexEntry): string => entry.annotations[ANNOTATIONS.name] ?? entry.annotations[ANNOTATIONS.bakedName] ?? "";
+
+/**
+ * Finds an image by digest (`sha256:…`), by a unique prefix of its hex digits (4 or more), by name (`shop/release`), or by
+ * the name of its recipe (`shop`: the layer that nothing else of it stands on, the newest).
+ *
+ * @throws IMAGE_NOT_FOUND with the nearest name, REFERENCE_AMBIGUOUS with what matches
+ */
+export function findImage(store: Store, reference: string): IndexEntry {
+  const entries = store.images.entries();
+  const named = entries.find((entry) => entry.annotations[ANNOTATIONS.name] === reference);
+  if (named !== undefined) return named;
+  const tops = entries.filter((entry) => entry.annotations[ANNOTATIONS.recipe] === reference && entry.annotations[ANNOTATIONS.name] !== undefined);
+  if (tops.length > 0) return topOf(tops, reference);
+  const hex = reference.replace(/^sha256:/, "");
+  const matches = /^[0-9a-f]{4,64}$/.test(hex) ? entries.filter((entry) => entry.digest.slice(7).startsWith(hex)) : [];
+  if (matches.length === 1 && matches[0] !== undefined) return matches[0];
+  if (matches.length > 1) throw ambiguous(reference, matches);
+  const near = didYouMean(reference, [...new Set(entries.map(nameOf))]);
+  throw new BakehouseError("IMAGE_NOT_FOUND", `No image is called ${JSON.stringify(reference)} or has a digest that begins so`, {
+    hint: near === undefined ? "bakehouse images" : `did you mean ${near}? \`bakehouse images\` shows all`,
+  });
+}
+
+function topOf(entries: readonly IndexEntry[], reference: string): IndexEntry {
+  const parents = new Set(entries.map((entry) => entry.annotations[ANNOTATIONS.baseDigest]));
+  const tops = entries.filter((entry) => !parents.has(entry.digest) && entry.artifactType === undefined);
+  const images = tops.length > 0 ? tops : entries;
+  if (images.length === 1 && images[0] !== undefined) return images[0];
+  throw ambiguous(reference, images);
+}
+
+const ambiguous = (reference: string, entries: readonly IndexEntry[]): BakehouseError =>
+  new BakehouseError("REFERENCE_AMBIGUOUS", `${JSON.stringify(reference)} stands for ${entries.length} images: ${entries.map((entry) => `${nameOf(entry)} (${shortDigest(entry.digest)})`).join(", ")}`, {
+    hint: "use more digits, or the whole name",
+    details: entries.map((entry) => entry.digest),
+  });

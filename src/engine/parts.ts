@@ -1,0 +1,51 @@
+import type { BakehouseEvent } from "../core/events.ts";
+import type { Diffs } from "../ports/diffs.ts";
+import type { FoundationInstaller } from "../ports/foundation-installer.ts";
+import type { BakeLog, Baker, Clock, InputHasher, SecretSource } from "../ports/host.ts";
+import type { Recipe } from "../core/recipe/model.ts";
+import type { Store } from "../ports/store.ts";
+import type { Workspaces } from "../ports/workspaces.ts";
+import type { StepServices } from "../core/step.ts";
+import type { BoundStep, StepRegistry } from "./bound-recipe.ts";
+import type { LockedStep } from "../core/lock/model.ts";
+import type { Catalog } from "../ports/catalog.ts";
+import type { DiffId } from "../core/digest.ts";
+import type { Workspace } from "../ports/workspaces.ts";
+
+/** Everything that the use cases need from outside; a preset puts it together. */
+export interface EngineParts {
+  readonly store: Store;
+  readonly workspaces: Workspaces;
+  readonly diffs: Diffs;
+  readonly steps: StepRegistry;
+  readonly hasher: InputHasher;
+  readonly clock: Clock;
+  readonly baker: Baker;
+  /** Version of Bakehouse, for lineage. */
+  readonly tool: string;
+  readonly installers: Readonly<Record<Recipe["foundation"]["builder"], FoundationInstaller>>;
+  /** Opened on first use. */
+  catalog(): Catalog;
+  secrets(recipe: Recipe): SecretSource;
+  openLog(bake: string): BakeLog;
+  /** Fresh, sortable by time: `20261122-110438-x3k9`. */
+  newBakeId(): string;
+  /** Services of one step that work on host files. */
+  stepFiles(bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined, workspace: Workspace): Promise<Omit<StepServices, "root" | "sandbox" | "inputs" | "secrets" | "installer">>;
+  lentFolder(digest: string): string;
+  /** Makes sure that every byte that the steps name is in the store, fetching what is missing. */
+  fetchMissing(steps: readonly { readonly bound: BoundStep; readonly locked: LockedStep | undefined }[], recipe: Recipe, options: { readonly signal: AbortSignal; progress(doneBytes: number, totalBytes: number): void }): Promise<{ readonly count: number; readonly totalBytes: number }>;
+  /** Whether the image made of these diffs has something at a path. */
+  lowerLookup(diffs: readonly DiffId[]): (path: string) => { readonly exists: boolean; readonly directory: boolean };
+  /** Names of secrets found in a directory, by path. */
+  findSecrets(directory: string, secrets: ReadonlyMap<string, string>): Promise<readonly { readonly path: string; readonly secret: string; readonly form: string }[]>;
+  maskSecrets(secrets: ReadonlyMap<string, string>): (line: string) => string;
+  /** Makes a reproducible erofs image of a directory; its digest. */
+  buildVolume(directory: string, target: string, options: { readonly epochSeconds: number; readonly signal: AbortSignal }): Promise<{ readonly digest: DiffId; readonly sizeBytes: number }>;
+  /** Paths of a diff's directory that lie outside of one subtree (at most `limit`). */
+  pathsOutside(directory: string, subtree: string, limit: number): readonly string[];
+  /** Opens the network to a step whose policy is `recorded`; closed again after the step. */
+  replayNetwork(workspace: Workspace, bound: BoundStep, locked: LockedStep | undefined): Promise<{ readonly environment: Readonly<Record<string, string>>; close(): Promise<void> }>;
+}
+
+export type Report = (event: BakehouseEvent) => void;

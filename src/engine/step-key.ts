@@ -1,0 +1,52 @@
+import { ENGINE_VERSION, flattenOptions, type ChainId, type StepInputs } from "../core/cache/step-inputs.ts";
+import type { Sha256 } from "../core/digest.ts";
+import { canonicalJson, type JsonValue } from "../core/json.ts";
+import type { Lock, LockedPackage } from "../core/lock/model.ts";
+import type { Recipe } from "../core/recipe/model.ts";
+import type { InputHasher } from "../ports/host.ts";
+import type { BoundStep } from "./bound-recipe.ts";
+
+/** What a step's result depends on, but for its parent. `files` says what the digest in `inputs.files` is made of. */
+export interface StepFacts {
+  readonly inputs: StepInputs;
+  /** Path → short value, to name the file that changed. */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefined, epochSeconds: number, hasher: InputHasher): StepFacts {
+  const { step, definition, requirements } = bound;
+  const locked = lock?.steps[step.address];
+  const requests = [...(requirements.files ?? []), ...(requirements.packages?.files ?? []).map((path) => ({ path }))];
+  const hashed = requests.length === 0 ? undefined : hasher.hash(recipe.folder, requests);
+  const inputs: Record<string, string> = {
+    engine: String(ENGINE_VERSION),
+    step: `${definition.id}@${definition.version}`,
+    architecture: lock?.architecture ?? "amd64",
+    epoch: String(epochSeconds),
+    network: step.network,
+    ...(definition.role === "foundation" ? { builder: recipe.foundation.builder } : {}),
+    ...flattenOptions(step.options),
+    ...(hashed === undefined ? {} : { files: hashed.digest }),
+    ...packageInputs("package", locked?.packages),
+    ...packageInputs("lent", locked?.lent),
+    ...(locked?.image === undefined ? {} : { image: locked.image.digest }),
+  };
+  for (const download of requirements.downloads ?? []) inputs[`download.${download.url}`] = download.sha256;
+  for (const response of locked?.recorded ?? []) inputs[`recorded.${response.method} ${response.url}`] = response.sha256;
+  for (const secret of step.secrets) inputs[`secret.${secret}`] = "given";
+  return { inputs, files: Object.fromEntries((hashed?.entries ?? []).map((entry) => [entry.path, fileValue(entry)])) };
+}
+
+const packageInputs = (kind: string, packages: readonly LockedPackage[] = []): StepInputs =>
+  Object.fromEntries(packages.map((entry) => [`${kind}.${entry.name}`, `${entry.version} ${entry.architecture} ${entry.sha256}`]));
+
+const fileValue = (entry: { readonly kind: string; readonly sha256?: Sha256; readonly target?: string; readonly executable?: boolean }): string => {
+  if (entry.kind === "file") return `${entry.sha256 ?? ""}${entry.executable ? " executable" : ""}`;
+  return entry.kind === "symlink" ? `→ ${entry.target ?? ""}` : "directory";
+};
+
+/** The cache key: equal inputs on an equal parent, equal key. */
+export const stepKey = (inputs: StepInputs, parent: ChainId, hasher: InputHasher): Sha256 => hasher.digestOf(canonicalJson({ ...inputs, parent } as JsonValue));
+
+/** The name of a file system made of these diffs, extended by one. */
+export const chainAfter = (chain: ChainId, diff: Sha256, hasher: InputHasher): ChainId => hasher.digestOf(`${chain}\n${diff}\n`);
