@@ -1,5 +1,8 @@
 // Builds dist/: the CLI as a bundle in parts (each command is its own part, loaded when it is called), the library,
-// and the files that run as processes of their own. `--types` adds the declarations, which only `npm pack` needs.
+// and the files that run as processes of their own.
+//   --types    adds the declarations, which only `npm pack` needs
+//   --clean    removes old parts at once
+//   --out DIR  builds there instead of dist/
 //
 // dist/
 //   cli.js            entry of the CLI, never removed: replaced in one rename
@@ -9,11 +12,13 @@
 //   types/            declarations
 //   .built            its time stamp is the start of the last build: what is newer makes it stale
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
+import { parseArgs } from "node:util";
 import { build } from "esbuild";
 
 const root = dirname(import.meta.dirname);
-const dist = join(root, "dist");
+const { values: flags } = parseArgs({ options: { types: { type: "boolean" }, clean: { type: "boolean" }, out: { type: "string" } } });
+const dist = resolve(flags.out ?? join(root, "dist"));
 const started = new Date();
 
 /** Programs of our own that are started as processes: name in dist → source. */
@@ -52,7 +57,7 @@ for (const [name, source] of Object.entries(COPIES)) {
   if (isThere(source)) cpSync(join(root, source), join(dist, name), { recursive: true, filter: (path) => !path.endsWith(".test.ts") });
 }
 writeFileSync(join(dist, "meta.json"), JSON.stringify(result.metafile));
-if (process.argv.includes("--types")) await declarations();
+if (flags.types) await declarations();
 writeFileSync(join(dist, ".built"), "");
 utimesSync(join(dist, ".built"), started, started);
 
@@ -72,13 +77,13 @@ function removeOldChunks() {
   const aDayAgo = started.getTime() - 24 * 60 * 60 * 1000;
   for (const name of readdirSync(folder)) {
     const path = join(folder, name);
-    if (!written.has(path) && statSync(path).mtimeMs < aDayAgo) rmSync(path);
+    if (!written.has(path) && (flags.clean || statSync(path).mtimeMs < aDayAgo)) rmSync(path);
   }
 }
 
 async function declarations() {
   const { spawnSync } = await import("node:child_process");
   const project = join(root, "tools", "tsconfig.types.json");
-  const { status } = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", project], { stdio: "inherit" });
+  const { status } = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", project, "--outDir", join(dist, "types")], { stdio: "inherit" });
   if (status !== 0) throw new Error(`tsc -p ${relative(root, project)} failed`);
 }

@@ -125,7 +125,7 @@ export function defineCommand<
   const O extends OptionDefinitions = Record<never, never>,
   Data = unknown,
 >(definition: CommandDefinition<A, O, Data>): AnyCommand {
-  return definition as unknown as AnyCommand;
+  return definition;
 }
 
 /** `keepOnFailure` → `--keep-on-failure`. */

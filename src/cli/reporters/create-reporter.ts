@@ -1,11 +1,5 @@
-import type { BakehouseEvent } from "../../core/events.ts";
 import type { Terminal } from "../terminal.ts";
-
-/** Turns events into what people or programs see. `end` is called once, whatever happened. */
-export interface Reporter {
-  report(event: BakehouseEvent): void;
-  end(): void;
-}
+import type { Reporter } from "./reporter.ts";
 
 export interface ReporterOptions {
   readonly events: boolean;

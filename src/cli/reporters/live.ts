@@ -2,7 +2,7 @@ import { shortDigest } from "../../core/digest.ts";
 import type { BakehouseEvent } from "../../core/events.ts";
 import type { Terminal } from "../terminal.ts";
 import { fit, formatBytes, formatDuration } from "../text.ts";
-import type { Reporter } from "./create-reporter.ts";
+import type { Reporter } from "./reporter.ts";
 import { eventText, reasonText } from "./words.ts";
 
 const FRAMES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];

@@ -1,6 +1,6 @@
 import type { BakehouseEvent } from "../../core/events.ts";
 import type { Terminal } from "../terminal.ts";
-import type { Reporter } from "./create-reporter.ts";
+import type { Reporter } from "./reporter.ts";
 import { eventText } from "./words.ts";
 
 /** One line an event on stderr, for logs and pipes. `quiet` leaves warnings only; `verbose` adds progress and output of steps. */

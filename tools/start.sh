@@ -1,0 +1,26 @@
+#!/bin/sh
+# npm start: from a bare machine to a baked image. Installs what is missing, builds, bakes examples/shop into the
+# examples' own store (.bakehouse/ in this clone), and says what to type next. When nothing changed, it says so.
+set -u
+root=$(CDPATH='' cd "$(dirname "$0")/.." && pwd) || exit
+. "$root/tools/setup.sh"
+
+prepare "$root" || exit
+# Lists everything that is missing, with the commands for it, when this user or system cannot install it.
+"$node" "$root/dist/cli.js" doctor --install --for core --quiet >"$root/dist/doctor.txt" || {
+  status=$?
+  cat "$root/dist/doctor.txt" >&2
+  exit "$status"
+}
+export BAKEHOUSE_HOME="$root/.bakehouse"
+"$node" "$root/dist/cli.js" bake "$root/examples/shop" "$@" || exit
+
+cat <<END
+
+The examples' store is .bakehouse/ in this clone; your own will be another. Next:
+  export BAKEHOUSE_HOME='$BAKEHOUSE_HOME'
+  ./bakehouse images                       what is in it
+  ./bakehouse image tree shop              the layers, and what each adds
+  ./bakehouse shell shop                   look around inside
+Change a file below examples/shop and type npm start again: only what it touches is baked.
+END
