@@ -38,6 +38,8 @@ export function openLocalStore(root: string, options: LocalStoreOptions = {}): S
     root,
     readOnly,
     path,
+    readNote: (name) => readJsonIfThere(path(name)),
+    writeNote: (name, value) => writeAtomically(path(name), JSON.stringify(value)),
     steps: stepFiles(path("steps")),
     blobs,
     diffs: diffFolders(path("diffs")),

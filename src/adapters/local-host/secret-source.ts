@@ -1,0 +1,38 @@
+import { readFileSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import { BakehouseError } from "../../core/errors.ts";
+import type { Recipe } from "../../core/recipe/model.ts";
+import type { SecretSource } from "../../ports/host.ts";
+
+/** Reads secrets from the environment or from files (relative to the recipe's folder), when a step asks and not before. */
+export function hostSecrets(recipe: Recipe, env: Readonly<Record<string, string | undefined>>): SecretSource {
+  const read = (name: string): string | undefined => {
+    const source = recipe.secrets[name];
+    if (source === undefined) return undefined;
+    if ("env" in source) return env[source.env];
+    try {
+      return readFileSync(isAbsolute(source.file) ? source.file : join(recipe.folder, source.file), "utf8");
+    } catch {
+      return undefined;
+    }
+  };
+  return {
+    resolve(names) {
+      const values = new Map<string, string>();
+      const missing: string[] = [];
+      for (const name of names) {
+        const value = read(name);
+        if (value === undefined || value === "") missing.push(name);
+        else values.set(name, value);
+      }
+      if (missing.length > 0) throw new BakehouseError("SECRET_MISSING", missing.map((name) => `Secret "${name}" is not given: ${where(recipe, name)}`).join("\n"), { details: missing });
+      return values;
+    },
+  };
+}
+
+function where(recipe: Recipe, name: string): string {
+  const source = recipe.secrets[name];
+  if (source === undefined) return "the recipe does not declare it under `secrets:`";
+  return "env" in source ? `the environment variable ${source.env} is not set` : `the file ${source.file} cannot be read or is empty`;
+}
