@@ -1,10 +1,11 @@
 import type { z } from "zod";
 import type { AptRepository, NetworkPolicy, ParameterValue } from "./recipe/model.ts";
 import type { Sha256 } from "./digest.ts";
+import type { AnsibleRunner } from "../ports/ansible-runner.ts";
 import type { Archives, Downloads, Inputs, LentTools, Secrets } from "../ports/step-services.ts";
 import type { FoundationInstaller } from "../ports/foundation-installer.ts";
 import type { ImageRoot } from "../ports/image-root.ts";
-import type { OciSource } from "../ports/oci-source.ts";
+import type { LockedImage } from "../ports/oci-source.ts";
 import type { PackageSet } from "../ports/package-store.ts";
 import type { Sandbox } from "../ports/sandbox.ts";
 
@@ -22,7 +23,9 @@ export interface StepServices {
   readonly secrets: Secrets;
   readonly lent: LentTools;
   readonly installer: FoundationInstaller;
-  readonly oci: OciSource;
+  /** The image that `requires.image` named, at the lock's digest. */
+  readonly oci: LockedImage;
+  readonly ansible: AnsibleRunner;
 }
 export type Need = keyof StepServices;
 

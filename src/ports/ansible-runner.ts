@@ -1,5 +1,4 @@
 import type { JsonValue } from "../core/json.ts";
-import type { FileRequest, StepProgress } from "../core/step.ts";
 import type { ImageRoot } from "./image-root.ts";
 import type { Sandbox } from "./sandbox.ts";
 import type { Inputs, LentTools, Secrets } from "./step-services.ts";
@@ -8,7 +7,7 @@ import type { Inputs, LentTools, Secrets } from "./step-services.ts";
 export interface Playbook {
   readonly playbook: string;
   /** Everything that the playbook reads lies in here: roles, group_vars, files, collections. */
-  readonly project: FileRequest;
+  readonly project: { readonly path: string; readonly excludes?: readonly string[] };
   /** `inventory_hostname` of the image. */
   readonly host: string;
   /** Inventory groups that the image is a member of, besides `all`. */
@@ -43,7 +42,7 @@ export interface PlaybookContext {
   readonly epochSeconds: number;
   readonly signal: AbortSignal;
   log(line: string): void;
-  progress(progress: StepProgress): void;
+  progress(progress: { readonly message: string; readonly fraction?: number }): void;
 }
 
 export interface PlaybookChange {

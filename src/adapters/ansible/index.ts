@@ -1,0 +1,1 @@
+export { ansibleRunner, ansibleVersion, type AnsibleRunnerOptions } from "./ansible-runner.ts";
