@@ -1,0 +1,28 @@
+import type { Xattrs } from "../../core/layer/model.ts";
+import type { RawPath } from "../../core/layer/raw-path.ts";
+import { formatAttributeDump, parseAttributeDump } from "./attribute-dump.ts";
+import { runProgram } from "./run-program.ts";
+
+/** All extended attributes of a tree, by path relative to it, with one process: Node has no call for them. */
+export async function readAttributes(directory: string, signal?: AbortSignal): Promise<ReadonlyMap<RawPath, Xattrs>> {
+  const dump = await runProgram(["getfattr", "-R", "-h", "-P", "-d", "-m", "-", "-e", "hex", "--absolute-names", "."], {
+    cwd: directory,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  return parseAttributeDump(dump);
+}
+
+/** Sets attributes below `directory`, not following links, with one process. */
+export async function writeAttributes(directory: string, entries: Iterable<readonly [RawPath, Xattrs]>): Promise<void> {
+  const dump = formatAttributeDump(entries);
+  if (dump === "") return;
+  await runProgram(["setfattr", "-h", "--restore=-"], { cwd: directory, input: Buffer.from(dump, "latin1") });
+}
+
+/** Removes attributes: one process per attribute name (a handful) and about 100 kB of paths. */
+export async function removeAttributes(directory: string, byName: ReadonlyMap<string, readonly RawPath[]>): Promise<void> {
+  for (const [name, paths] of byName) {
+    const input = Buffer.from(paths.map((path) => `./${path}\0`).join(""), "latin1");
+    await runProgram(["xargs", "-0", "-r", "setfattr", "-h", "-x", name, "--"], { cwd: directory, input });
+  }
+}

@@ -1,0 +1,50 @@
+import { rmSync } from "node:fs";
+import { runProgram } from "./run-program.ts";
+
+export interface VolumeRequest {
+  /** As unpacked from a diff (or written by `Diffs.write`): whole seconds, no overlay marks. */
+  readonly directory: string;
+  /** The image file; must not exist. */
+  readonly target: string;
+  /** When the file system says it was made. Files keep their own times. */
+  readonly epochSeconds: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A read-only erofs image. The same directory content gives the same bytes, on any host file system.
+ *
+ * @param request.uuid         see `uuidOfDigest`
+ * @param request.compression  default none: 0.25 s for 50 MB, against 0.33 s with lz4 and a tenth less space
+ * @throws BakehouseError SETUP_INCOMPLETE (erofs-utils), CANCELLED
+ */
+export async function buildErofs(request: VolumeRequest & { readonly uuid: string; readonly compression?: "lz4" | "lz4hc" }): Promise<void> {
+  const compression = request.compression === undefined ? [] : [`-z${request.compression}`];
+  await build(request, [
+    "mkfs.erofs", "--quiet", ...compression, `-T${request.epochSeconds}`, "--preserve-mtime", `-U${request.uuid}`, request.target, request.directory,
+  ]);
+}
+
+/**
+ * A read-only squashfs image, reproducible like the erofs one.
+ *
+ * @param request.compression  default zstd at level 3: level 15, the program's own default, takes forty times as long for a tenth less
+ * @throws BakehouseError SETUP_INCOMPLETE (squashfs-tools), CANCELLED
+ */
+export async function buildSquashfs(request: VolumeRequest & { readonly compression?: "zstd" | "lz4" }): Promise<void> {
+  const compression = (request.compression ?? "zstd") === "lz4" ? ["-comp", "lz4"] : ["-comp", "zstd", "-Xcompression-level", "3"];
+  await build(request, [
+    "mksquashfs", request.directory, request.target, "-noappend", ...compression, "-mkfs-time", String(request.epochSeconds), "-no-progress", "-quiet",
+  ]);
+}
+
+async function build(request: VolumeRequest, argv: readonly [string, ...string[]]): Promise<void> {
+  // mksquashfs refuses to run when both this and its own options say the time
+  const { SOURCE_DATE_EPOCH: _, ...environment } = process.env;
+  try {
+    await runProgram(argv, { environment, ...(request.signal === undefined ? {} : { signal: request.signal }) });
+  } catch (error) {
+    rmSync(request.target, { force: true });
+    throw error;
+  }
+}
