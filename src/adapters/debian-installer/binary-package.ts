@@ -1,0 +1,94 @@
+import { fieldOf, parseDeb822, type Stanza } from "../../core/debian/deb822.ts";
+import { readDebArchive } from "./deb-archive.ts";
+import { decompress, type DecompressOptions, type TarContent } from "./decompress.ts";
+import { listTar, type TarEntry } from "./tar-headers.ts";
+
+/** A file of a package's control member: a maintainer script, `md5sums`, `triggers`, … */
+export interface ControlMember {
+  readonly name: string;
+  readonly mode: number;
+  readonly mtimeSeconds: number;
+  readonly content: Buffer;
+}
+
+export interface BinaryPackage {
+  readonly hostPath: string;
+  readonly name: string;
+  readonly version: string;
+  readonly architecture: string;
+  /** How dpkg names its files in `/var/lib/dpkg/info`: with the architecture where several may be installed side by side. */
+  readonly infoName: string;
+  /** Its control file. */
+  readonly stanza: Stanza;
+  readonly control: readonly ControlMember[];
+  /** Absolute image paths, byte strings. */
+  readonly conffiles: ReadonlySet<string>;
+  readonly entries: readonly TarEntry[];
+  readonly content: TarContent;
+}
+
+export interface BinaryPackages {
+  readonly packages: readonly BinaryPackage[];
+  /** Gives back the scratch files that the contents are read from. */
+  close(): void;
+}
+
+/**
+ * Reads packages whole: control files into memory (5 MB for a minbase), contents into scratch files.
+ *
+ * @throws Error that names the file and says what is wrong with it
+ */
+export async function readPackages(hostPaths: readonly string[], options: DecompressOptions): Promise<BinaryPackages> {
+  const archives = hostPaths.map(readDebArchive);
+  const controls = archives.map(({ hostPath, control: member }) => ({ hostPath, member }));
+  const contents = archives.map(({ hostPath, data: member }) => ({ hostPath, member }));
+  const { tars, close } = await decompress([...controls, ...contents], options);
+  try {
+    const packages = hostPaths.map((hostPath, index) => assemble(hostPath, tars[index], tars[hostPaths.length + index]));
+    return { packages, close };
+  } catch (cause) {
+    close();
+    throw cause;
+  }
+}
+
+function assemble(hostPath: string, control: TarContent | undefined, content: TarContent | undefined): BinaryPackage {
+  if (control === undefined || content === undefined) throw new Error(`${hostPath} was not decompressed`);
+  try {
+    const members = controlMembers(control);
+    const stanza = stanzaOf(textOf(members, "control") ?? "");
+    const required = (name: string): string => {
+      const value = fieldOf(stanza, name);
+      if (value === undefined) throw new Error(`its control file has no ${name}`);
+      return value;
+    };
+    const [name, version, architecture] = [required("Package"), required("Version"), required("Architecture")];
+    const infoName = fieldOf(stanza, "Multi-Arch")?.toLowerCase() === "same" ? `${name}:${architecture}` : name;
+    return { hostPath, name, version, architecture, infoName, stanza, control: members, conffiles: conffilesOf(members), entries: listTar(content.read), content };
+  } catch (cause) {
+    throw new Error(`${hostPath}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
+function stanzaOf(text: string): Stanza {
+  const { stanzas, problems } = parseDeb822(text);
+  const [stanza] = stanzas;
+  if (problems[0] !== undefined) throw new Error(`line ${problems[0].line} of its control file ${problems[0].message}`);
+  if (stanza === undefined) throw new Error("its control file is empty");
+  return stanza;
+}
+
+const controlMembers = ({ read }: TarContent): readonly ControlMember[] =>
+  listTar(read)
+    .filter((entry) => entry.kind === "file")
+    .map((entry) => ({ name: entry.path.slice(1), mode: entry.mode, mtimeSeconds: entry.mtimeSeconds, content: Buffer.from(read(entry.offset, entry.sizeBytes)) }));
+
+export const contentOf = (control: readonly ControlMember[], name: string): Buffer | undefined => control.find((member) => member.name === name)?.content;
+
+const textOf = (control: readonly ControlMember[], name: string): string | undefined => contentOf(control, name)?.toString("utf8");
+
+/** deb-conffiles(5): a path a line; `remove-on-upgrade` before it means that the package does not hold the file. */
+function conffilesOf(control: readonly ControlMember[]): ReadonlySet<string> {
+  const lines = contentOf(control, "conffiles")?.toString("latin1").split("\n") ?? [];
+  return new Set(lines.map((line) => line.trimEnd()).filter((line) => line.startsWith("/")));
+}

@@ -1,0 +1,1 @@
+export { ownInstaller } from "./own-installer.ts";
