@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
 import { hexOf, type DiffId, type Sha256 } from "../../core/digest.ts";
 import type { ImageRoot } from "../../ports/image-root.ts";
@@ -104,7 +104,7 @@ class OverlayMounts {
   private readonly options: OverlayOptions;
   private readonly request: WorkspaceRequest;
   private readonly upper: string;
-  private readonly made: string[] = [];
+  private readonly made: { readonly name: string; readonly mtimeMs: number }[] = [];
   private queue: Promise<unknown> = Promise.resolve();
 
   constructor(holder: Holder, options: OverlayOptions, request: WorkspaceRequest, upper: string) {
@@ -155,13 +155,16 @@ class OverlayMounts {
       if (existsSync(join(merged, name))) continue;
       mkdirSync(join(merged, name));
       chmodSync(join(merged, name), 0o755);
-      this.made.push(name);
+      this.made.push({ name, mtimeMs: lstatSync(join(merged, name)).mtimeMs });
     }
   }
 
-  /** After close: takes away the mount points that were made here and that nobody has put anything into. */
+  /** After close: takes away the mount points that were made here, unless the step made them its own (base-files does). */
   tidy(): void {
-    for (const name of this.made) removeEmptyDirectory(join(this.upper, name));
+    for (const { name, mtimeMs } of this.made) {
+      const path = join(this.upper, name);
+      if (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs === mtimeMs) removeEmptyDirectory(path);
+    }
   }
 }
 
