@@ -1,3 +1,4 @@
+import { pathWithSystemFolders } from "../adapters/host-tools/find-program.ts";
 import { BakehouseError } from "../core/errors.ts";
 import type { AnyCommand, CommandContext, GlobalOptions } from "./command.ts";
 import { printError } from "./print-error.ts";
@@ -19,6 +20,8 @@ export interface MainOptions {
  * @returns the exit code: see `ERROR_CODES`; 0 when all went well
  */
 export async function main(argv: readonly string[], options: MainOptions = {}): Promise<number> {
+  // Programs that bakes start lie in /usr/sbin, which `su` without `-` leaves out.
+  process.env["PATH"] = pathWithSystemFolders(process.env["PATH"]);
   const streams = options.streams ?? { stdout: process.stdout, stderr: process.stderr, env: process.env };
   const plain = { json: argv.includes("--json"), verbose: argv.includes("--verbose") || argv.includes("-v") };
   const terminal = createTerminal(streams, { color: !argv.includes("--no-color") });

@@ -41,10 +41,10 @@ export async function readCommandLine(argv: readonly string[], rows: readonly Co
   const found: { invocation?: Invocation } = {};
   const program = buildProgram(rows, terminal, command, (invocation) => (found.invocation = invocation));
   try {
-    await program.parseAsync(argv, { from: "user" });
+    await program.parseAsync(row === undefined && isOnlyGroup(argv, rows) ? [...argv, "--help"] : argv, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0 || error.code === "commander.help") return undefined;
+    if (error.exitCode === 0) return undefined;
     throw usageError(error, command?.name ?? groupIn(argv, rows));
   }
   return found.invocation;
@@ -61,6 +61,9 @@ const groupIn = (argv: readonly string[], rows: readonly CommandRow[]): string |
   const [first] = wordsOf(argv);
   return rows.some((row) => row.name.startsWith(`${String(first)} `)) ? first : undefined;
 };
+
+/** `bakehouse image` alone asks what there is. */
+const isOnlyGroup = (argv: readonly string[], rows: readonly CommandRow[]): boolean => wordsOf(argv).length === 1 && groupIn(argv, rows) !== undefined;
 
 /** Command words: what is left without options; `--store` takes the word after it. */
 function wordsOf(argv: readonly string[]): readonly string[] {
@@ -103,7 +106,6 @@ function groupCommand(program: Command, groups: Map<string, Command>, row: Comma
   const known = groups.get(name);
   if (known !== undefined) return known;
   const group = frame(new Command(name), terminal).summary(`Commands about one ${name}`).description(`Commands about one ${name}`).usage("<command> [options]").helpGroup(`${row.group}:`);
-  group.action(() => group.help({ error: true }));
   groups.set(name, group);
   program.addCommand(group);
   return group;
@@ -116,7 +118,7 @@ function frame(command: Command, terminal: Terminal): Command {
     .exitOverride()
     .showSuggestionAfterError(true)
     .helpOption("-h, --help", "Show this help")
-    .configureHelp({ showGlobalOptions: true, sortSubcommands: false, helpWidth: width, styleTitle: (title) => terminal.colors.bold(title) })
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: false, helpWidth: width, minWidthToWrap: 16, styleTitle: (title) => terminal.colors.bold(title) })
     .configureOutput({
       writeOut: (text) => terminal.out(text),
       writeErr: (text) => terminal.err(text),

@@ -20,6 +20,12 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/doctor.ts"),
   },
   {
+    name: "completion",
+    group: "This machine",
+    summary: "Print a script that completes commands and options in your shell",
+    load: () => import("./commands/completion.ts"),
+  },
+  {
     name: "version",
     group: "This machine",
     summary: "Show the versions of Bakehouse and what it runs on",

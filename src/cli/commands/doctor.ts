@@ -8,7 +8,7 @@ export const command = defineCommand({
   description: `Lists every program and kernel feature that Bakehouse uses, with its version, what it is for, and how to get what
 is missing. With --install it installs the missing Debian packages (as root). Exit code 3 when something that was asked for is missing.`,
   options: {
-    for: { value: "feature", many: true, choices: FEATURES, summary: "What must be there (default core)" },
+    for: { value: "feature", many: true, choices: FEATURES, summary: "What must be there (default core, and all are listed)" },
     install: { summary: "Install what is missing with apt-get" },
   },
   examples: [
@@ -18,12 +18,12 @@ is missing. With --install it installs the missing Debian packages (as root). Ex
   run: async ({ options, global, terminal }) => {
     const { diagnose } = await import("../doctor/diagnose.ts");
     return await diagnose({
-      features: options.for.length === 0 ? ["core"] : options.for,
+      asked: options.for,
       install: options.install,
       store: global.store,
       onLine: (line) => (global.quiet ? undefined : terminal.err(`${line}\n`)),
     });
   },
-  render: (diagnosis, { terminal, options }) => doctorText(diagnosis, terminal, { onlyAsked: options.for.length > 0 }),
+  render: (diagnosis, { terminal }) => doctorText(diagnosis, terminal),
   exitCode: ({ ready }) => (ready ? 0 : 3),
 });

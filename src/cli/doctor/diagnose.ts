@@ -2,7 +2,8 @@ import { existsSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { findShortfall, type HostFault, installCommand, packagesOf } from "../../adapters/host-tools/check-setup.ts";
 import { examineHost, type ToolReport } from "../../adapters/host-tools/examine-host.ts";
-import { thisHost } from "../../adapters/host-tools/host.ts";
+import { findProgram } from "../../adapters/host-tools/find-program.ts";
+import { type Host, thisHost } from "../../adapters/host-tools/host.ts";
 import { installPackages } from "../../adapters/host-tools/install-packages.ts";
 import { type Feature, FEATURES } from "../../adapters/host-tools/tools.ts";
 
@@ -18,20 +19,20 @@ export interface Diagnosis {
 }
 
 export interface DiagnoseOptions {
-  readonly features: readonly Feature[];
+  /** What must be there; empty for `core`, and then everything is listed. */
+  readonly asked: readonly Feature[];
   readonly install: boolean;
   readonly store: string;
   readonly onLine: (line: string) => void;
 }
 
 /** @throws BakehouseError SETUP_INCOMPLETE when it was asked to install and could not */
-export async function diagnose({ features, install, store, onLine }: DiagnoseOptions): Promise<Diagnosis> {
+export async function diagnose({ asked, install, store, onLine }: DiagnoseOptions): Promise<Diagnosis> {
+  const features: readonly Feature[] = asked.length === 0 ? ["core"] : asked;
   const host = thisHost();
-  if (install && host.platform === "linux" && host.uid === 0) {
-    await installPackages(packagesOf(findShortfall(features, host).missing), host, onLine);
-  }
+  if (install && canInstall(host)) await installPackages(packagesOf(findShortfall(features, host).missing), host, onLine);
   const { faults, missing } = findShortfall(features, host);
-  const { tools } = await examineHost(FEATURES, host);
+  const { tools } = await examineHost(asked.length === 0 ? FEATURES : asked, host);
   return {
     ready: faults.length === 0 && missing.length === 0,
     features,
@@ -41,6 +42,9 @@ export async function diagnose({ features, install, store, onLine }: DiagnoseOpt
     store: examineStore(store),
   };
 }
+
+/** Elsewhere nothing is tried: the commands to type are in the result. */
+const canInstall = (host: Host): boolean => host.platform === "linux" && host.uid === 0 && findProgram("apt-get", host.path) !== undefined;
 
 const OVERLAYFS_MAGIC = 0x794c7630; // linux/magic.h
 

@@ -3,18 +3,15 @@ import type { Terminal } from "../terminal.ts";
 import { count, formatBytes, table } from "../text.ts";
 import type { Diagnosis } from "./diagnose.ts";
 
-/** The doctor's list for people; `onlyAsked` leaves out tools of features that were not asked for. */
-export function doctorText(diagnosis: Diagnosis, terminal: Terminal, { onlyAsked }: { readonly onlyAsked: boolean }): string {
+/** The doctor's list for people. */
+export function doctorText(diagnosis: Diagnosis, terminal: Terminal): string {
   const { green, yellow, red, bold, dim } = terminal.colors;
-  const isAsked = ({ features }: ToolReport): boolean => diagnosis.features.includes("test") || features.some((feature) => diagnosis.features.includes(feature));
   const mark = (tool: ToolReport): string => {
     if (tool.state === "present") return green("ok");
     if (tool.state === "old") return yellow(`older than ${tool.minimum ?? ""}`);
-    return isAsked(tool) ? red("missing") : dim("missing");
+    return isAsked(tool, diagnosis) ? red("missing") : dim("missing");
   };
-  const rows = diagnosis.tools
-    .filter((tool) => !onlyAsked || isAsked(tool))
-    .map((tool) => [mark(tool), tool.name.slice(tool.name.lastIndexOf("/") + 1), tool.version ?? "", tool.debianPackage, tool.features.join(", "), tool.purpose]);
+  const rows = diagnosis.tools.map((tool) => [mark(tool), tool.name.slice(tool.name.lastIndexOf("/") + 1), tool.version ?? "", tool.debianPackage, tool.features.join(", "), tool.purpose]);
   const programs = table(
     [{ title: "" }, { title: "program", minimum: 12 }, { title: "version" }, { title: "Debian package", minimum: 8 }, { title: "needed for", minimum: 6 }, { title: "what it does", minimum: 8 }],
     rows,
@@ -28,11 +25,12 @@ export function doctorText(diagnosis: Diagnosis, terminal: Terminal, { onlyAsked
   return sections.join("\n");
 }
 
+const isAsked = (tool: ToolReport, { features }: Diagnosis): boolean => features.includes("test") || tool.features.some((feature) => features.includes(feature));
+
 function verdict(diagnosis: Diagnosis, { green, red, bold }: { readonly green: Style; readonly red: Style; readonly bold: Style }): string {
   if (diagnosis.ready) return `${green("Ready")} for ${diagnosis.features.join(", ")}.\n`;
   const faults = diagnosis.faults.length === 0 ? [] : [count(diagnosis.faults.length, "fault")];
-  const isMissing = ({ state, features }: ToolReport): boolean => state === "missing" && (diagnosis.features.includes("test") || features.some((feature) => diagnosis.features.includes(feature)));
-  const missing = diagnosis.tools.filter(isMissing).length;
+  const missing = diagnosis.tools.filter((tool) => tool.state === "missing" && isAsked(tool, diagnosis)).length;
   const lines = [...faults, ...(missing === 0 ? [] : [`${count(missing, "program")} missing`])].join(", ");
   return `${red("Not ready")} for ${diagnosis.features.join(", ")}: ${lines}.\n${diagnosis.commands.map((line) => `  ${bold(line)}\n`).join("")}`;
 }

@@ -1,0 +1,37 @@
+// Writes docs/reference/*.md from the code, so that they are never wrong. `--check` writes nothing: it says which file is
+// stale and the command that refreshes it.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { cliPage } from "./reference/cli-page.ts";
+import { errorsPage } from "./reference/errors-page.ts";
+import { recipePage } from "./reference/recipe-page.ts";
+import { stepsPage } from "./reference/steps-page.ts";
+
+const root = dirname(import.meta.dirname);
+const HEAD = "<!-- Generated from the code by `npm run reference`. Change the code, not this file. -->\n\n";
+
+const pages = {
+  "docs/reference/cli.md": HEAD + (await cliPage()),
+  "docs/reference/errors.md": HEAD + errorsPage(),
+  "docs/reference/recipe.md": HEAD + recipePage(),
+  "docs/reference/steps.md": HEAD + stepsPage(await allSteps()),
+};
+
+const stale = Object.entries(pages).filter(([file, text]) => !existsSync(join(root, file)) || readFileSync(join(root, file), "utf8") !== text);
+if (process.argv.includes("--check")) {
+  for (const [file] of stale) console.log(`${file} is not what the code says: npm run reference`);
+  process.exitCode = stale.length === 0 ? 0 : 1;
+} else {
+  for (const [file, text] of stale) {
+    mkdirSync(dirname(join(root, file)), { recursive: true });
+    writeFileSync(join(root, file), text);
+    console.log(`wrote ${file}`);
+  }
+}
+
+async function allSteps() {
+  if (!existsSync(join(root, "src/steps/registry.ts"))) return [];
+  const registry = await import("../src/steps/registry.ts");
+  const steps = registry.steps ?? registry.STEPS ?? registry.stepRegistry;
+  return [...(steps.values?.() ?? Object.values(steps))];
+}
