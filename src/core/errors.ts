@@ -24,6 +24,7 @@ export const ERROR_CODES = {
   SECRET_MISSING: { http: 422, exit: 2, means: "A secret that a step names is not given" },
   SECRET_LEAKED: { http: 500, exit: 4, means: "A step left a secret in the image" },
   ARCHIVE_UNSAFE: { http: 422, exit: 4, means: "An archive holds entries that would leave its folder" },
+  ARCHIVE_INVALID: { http: 422, exit: 2, means: "An archive is damaged, cut off, or of a kind that cannot be read" },
   IMAGE_NOT_FOUND: { http: 404, exit: 2, means: "No image matches this reference" },
   REFERENCE_AMBIGUOUS: { http: 409, exit: 2, means: "More than one image matches this reference" },
   BAKE_NOT_FOUND: { http: 404, exit: 2, means: "No bake has this id" },
