@@ -17,7 +17,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 120_000,
     // Nothing of the user who runs the tests may change their result.
-    env: { BAKEHOUSE_HOME: "", NO_COLOR: "", FORCE_COLOR: "" },
+    env: { BAKEHOUSE_HOME: "", NO_COLOR: "", FORCE_COLOR: "0" },
     reporters: process.env["CI"] === undefined ? ["default"] : ["dot"],
   },
 });
