@@ -60,10 +60,13 @@ export function globProblem(pattern: string): string | undefined {
 export function globExpression(glob: string): RegExp {
   let source = "";
   let alternatives = 0;
-  for (let at = 0; at < glob.length; ) {
+  for (let at = 0; at < glob.length;) {
     const rest = glob.slice(at);
     const token =
-      /^\/\*\*(?=\/)/.exec(rest)?.[0] ?? (at === 0 ? /^\*\*\//.exec(rest)?.[0] : undefined) ?? /^\*+|^\[!?\]?[^\]/]*\]|^\\[^]|^[^]/u.exec(rest)?.[0] ?? "";
+      /^\/\*\*(?=\/)/.exec(rest)?.[0] ??
+      (at === 0 ? /^\*\*\//.exec(rest)?.[0] : undefined) ??
+      /^\*+|^\[!?\]?[^\]/]*\]|^\\[^]|^[^]/u.exec(rest)?.[0] ??
+      "";
     at += token.length;
     if (token === "/**") source += "(?:/.*)?";
     else if (token === "**/") source += "(?:.*/)?";

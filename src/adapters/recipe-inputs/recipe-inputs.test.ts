@@ -1,4 +1,15 @@
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -60,14 +71,20 @@ describe("a tree", () => {
   test("leaves out excludes, the ignore file's lines, .git and the lock", () => {
     for (const path of ["app/a.log", "app/a.txt", "app/.git/HEAD", "app/node_modules/x", "bakehouse.lock", "secret.key"]) put(path);
     put(".bakehouseignore", "# not for the image\nnode_modules/\n/secret.key\n");
-    const paths = recipeInputs(folder, [{ path: ".", excludes: ["*.log"] }]).tree(".").map((entry) => entry.path);
+    const paths = recipeInputs(folder, [{ path: ".", excludes: ["*.log"] }])
+      .tree(".")
+      .map((entry) => entry.path);
     expect(paths).toEqual(["app", "app/a.txt"]);
   });
 
   test("what is named itself is taken even if it would be ignored", () => {
     put("dist/main.js");
     put(".bakehouseignore", "dist/\n");
-    expect(recipeInputs(folder, [{ path: "dist" }]).tree("dist").map((entry) => entry.path)).toEqual(["main.js"]);
+    expect(
+      recipeInputs(folder, [{ path: "dist" }])
+        .tree("dist")
+        .map((entry) => entry.path),
+    ).toEqual(["main.js"]);
   });
 
   test("a part of it, and further excludes", () => {
@@ -102,7 +119,15 @@ describe("what is refused", () => {
     symlinkSync(top, join(folder, "leads-out"));
     put(".bakehouseignore", "fine\n../x\n");
     const message = refusal(() =>
-      hash({ path: "app" }, { path: "../secret" }, { path: "/etc/passwd" }, { path: "config.yml" }, { path: "leads-out/secret" }, { path: "a\0b" }, { path: "config.yaml", excludes: ["[z-a]"] }),
+      hash(
+        { path: "app" },
+        { path: "../secret" },
+        { path: "/etc/passwd" },
+        { path: "config.yml" },
+        { path: "leads-out/secret" },
+        { path: "a\0b" },
+        { path: "config.yaml", excludes: ["[z-a]"] },
+      ),
     );
     expect(message.split("\n").sort()).toEqual(
       [
@@ -261,13 +286,16 @@ describe("the stat cache", () => {
     expect(shaOf()).not.toBe(planted);
   });
 
-  test.each(["", "{", "[]", '{"version":2,"files":{}}', '{"version":1,"files":{"x":[1]}}', '{"version":1,"files":null}'])("a damaged file (%s) is as good as none", (content) => {
-    put("app/a");
-    mkdirSync(dirname(cacheFile));
-    writeFileSync(cacheFile, content);
-    learn();
-    expect(JSON.parse(readFileSync(cacheFile, "utf8"))).toMatchObject({ version: 1 });
-  });
+  test.each(["", "{", "[]", '{"version":2,"files":{}}', '{"version":1,"files":{"x":[1]}}', '{"version":1,"files":null}'])(
+    "a damaged file (%s) is as good as none",
+    (content) => {
+      put("app/a");
+      mkdirSync(dirname(cacheFile));
+      writeFileSync(cacheFile, content);
+      learn();
+      expect(JSON.parse(readFileSync(cacheFile, "utf8"))).toMatchObject({ version: 1 });
+    },
+  );
 
   test("is not written when nothing was learned, and costs nothing where it cannot be", () => {
     put("app/a");

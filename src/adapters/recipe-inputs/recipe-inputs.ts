@@ -34,7 +34,10 @@ export function recipeInputs(folder: string, declared: readonly FileRequest[]): 
     const request = declaration(path);
     const base = normalisePath(request.path);
     const below = normalisePath(path).slice(base === "" ? 0 : base.length + 1);
-    const walked = walk(opened, { path: base === "" ? "." : base, ...(request.excludes === undefined ? {} : { excludes: request.excludes }) });
+    const walked = walk(opened, {
+      path: base === "" ? "." : base,
+      ...(request.excludes === undefined ? {} : { excludes: request.excludes }),
+    });
     const narrowed = below === "" && excludes.length === 0 ? walked : walk(opened, { path, excludes });
     const problems = [...opened.problems, ...walked.problems, ...narrowed.problems];
     if (problems.length > 0) throw problemsError("INPUT_INVALID", problems);

@@ -73,7 +73,10 @@ function hashFile(hostPath: string): { digest: Sha256; row: Row } {
     const chunk = Buffer.allocUnsafe(Number(stats.size < CHUNK_BYTES ? stats.size + 1n : CHUNK_BYTES));
     for (let bytes = readSync(file, chunk); bytes > 0; bytes = readSync(file, chunk)) hash.update(chunk.subarray(0, bytes));
     const hex = hash.digest("hex");
-    return { digest: `sha256:${hex}`, row: [String(stats.size), String(stats.mtimeNs), String(stats.ctimeNs), String(stats.ino), hashedAtMs, hex] };
+    return {
+      digest: `sha256:${hex}`,
+      row: [String(stats.size), String(stats.mtimeNs), String(stats.ctimeNs), String(stats.ino), hashedAtMs, hex],
+    };
   } finally {
     closeSync(file);
   }

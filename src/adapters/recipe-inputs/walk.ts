@@ -4,6 +4,7 @@ import { isAbsolute, join, posix, relative } from "node:path";
 import type { Problem } from "../../core/errors.ts";
 import { compileGlobs, globProblem } from "../../core/glob.ts";
 import type { Globs } from "../../core/glob.ts";
+import { didYouMean } from "../../core/text/did-you-mean.ts";
 import type { FileRequest } from "../../core/step.ts";
 
 export const IGNORE_FILE = ".bakehouseignore";
@@ -51,7 +52,9 @@ export function openFolder(folder: string): InputFolder {
 
 function readIgnoreFile(file: string): readonly string[] {
   try {
-    return readFileSync(file, "utf8").split("\n").map((line) => line.trim());
+    return readFileSync(file, "utf8")
+      .split("\n")
+      .map((line) => line.trim());
   } catch (cause) {
     if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return [];
     throw cause;
@@ -109,7 +112,11 @@ export function locate(folder: InputFolder, path: string): Located | Problem {
 
 const isOutside = (relativePath: string): boolean => relativePath === ".." || relativePath.startsWith("../");
 
-const outside = (file: string, message: string): Problem => ({ file, message, hint: "copy it into the recipe's folder, beside bakehouse.yaml" });
+const outside = (file: string, message: string): Problem => ({
+  file,
+  message,
+  hint: "copy it into the recipe's folder, beside bakehouse.yaml",
+});
 
 function whyUnreadable(cause: unknown, folder: InputFolder, path: string): { message: string; hint?: string } {
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
@@ -122,33 +129,22 @@ function whyUnreadable(cause: unknown, folder: InputFolder, path: string): { mes
   return { message: `it cannot be read (${code})` };
 }
 
-/** A neighbour that differs in case, in its extension or in one or two letters. */
+/** A neighbour with nearly the same name, or the same but for its extension. */
 function similarName(folder: InputFolder, path: string): string | undefined {
   const parent = posix.dirname(path);
-  const wanted = posix.basename(path).toLowerCase();
+  const wanted = posix.basename(path);
   const stem = (name: string): string => name.replace(/\.[^.]*$/, "");
-  let names: string[] = [];
-  try {
-    names = readdirSync(join(folder.path, parent)).sort();
-  } catch {
-    // The parent is missing as well: no neighbours.
-  }
-  const near = names.find((name) => name.toLowerCase() === wanted) ?? names.find((name) => stem(name.toLowerCase()) === stem(wanted) || distance(name.toLowerCase(), wanted) <= 2);
+  const names = namesIn(join(folder.path, parent));
+  const near = didYouMean(wanted, names) ?? names.find((name) => stem(name) === stem(wanted));
   return near === undefined ? undefined : posix.join(parent, near);
 }
 
-/** Levenshtein distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
+function namesIn(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch {
+    return []; // the parent is missing as well: no neighbours
   }
-  return row[b.length] ?? 0;
 }
 
 const specialFile = (file: string): Problem => ({

@@ -1,0 +1,91 @@
+import { z } from "zod";
+import { globProblem } from "../../core/glob.ts";
+
+/** Pieces that the options of several steps are made of. Every message names the value. */
+
+const shown = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
+
+/** A string with a rule of its own. The rule returns what is wrong, or nothing. */
+const textWith = (problemOf: (text: string) => string | undefined) =>
+  z.string().superRefine((text, context) => {
+    const message = problemOf(text);
+    if (message !== undefined) context.addIssue({ code: "custom", message, input: text });
+  });
+
+export function imagePathProblem(path: string): string | undefined {
+  if (/[\0\n\r]/.test(path)) return `${shown(path)} has a line break or NUL`;
+  if (!path.startsWith("/")) return `${shown(path)} is not absolute: a path inside the image starts with /`;
+  if (path.split("/").includes("..")) return `${shown(path)} has "..": write the path that is meant`;
+  return undefined;
+}
+
+export function recipePathProblem(path: string): string | undefined {
+  if (path === "") return "is empty: name a file or folder beside the recipe";
+  if (/[\0\n\r]/.test(path)) return `${shown(path)} has a line break or NUL`;
+  if (path.startsWith("/")) return `${shown(path)} is absolute: name a file or folder by its path from the recipe's folder`;
+  if (path.split("/").includes("..")) return `${shown(path)} leads out of the recipe's folder: copy what is needed into it`;
+  return undefined;
+}
+
+/** An absolute path inside the image. */
+export const imagePath = () => textWith(imagePathProblem).meta({ pattern: "^/" });
+
+/** A path relative to the recipe's folder. */
+export const recipePath = () => textWith(recipePathProblem).meta({ pattern: "^[^/]" });
+
+/** A glob as in `.gitignore`. */
+export const glob = () => textWith(globProblem);
+
+const MODE_HINT = 'in quotes, three or four octal digits such as "0644"';
+
+/** Quoted on purpose: YAML reads 0644 as the number 644 and 0o644 as 420, and nobody could tell one from the other. */
+export const mode = () =>
+  z
+    .string({ error: (issue) => (issue.input === undefined ? undefined : `write the mode ${MODE_HINT}`) })
+    .regex(/^[0-7]{3,4}$/, `write the mode ${MODE_HINT}`);
+
+/** What `useradd` of Debian takes (shadow's NAME_REGEX), without a dollar at the end. */
+export const ACCOUNT_NAME = /^[a-z_][a-z0-9_-]{0,31}$/;
+
+export const accountName = () =>
+  z.string().regex(ACCOUNT_NAME, "use at most 32 lower-case letters, digits, - and _, starting with a letter or _");
+
+/** Above it: the kernel's "nobody there" and numbers that old file systems cut off. 65534 and 65535 are taken by nobody and by -1. */
+const MAX_ID = 4_294_967_294;
+export const accountId = () => z.int().min(0).max(MAX_ID);
+
+const OWNER = /^(?:[a-z_][a-z0-9_-]{0,31}|\d{1,10})?(?::(?:[a-z_][a-z0-9_-]{0,31}|\d{1,10}))?$/;
+
+export const owner = () =>
+  z.union([z.string().min(1).regex(OWNER, 'write an owner as "app", "app:www-data", ":adm" or "1000:1000"'), accountId()]);
+
+export const environmentName = () => z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "use letters, digits and _, not starting with a digit");
+
+/** A text that may be written as a number or as true and false, since parameters keep their type. */
+export const scalar = () =>
+  z.union([z.string().refine((text) => !text.includes("\0"), "a NUL is not possible here"), z.number(), z.boolean()]);
+
+export const oneOrMany = <Schema extends z.ZodType>(schema: Schema) => z.union([schema, z.array(schema).min(1)]);
+
+export const listOf = <T>(value: T | readonly T[] | undefined): readonly T[] => {
+  if (value === undefined) return [];
+  return isList(value) ? value : [value];
+};
+
+const isList = <T>(value: T | readonly T[]): value is readonly T[] => Array.isArray(value);
+
+export const parseMode = (text: string): number => Number.parseInt(text, 8);
+
+/** Without slashes at the end and without doubled ones; the root stays `/`. */
+export const cleanPath = (path: string): string => path.replace(/\/{2,}/g, "/").replace(/(?<=.)\/+$/, "");
+
+/** `/srv/app` + `a/b` → `/srv/app/a/b` */
+export const joinPath = (folder: string, path: string): string =>
+  path === "" ? folder : folder === "/" ? `/${path}` : `${folder}/${path}`;
+
+export const baseName = (path: string): string => {
+  const clean = path.replace(/\/+$/, "");
+  return clean.slice(clean.lastIndexOf("/") + 1);
+};
+
+export const parentPath = (path: string): string => path.slice(0, Math.max(path.lastIndexOf("/"), 0)) || "/";
