@@ -8,7 +8,7 @@
 //   cli.js            entry of the CLI, never removed: replaced in one rename
 //   index.js          the library
 //   chunks/*-HASH.js  parts; old ones stay for a day, because a process that is running may still want to load one
-//   plugin/           files that other programs read (Ansible plugins)
+//   ansible-plugin/   files that other programs read
 //   types/            declarations
 //   .built            its time stamp is the start of the last build: what is newer makes it stale
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ const started = new Date();
 /** Programs of our own that are started as processes: name in dist → source. */
 const PROCESSES = {};
 /** Folders that are copied as they are, if they are there: name in dist → source. */
-const COPIES = { plugin: "src/adapters/ansible/plugin" };
+const COPIES = { "ansible-plugin": "src/adapters/ansible/plugin" };
 
 const isThere = (path) => existsSync(join(root, path));
 const entries = { cli: "src/cli/entry.ts", index: "src/index.ts", ...PROCESSES };
@@ -54,7 +54,7 @@ const result = await build({
 const written = new Set(result.outputFiles.map(({ path, contents }) => writeIfChanged(path, contents)));
 removeOldChunks();
 for (const [name, source] of Object.entries(COPIES)) {
-  if (isThere(source)) cpSync(join(root, source), join(dist, name), { recursive: true, filter: (path) => !path.endsWith(".test.ts") });
+  if (isThere(source)) cpSync(join(root, source), join(dist, name), { recursive: true, filter: (path) => !/\.test\.ts$|__pycache__/.test(path) });
 }
 writeFileSync(join(dist, "meta.json"), JSON.stringify(result.metafile));
 if (flags.types) await declarations();

@@ -1,11 +1,13 @@
-// Writes docs/reference/*.md from the code, so that they are never wrong. `--check` writes nothing: it says which file is
-// stale and the command that refreshes it.
+// Writes docs/reference/*.md and the JSON Schema of recipes from the code, so that they are never wrong. `--check` writes
+// nothing: it says which file is stale and the command that refreshes it.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { cliPage } from "./reference/cli-page.ts";
 import { errorsPage } from "./reference/errors-page.ts";
 import { recipePage } from "./reference/recipe-page.ts";
 import { stepsPage } from "./reference/steps-page.ts";
+import { generateSchema } from "../src/core/recipe/json-schema.ts";
+import { steps } from "../src/steps/registry.ts";
 
 const root = dirname(import.meta.dirname);
 const HEAD = "<!-- Generated from the code by `npm run reference`. Change the code, not this file. -->\n\n";
@@ -14,7 +16,8 @@ const pages = {
   "docs/reference/cli.md": HEAD + (await cliPage()),
   "docs/reference/errors.md": HEAD + errorsPage(),
   "docs/reference/recipe.md": HEAD + recipePage(),
-  "docs/reference/steps.md": HEAD + stepsPage(await allSteps()),
+  "docs/reference/steps.md": HEAD + stepsPage([...steps.values()]),
+  "schema/bakehouse.schema.json": generateSchema(steps),
 };
 
 const stale = Object.entries(pages).filter(([file, text]) => !existsSync(join(root, file)) || readFileSync(join(root, file), "utf8") !== text);
@@ -27,11 +30,4 @@ if (process.argv.includes("--check")) {
     writeFileSync(join(root, file), text);
     console.log(`wrote ${file}`);
   }
-}
-
-async function allSteps() {
-  if (!existsSync(join(root, "src/steps/registry.ts"))) return [];
-  const registry = await import("../src/steps/registry.ts");
-  const steps = registry.steps ?? registry.STEPS ?? registry.stepRegistry;
-  return [...(steps.values?.() ?? Object.values(steps))];
 }
