@@ -30,6 +30,7 @@ const copy = defineStep({
   id: "copy",
   role: "provision",
   options: z.strictObject({ from: z.string().describe("Source in the recipe's folder"), to: z.string().startsWith("/", "must be an absolute path"), mode: z.string().regex(/^0[0-7]{3}$/, "must be an octal mode such as 0644").optional(), template: z.boolean().optional() }),
+  requires: (options) => (options.template === true ? { parameters: "all" } : {}),
 });
 const sysctl = defineStep({ ...common, id: "sysctl", role: "provision", options: z.record(z.string(), z.union([z.string(), z.int()])) });
 const system = defineStep({ ...common, id: "system", role: "provision", options: z.strictObject({ locale: z.string().optional(), limit: z.int().min(1).max(10).optional() }) });

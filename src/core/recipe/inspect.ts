@@ -3,6 +3,7 @@ import { didYouMean, suggestion } from "../text/did-you-mean.ts";
 import { describeValue, quote, showPath } from "./describe-value.ts";
 import { check } from "./explain-issues.ts";
 import type { Finding } from "./explain-issues.ts";
+import { MAX_PROBLEMS } from "./problems.ts";
 import type { RecipeProblem } from "./problems.ts";
 import type { YamlSource } from "./read-yaml.ts";
 import type { ValuePath } from "../expression/substitute.ts";
@@ -79,11 +80,12 @@ export function readFields<F extends Fields>(inspection: Inspection, value: unkn
   }
   const found: Record<string, unknown> = {};
   tellUnknownKeys(inspection, value, path, Object.keys(fields), ignore);
+  const isTold = lazily(() => meantKeys(value, fields));
   for (const [key, schema] of Object.entries(fields)) {
     const checked = check(schema, Object.hasOwn(value, key) ? value[key] : undefined);
     if (checked.ok) found[key] = checked.value;
     else if (Object.hasOwn(value, key)) inspection.findings(checked.findings, [...path, key]);
-    else if (!hasOrMeans(value, key, fields)) inspection.error(path, `"${key}" is missing`, schema.description, "key");
+    else if (!isTold().has(key)) inspection.error(path, `"${key}" is missing`, schema.description, "key");
   }
   return found as Outputs<F>;
 }
@@ -98,9 +100,18 @@ function tellUnknownKeys(inspection: Inspection, value: Mapping, path: ValuePath
 }
 
 /** Whether the mapping has the key, or one that was probably meant to be it (which is told already). */
-export function hasOrMeans(value: Mapping, key: string, fields: Fields): boolean {
+export const hasOrMeans = (value: Mapping, key: string, fields: Fields): boolean => Object.hasOwn(value, key) || meantKeys(value, fields).has(key);
+
+/** The known keys that unknown ones were probably meant to be. */
+function meantKeys(value: Mapping, fields: Fields): ReadonlySet<string | undefined> {
   const known = Object.keys(fields);
-  return Object.hasOwn(value, key) || Object.keys(value).some((one) => !known.includes(one) && didYouMean(one, known) === key);
+  const unknown = Object.keys(value).filter((key) => !known.includes(key));
+  return new Set(unknown.slice(0, MAX_PROBLEMS).map((key) => didYouMean(key, known)));
+}
+
+function lazily<T>(compute: () => T): () => T {
+  let value: { readonly computed: T } | undefined;
+  return () => (value ??= { computed: compute() }).computed;
 }
 
 export type Mapping = Readonly<Record<string, unknown>>;

@@ -486,7 +486,10 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   [
     "a value of a discriminated union",
     steps("- unit: { action: enabel, unit: a }\n- unit: { action: mask }"),
-    ['r:6:25: layers.base.steps[0].unit.action: expected "enable" or "mask", found "enabel" (did you mean "enable"?)'],
+    [
+      'r:6:25: layers.base.steps[0].unit.action: expected "enable" or "mask", found "enabel" (did you mean "enable"?)',
+      'r:7:9: layers.base.steps[1].unit: "unit" is missing',
+    ],
   ],
   [
     "an unknown parameter",

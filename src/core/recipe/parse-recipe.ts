@@ -162,10 +162,10 @@ function warnAboutUnused(around: StepSurroundings, layers: readonly RecipeLayer[
   const { inspection, registry } = around;
   const steps = layers.flatMap((layer) => layer.steps);
   const needs = steps.map((step) => registry.get(step.id)?.requires?.(step.options));
-  // A file that is copied as a template may use any parameter.
-  const templates = steps.some((step) => isMapping(step.options) && Boolean(step.options["template"] ?? step.options["templates"]));
-  for (const { name } of templates ? [] : around.parameters.parameters) {
-    if (!around.usedParameters.has(name)) inspection.warn(["parameters", name], "nothing uses this parameter", `steps use it as {{${name}}}`);
+  const inFiles = needs.map((need) => need?.parameters ?? []);
+  for (const { name } of around.parameters.parameters) {
+    const used = around.usedParameters.has(name) || inFiles.some((names) => names === "all" || names.includes(name));
+    if (!used) inspection.warn(["parameters", name], "nothing uses this parameter", `steps use it as {{${name}}}`);
   }
   for (const name of around.secretNames) {
     if (!around.usedSecrets.has(name)) inspection.warn(["secrets", name], "no step uses this secret", `a step asks for it with \`secrets: [${name}]\``);

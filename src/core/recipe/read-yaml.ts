@@ -151,6 +151,12 @@ interface Plain {
   readonly depth: number;
 }
 
+/** The nodes of a mapping's member; of members with the same key the first one counts. */
+interface Member {
+  readonly key: Node;
+  readonly value: Node | undefined;
+}
+
 const NOTHING: Plain = { value: null, size: 1, depth: 0 };
 
 /** Turns the library's nodes into plain data, once, and remembers where anchors point so that places can be found later. */
@@ -167,6 +173,7 @@ class YamlReader implements YamlSource {
   readonly #anchors = new Map<string, { readonly node: Node; readonly plain: Plain }>();
   readonly #open = new Set<string>();
   readonly #targets = new Map<Alias, Node>();
+  readonly #members = new Map<Node, ReadonlyMap<string, Member>>();
   #total = 0;
   #tooMuch = false;
 
@@ -222,7 +229,8 @@ class YamlReader implements YamlSource {
   }
 
   #mapping(node: YAMLMap, path: ValuePath): Plain {
-    const members = new Map<string, { readonly value: JsonValue; readonly keyNode: Node }>();
+    const members = new Map<string, Member>();
+    const values: [string, JsonValue][] = [];
     let size = 1;
     let depth = 0;
     for (const pair of node.items as Pair<Node, Node | null>[]) {
@@ -230,13 +238,16 @@ class YamlReader implements YamlSource {
       const plain = this.#convert(pair.value, [...path, key ?? ""]);
       if (key === undefined) continue;
       const first = members.get(key);
-      if (first !== undefined) this.#duplicate(pair.key, key, first.keyNode, path);
-      else members.set(key, { value: plain.value, keyNode: pair.key });
+      if (first !== undefined) this.#duplicate(pair.key, key, first.key, path);
+      else {
+        members.set(key, { key: pair.key, value: pair.value ?? undefined });
+        values.push([key, plain.value]);
+      }
       size += plain.size;
       depth = Math.max(depth, plain.depth + 1);
     }
-    const value = Object.fromEntries([...members].map(([key, member]) => [key, member.value]));
-    return { value, size, depth };
+    this.#members.set(node, members);
+    return { value: Object.fromEntries(values), size, depth };
   }
 
   #duplicate(node: Node, key: string, first: Node, path: ValuePath): void {
@@ -340,10 +351,10 @@ class YamlReader implements YamlSource {
     let node = this.#resolve(this.#document.contents ?? undefined);
     let key: Node | undefined;
     for (const part of path) {
-      const next = isMap(node) ? memberOf(node, part) : isSeq(node) && typeof part === "number" ? { value: node.items[part] as Node | null | undefined } : undefined;
-      if (next === undefined || (next.value === undefined && next.key === undefined)) return { node, key, exact: false };
+      const next: Partial<Member> | undefined = isSeq(node) ? { value: node.items[Number(part)] as Node | undefined } : node && this.#members.get(node)?.get(String(part));
+      if (next?.value === undefined && next?.key === undefined) return { node, key, exact: false };
       key = next.key;
-      node = this.#resolve(next.value ?? undefined);
+      node = this.#resolve(next.value);
     }
     return { node, key, exact: true };
   }
@@ -354,14 +365,5 @@ class YamlReader implements YamlSource {
 }
 
 const TOO_MUCH = `this is more than ${MAX_VALUES} values, with its aliases followed`;
-
-/** The first member with this key, which is the one that counts. */
-function memberOf(map: YAMLMap, part: string | number): { readonly key?: Node; readonly value: Node | null | undefined } | undefined {
-  for (const pair of map.items as Pair<Node, Node | null>[]) {
-    if (!isScalar(pair.key)) continue;
-    if (pair.key.value === part || (typeof pair.key.value !== "string" && pair.key.source === part)) return { key: pair.key, value: pair.value };
-  }
-  return undefined;
-}
 
 const prefix = (path: ValuePath): string => (path.length === 0 ? "" : `${showPath(path)}: `);

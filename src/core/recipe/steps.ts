@@ -161,10 +161,12 @@ function readOptions(around: StepSurroundings, { definition, item, path: step }:
   if (checked.ok) return checked.value as JsonValue;
   const findings = checked.findings.filter((finding) => {
     // An option that stands beside the step instead of in it was told as that.
-    const misplaced = finding.missing !== undefined && finding.path.length === 0 && Object.hasOwn(item, finding.missing);
+    const misplaced = finding.missing !== undefined && finding.path.length === 0 && finding.missing !== definition.id && Object.hasOwn(item, finding.missing);
     return !misplaced && !unclear.some((place) => isWithin(place, finding.path));
   });
   around.inspection.findings(findings, path);
+  // Whatever was left out above was told elsewhere; should that ever be wrong, the recipe is refused all the same.
+  if (!around.inspection.failed) around.inspection.findings(checked.findings, path);
   return undefined;
 }
 

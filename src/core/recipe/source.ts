@@ -1,0 +1,67 @@
+import type { ParameterValue } from "./model.ts";
+
+/**
+ * A recipe as it is written: the same shape as `bakehouse.yaml`. `Options` maps step ids to what may stand behind them;
+ * see {@link StepOptions} for the type that a list of steps gives.
+ */
+export interface RecipeSource<Options extends object = AnyOptions> {
+  readonly name: string;
+  readonly description?: string;
+  readonly parameters?: Readonly<Record<string, ParameterSource>>;
+  readonly repositories?: Readonly<Record<string, RepositorySource>>;
+  readonly secrets?: Readonly<Record<string, { readonly env: string } | { readonly file: string }>>;
+  readonly cake?: "baked" | "software" | "boot";
+  readonly foundation?: { readonly builder?: "own" | "mmdebstrap" };
+  readonly layers: Readonly<Record<string, LayerSource<Options>>>;
+}
+
+export interface ParameterSource {
+  readonly type: "string" | "number" | "boolean";
+  readonly default?: ParameterValue;
+  readonly description?: string;
+  readonly enum?: readonly ParameterValue[];
+  readonly pattern?: string;
+  readonly min?: number;
+  readonly max?: number;
+}
+
+export interface RepositorySource {
+  readonly url: string;
+  readonly suites: readonly string[];
+  readonly components?: readonly string[];
+  readonly key?: string;
+  readonly trusted?: true;
+  readonly priority?: number;
+}
+
+export interface LayerSource<Options extends object = AnyOptions> {
+  readonly description?: string;
+  /** A layer of the recipe, `image:<name or digest>`, or absent for a foundation. */
+  readonly from?: string | { readonly image: string };
+  readonly steps?: readonly StepSource<Options>[];
+  readonly image?: ImageSource;
+  readonly release?: "layer" | { readonly volume: string };
+}
+
+export interface ImageSource {
+  readonly entry?: string;
+  readonly ports?: readonly (number | string)[];
+  readonly users?: readonly string[];
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface StepSettings {
+  readonly name?: string;
+  /** `90s`, `10m`, `1h30m`; 30 minutes if absent. */
+  readonly timeout?: string;
+  readonly network?: "none" | "recorded" | boolean;
+  readonly secrets?: readonly string[];
+}
+
+/** One step with its options under its id, such as `{ apt: ["curl"], timeout: "5m" }`. */
+export type StepSource<Options extends object = AnyOptions> = {
+  readonly [Id in keyof Options]: { readonly [Key in Id]: Options[Id] } & StepSettings;
+}[keyof Options];
+
+/** When the steps are not known to the compiler: any id, any options; the parser checks them. */
+export type AnyOptions = { readonly [id: string]: unknown };
