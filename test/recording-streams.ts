@@ -2,7 +2,9 @@ import { Writable } from "node:stream";
 import type { Streams } from "../src/cli/terminal.ts";
 
 /** Streams that keep what is written, for tests of the command line in the same process. */
-export function recordingStreams(options: { readonly isTTY?: boolean; readonly columns?: number; readonly env?: Readonly<Record<string, string>> } = {}) {
+export function recordingStreams(
+  options: { readonly isTTY?: boolean; readonly columns?: number; readonly env?: Readonly<Record<string, string>> } = {},
+) {
   const text = { out: "", err: "" };
   const stream = (key: "out" | "err") =>
     Object.assign(

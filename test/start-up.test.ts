@@ -8,7 +8,17 @@ const root = dirname(import.meta.dirname);
 const cli = join(root, "dist/cli.js");
 
 interface Metafile {
-  readonly outputs: Readonly<Record<string, { readonly entryPoint?: string; readonly bytes: number; readonly imports: readonly { readonly path: string; readonly kind: string }[]; readonly inputs: Readonly<Record<string, unknown>> }>>;
+  readonly outputs: Readonly<
+    Record<
+      string,
+      {
+        readonly entryPoint?: string;
+        readonly bytes: number;
+        readonly imports: readonly { readonly path: string; readonly kind: string }[];
+        readonly inputs: Readonly<Record<string, unknown>>;
+      }
+    >
+  >;
 }
 let meta: Metafile;
 
@@ -21,7 +31,8 @@ beforeAll(() => {
 function loadedWith(output: string, seen = new Set<string>()): Set<string> {
   if (seen.has(output)) return seen;
   seen.add(output);
-  for (const { path, kind } of meta.outputs[output]?.imports ?? []) if (kind === "import-statement" && path in meta.outputs) loadedWith(path, seen);
+  for (const { path, kind } of meta.outputs[output]?.imports ?? [])
+    if (kind === "import-statement" && path in meta.outputs) loadedWith(path, seen);
   return seen;
 }
 const outputOf = (source: string) => Object.entries(meta.outputs).find(([, { entryPoint }]) => entryPoint === source)?.[0] ?? "";
@@ -45,7 +56,11 @@ describe("starting the CLI", () => {
   });
 
   it("ends quietly when the reader has gone away", () => {
-    const { status, stderr } = spawnSync("sh", ["-c", `{ '${process.execPath}' '${cli}' completion bash; echo "code $?" >&2; } | head -c 10 >/dev/null`], { encoding: "utf8" });
+    const { status, stderr } = spawnSync(
+      "sh",
+      ["-c", `{ '${process.execPath}' '${cli}' completion bash; echo "code $?" >&2; } | head -c 10 >/dev/null`],
+      { encoding: "utf8" },
+    );
     expect({ status, stderr }).toEqual({ status: 0, stderr: "code 0\n" });
   });
 
@@ -55,7 +70,12 @@ describe("starting the CLI", () => {
   });
 
   it("starts through the npm entry with an old Node, too", () => {
-    const node = (process.env["PATH"] ?? "").split(":").filter((folder) => !folder.includes("node_modules")).map((folder) => join(folder, "node")).find((file) => existsSync(file)) ?? process.execPath;
+    const node =
+      (process.env["PATH"] ?? "")
+        .split(":")
+        .filter((folder) => !folder.includes("node_modules"))
+        .map((folder) => join(folder, "node"))
+        .find((file) => existsSync(file)) ?? process.execPath;
     expect(execFileSync(node, [join(root, "bin/bakehouse.mjs"), "--version"], { encoding: "utf8" })).toBe(`${VERSION}\n`);
     expect(spawnSync(node, [join(root, "bin/bakehouse.mjs"), "nonsense"], { encoding: "utf8" }).status).toBe(2);
   });

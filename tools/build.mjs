@@ -54,7 +54,8 @@ const result = await build({
 const written = new Set(result.outputFiles.map(({ path, contents }) => writeIfChanged(path, contents)));
 removeOldChunks();
 for (const [name, source] of Object.entries(COPIES)) {
-  if (isThere(source)) cpSync(join(root, source), join(dist, name), { recursive: true, filter: (path) => !/\.test\.ts$|__pycache__/.test(path) });
+  if (isThere(source))
+    cpSync(join(root, source), join(dist, name), { recursive: true, filter: (path) => !/\.test\.ts$|__pycache__/.test(path) });
 }
 writeFileSync(join(dist, "meta.json"), JSON.stringify(result.metafile));
 if (flags.types) await declarations();
@@ -84,6 +85,10 @@ function removeOldChunks() {
 async function declarations() {
   const { spawnSync } = await import("node:child_process");
   const project = join(root, "tools", "tsconfig.types.json");
-  const { status } = spawnSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", project, "--outDir", join(dist, "types")], { stdio: "inherit" });
+  const { status } = spawnSync(
+    process.execPath,
+    [join(root, "node_modules/typescript/bin/tsc"), "-p", project, "--outDir", join(dist, "types")],
+    { stdio: "inherit" },
+  );
   if (status !== 0) throw new Error(`tsc -p ${relative(root, project)} failed`);
 }

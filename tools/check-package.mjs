@@ -20,10 +20,18 @@ try {
   run(process.execPath, [join(root, "tools", "build.mjs"), "--types", "--out", join(stage, "dist")]);
   const [packed] = JSON.parse(run("npm", ["pack", "--json", "--ignore-scripts", "--loglevel=error", "--pack-destination", folder], stage));
   const names = packed.files.map(({ path }) => path);
-  for (const name of ["bin/bakehouse.mjs", "dist/cli.js", "LICENSE", "README.md", ...Object.values(exports["."]).map((path) => path.slice(2))]) {
+  for (const name of [
+    "bin/bakehouse.mjs",
+    "dist/cli.js",
+    "LICENSE",
+    "README.md",
+    ...Object.values(exports["."]).map((path) => path.slice(2)),
+  ]) {
     if (!names.includes(name)) problems.push(`the package lacks ${name}`);
   }
-  for (const name of names) if (/\.test\.|(^|\/)\.|node_modules|\.tgz$|meta\.json$/.test(name)) problems.push(`the package has ${name}, which does not belong there`);
+  for (const name of names)
+    if (/\.test\.|(^|\/)\.|node_modules|\.tgz$|meta\.json$/.test(name))
+      problems.push(`the package has ${name}, which does not belong there`);
   if (packed.unpackedSize > 5_000_000) problems.push(`the package unpacks to ${packed.unpackedSize} bytes; at most 5,000,000 are expected`);
 
   const { publint } = await import("publint");
@@ -51,10 +59,16 @@ process.exitCode = problems.length === 1 ? 0 : 1;
 /** With the PATH of a user: without this clone's Node and tools, so that an old Node of the system is tried, too. */
 function run(program, args, cwd = root) {
   const path = (process.env.PATH ?? "").split(":").filter((entry) => !entry.startsWith(root) && !entry.includes("node_modules"));
-  return execFileSync(program, args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, PATH: path.join(":"), NODE_OPTIONS: "" } });
+  return execFileSync(program, args, {
+    cwd,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, PATH: path.join(":"), NODE_OPTIONS: "" },
+  });
 }
 
 function expectOutput([program, ...args], expected) {
   const output = run(program, args, user);
-  if (output !== expected) problems.push(`${[program, ...args].join(" ")} printed ${JSON.stringify(output)} instead of ${JSON.stringify(expected)}`);
+  if (output !== expected)
+    problems.push(`${[program, ...args].join(" ")} printed ${JSON.stringify(output)} instead of ${JSON.stringify(expected)}`);
 }

@@ -6,13 +6,28 @@ import { dirname, join } from "node:path";
 
 const root = dirname(import.meta.dirname);
 /** Written in pieces, so that this file does not find itself. */
-const MIRRORS = new RegExp(["(?:deb|security|ftp|snapshot)\\.", "debian\\.org|", "archive\\.", "ubuntu\\.com|", "registry\\.", "npmjs\\.org|", "\\bdocker\\.", "io/|", "\\bquay\\.", "io/"].join(""));
+const MIRRORS = new RegExp(
+  [
+    "(?:deb|security|ftp|snapshot)\\.",
+    "debian\\.org|",
+    "archive\\.",
+    "ubuntu\\.com|",
+    "registry\\.",
+    "npmjs\\.org|",
+    "\\bdocker\\.",
+    "io/|",
+    "\\bquay\\.",
+    "io/",
+  ].join(""),
+);
 const MACHINE_PATHS = new RegExp(["/wo", "rk/(?:main|shared)|/ho", "me/[a-z]+/"].join(""));
 
 // Also what is not committed yet, but nothing that git ignores.
 const files = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], { cwd: root, encoding: "utf8" })
   .split("\0")
-  .filter((file) => file !== "" && /(^|\/)[^.]*$|\.(ts|mjs|cjs|js|json|md|sh|yaml|yml|j2|py|conf|service|lock)$/.test(file) && file !== "LICENSE");
+  .filter(
+    (file) => file !== "" && /(^|\/)[^.]*$|\.(ts|mjs|cjs|js|json|md|sh|yaml|yml|j2|py|conf|service|lock)$/.test(file) && file !== "LICENSE",
+  );
 
 const problems = files.flatMap((file) => {
   const text = readText(join(root, file));

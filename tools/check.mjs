@@ -14,7 +14,12 @@ const CHECKS = [
   { name: "package", what: "the npm package installs and runs", argv: tool("check-package.mjs") },
   { name: "lint", what: "eslint", argv: [...bin("eslint/bin/eslint.js"), "--max-warnings", "0", "."], remedy: "npm run lint -- --fix" },
   { name: "types", what: "tsc", argv: [...bin("typescript/bin/tsc"), "-p", "tsconfig.json", "--noEmit"] },
-  { name: "format", what: "prettier", argv: [...bin("prettier/bin/prettier.cjs"), "--check", "--log-level", "warn", "."], remedy: "npm run format" },
+  {
+    name: "format",
+    what: "prettier",
+    argv: [...bin("prettier/bin/prettier.cjs"), "--check", "--log-level", "warn", "."],
+    remedy: "npm run format",
+  },
   { name: "imports", what: "who imports whom, no cycles", argv: tool("check-imports.mjs") },
   { name: "dead-code", what: "nothing that nobody uses", argv: tool("check-dead-code.mjs") },
   { name: "generated", what: "generated files are up to date", argv: tool("reference.mjs", "--check"), remedy: "npm run reference" },
@@ -91,7 +96,9 @@ function countTests(report) {
     return { passed: 0, failed: 1, skipped: [] };
   }
   const tests = results.flatMap(({ assertionResults }) => assertionResults);
-  const broken = results.filter(({ status, assertionResults }) => status === "failed" && !assertionResults.some((test) => test.status === "failed"));
+  const broken = results.filter(
+    ({ status, assertionResults }) => status === "failed" && !assertionResults.some((test) => test.status === "failed"),
+  );
   return {
     passed: tests.filter(({ status }) => status === "passed").length,
     failed: tests.filter(({ status }) => status === "failed").length + broken.length,

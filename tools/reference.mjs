@@ -20,7 +20,9 @@ const pages = {
   "schema/bakehouse.schema.json": generateSchema(steps),
 };
 
-const stale = Object.entries(pages).filter(([file, text]) => !existsSync(join(root, file)) || readFileSync(join(root, file), "utf8") !== text);
+const stale = Object.entries(pages).filter(
+  ([file, text]) => !existsSync(join(root, file)) || readFileSync(join(root, file), "utf8") !== text,
+);
 if (process.argv.includes("--check")) {
   for (const [file] of stale) console.log(`${file} is not what the code says: npm run reference`);
   process.exitCode = stale.length === 0 ? 0 : 1;

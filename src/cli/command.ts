@@ -38,7 +38,11 @@ export type ArgumentDefinitions = Readonly<Record<string, ArgumentDefinition>>;
 export type OptionDefinitions = Readonly<Record<string, OptionDefinition>>;
 
 type Text<D> = D extends { readonly choices: readonly (infer Choice)[] } ? Choice : string;
-type Given<D, Value> = D extends { readonly required: false } ? (D extends { readonly default: string } ? Value : Value | undefined) : Value;
+type Given<D, Value> = D extends { readonly required: false }
+  ? D extends { readonly default: string }
+    ? Value
+    : Value | undefined
+  : Value;
 type ArgumentValue<D> = D extends { readonly many: true } ? readonly Text<D>[] : Given<D, Text<D>>;
 type Scalar<D> = D extends { readonly type: "count" } ? number : Text<D>;
 type OptionValue<D> = D extends { readonly value: string }
@@ -71,6 +75,8 @@ export interface CommandContext<A, O> {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by the first Ctrl-C, SIGTERM or SIGHUP; the second ends the process at once. */
   readonly signal: AbortSignal;
+  /** Every command that there is. */
+  readonly commands: readonly CommandRow[];
   /** Shows an event of the engine, in the way that fits the terminal and `--events`, `--quiet`, `--verbose`. */
   report(event: BakehouseEvent): void;
 }
@@ -105,6 +111,17 @@ export interface CommandDefinition<A extends ArgumentDefinitions, O extends Opti
 
 /** A command whose types are forgotten: what registry, help, completion and reference work with. */
 export type AnyCommand = CommandDefinition<ArgumentDefinitions, OptionDefinitions, unknown>;
+
+export const COMMAND_GROUPS = ["Bake", "Look at images", "Keep the store", "This machine"] as const;
+export type CommandGroup = (typeof COMMAND_GROUPS)[number];
+
+export interface CommandRow {
+  readonly name: string;
+  readonly group: CommandGroup;
+  /** The same as in the command's file (a test compares): here, so that `--help` need not load every command. */
+  readonly summary: string;
+  readonly load: () => Promise<{ readonly command: AnyCommand }>;
+}
 
 /**
  * Declares a command: one file `src/cli/commands/<name>.ts` that exports it as `command`, and one row in `registry.ts`.

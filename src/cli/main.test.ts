@@ -2,9 +2,8 @@ import { describe, expect, it } from "vitest";
 import { recordingStreams } from "../../test/recording-streams.ts";
 import { BakehouseError } from "../core/errors.ts";
 import { VERSION } from "../core/version.ts";
-import { type AnyCommand, defineCommand } from "./command.ts";
+import { type AnyCommand, type CommandRow, defineCommand } from "./command.ts";
 import { main } from "./main.ts";
-import type { CommandRow } from "./registry.ts";
 
 const toast = defineCommand({
   name: "toast",
@@ -20,7 +19,13 @@ const toast = defineCommand({
   examples: [{ line: "toast rye --level dark", does: "As the baker likes it" }],
   reports: true,
   run: async ({ args, options, global, report }) => {
-    if (args.bread === "burnt") throw new BakehouseError("STEP_FAILED", 'The toast "burnt" is black', { hint: "bakehouse toast rye", details: { shade: 9 } }, new Error("smoke"));
+    if (args.bread === "burnt")
+      throw new BakehouseError(
+        "STEP_FAILED",
+        'The toast "burnt" is black',
+        { hint: "bakehouse toast rye", details: { shade: 9 } },
+        new Error("smoke"),
+      );
     if (args.bread === "broken") throw new TypeError("slot is undefined");
     report({ type: "warning", message: "it is hot", at: "2026-01-01T00:00:00.000Z", bake: "b1" });
     return { ...args, ...options, store: global.store };
@@ -28,26 +33,58 @@ const toast = defineCommand({
   render: ({ bread }) => `Toasted ${bread}\n`,
 });
 const slice = (name: string): AnyCommand =>
-  defineCommand({ name, summary: `Do ${name}`, examples: [], run: async () => name, render: (data) => `${data}\n`, exitCode: () => (name === "bread show" ? 3 : 0) });
-const row = (command: AnyCommand): CommandRow => ({ name: command.name, group: "Bake", summary: command.summary, load: async () => ({ command }) });
+  defineCommand({
+    name,
+    summary: `Do ${name}`,
+    examples: [],
+    run: async () => name,
+    render: (data) => `${data}\n`,
+    exitCode: () => (name === "bread show" ? 3 : 0),
+  });
+const row = (command: AnyCommand): CommandRow => ({
+  name: command.name,
+  group: "Bake",
+  summary: command.summary,
+  load: async () => ({ command }),
+});
 const commands = [row(toast), row(slice("bread show")), row(slice("bread cut"))];
 
 async function type(line: string, options: Parameters<typeof recordingStreams>[0] = {}) {
   const { streams, text } = recordingStreams(options);
-  const code = await main(line.split(" ").filter((word) => word !== ""), { streams, commands, folder: "/tmp" });
+  const code = await main(
+    line.split(" ").filter((word) => word !== ""),
+    { streams, commands, folder: "/tmp" },
+  );
   return { code, ...text };
 }
 
 describe("the command line", () => {
   it("reads arguments and options into typed data", async () => {
     const { out, code } = await type("toast rye oat --minutes 7 --with jam --with honey --no-butter -k --json --store /s");
-    expect(JSON.parse(out)).toEqual({ bread: "rye", more: ["oat"], minutes: 7, level: undefined, with: ["jam", "honey"], noButter: true, keepOnFailure: true, store: "/s" });
+    expect(JSON.parse(out)).toEqual({
+      bread: "rye",
+      more: ["oat"],
+      minutes: 7,
+      level: undefined,
+      with: ["jam", "honey"],
+      noButter: true,
+      keepOnFailure: true,
+      store: "/s",
+    });
     expect(code).toBe(0);
   });
 
   it("has defaults", async () => {
     const { out } = await type("--json toast rye", { env: { BAKEHOUSE_HOME: "here" } });
-    expect(JSON.parse(out)).toEqual({ bread: "rye", more: [], minutes: 2, with: [], noButter: false, keepOnFailure: false, store: "/tmp/here" });
+    expect(JSON.parse(out)).toEqual({
+      bread: "rye",
+      more: [],
+      minutes: 2,
+      with: [],
+      noButter: false,
+      keepOnFailure: false,
+      store: "/tmp/here",
+    });
   });
 
   it("renders for people, with events on stderr", async () => {
@@ -55,7 +92,10 @@ describe("the command line", () => {
   });
 
   it("prints events and the result as lines of JSON", async () => {
-    const lines = (await type("toast rye --events")).out.trimEnd().split("\n").map((line) => JSON.parse(line) as { type: string });
+    const lines = (await type("toast rye --events")).out
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { type: string });
     expect(lines.map(({ type }) => type)).toEqual(["warning", "result"]);
   });
 
@@ -80,7 +120,14 @@ describe("the command line", () => {
 
   it("fits help into a narrow terminal", async () => {
     const { out } = await type("toast --help", { isTTY: true, columns: 46, env: { NO_COLOR: "1" } });
-    expect(Math.max(...out.split("\n").filter((line) => !line.startsWith("Usage:")).map((line) => line.length))).toBeLessThanOrEqual(46);
+    expect(
+      Math.max(
+        ...out
+          .split("\n")
+          .filter((line) => !line.startsWith("Usage:"))
+          .map((line) => line.length),
+      ),
+    ).toBeLessThanOrEqual(46);
   });
 });
 
@@ -101,13 +148,19 @@ describe("what is typed wrong", () => {
 
 describe("errors", () => {
   it("have code, message and hint, and the code's exit", async () => {
-    expect(await type("toast burnt")).toEqual({ code: 1, out: "", err: 'error STEP_FAILED The toast "burnt" is black\n  try bakehouse toast rye\n' });
+    expect(await type("toast burnt")).toEqual({
+      code: 1,
+      out: "",
+      err: 'error STEP_FAILED The toast "burnt" is black\n  try bakehouse toast rye\n',
+    });
     expect((await type("toast burnt --verbose")).err).toContain("because smoke");
   });
 
   it("are one line of JSON with --json", async () => {
     const { err, out } = await type("toast burnt --json");
-    expect(JSON.parse(err)).toEqual({ error: { code: "STEP_FAILED", message: 'The toast "burnt" is black', hint: "bakehouse toast rye", details: { shade: 9 } } });
+    expect(JSON.parse(err)).toEqual({
+      error: { code: "STEP_FAILED", message: 'The toast "burnt" is black', hint: "bakehouse toast rye", details: { shade: 9 } },
+    });
     expect(out).toBe("");
   });
 

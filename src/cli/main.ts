@@ -1,9 +1,9 @@
 import { pathWithSystemFolders } from "../adapters/host-tools/find-program.ts";
 import { BakehouseError } from "../core/errors.ts";
-import type { AnyCommand, CommandContext, GlobalOptions } from "./command.ts";
+import type { AnyCommand, CommandContext, CommandRow, GlobalOptions } from "./command.ts";
 import { printError } from "./print-error.ts";
 import { type Invocation, readCommandLine } from "./program.ts";
-import { type CommandRow, COMMANDS } from "./registry.ts";
+import { COMMANDS } from "./registry.ts";
 import { storeFolder } from "./store-folder.ts";
 import { createTerminal, type Streams, type Terminal } from "./terminal.ts";
 
@@ -24,11 +24,13 @@ export async function main(argv: readonly string[], options: MainOptions = {}): 
   process.env["PATH"] = pathWithSystemFolders(process.env["PATH"]);
   const streams = options.streams ?? { stdout: process.stdout, stderr: process.stderr, env: process.env };
   const plain = { json: argv.includes("--json"), verbose: argv.includes("--verbose") || argv.includes("-v") };
+  const commands = options.commands ?? COMMANDS;
   const terminal = createTerminal(streams, { color: !argv.includes("--no-color") });
   const pipe = watchBrokenPipe(streams);
   try {
-    const invocation = await readCommandLine(argv.length === 0 ? ["--help"] : argv, options.commands ?? COMMANDS, terminal);
-    return invocation === undefined ? 0 : await runCommand(invocation, terminal, streams, options.folder ?? process.cwd());
+    const invocation = await readCommandLine(argv.length === 0 ? ["--help"] : argv, commands, terminal);
+    if (invocation === undefined) return 0;
+    return await runCommand(invocation, { terminal, streams, commands, folder: options.folder ?? process.cwd() });
   } catch (error) {
     if (pipe.isBroken()) return 0;
     return printError(error, terminal, plain);
@@ -37,7 +39,14 @@ export async function main(argv: readonly string[], options: MainOptions = {}): 
   }
 }
 
-async function runCommand(invocation: Invocation, terminal: Terminal, streams: Streams, folder: string): Promise<number> {
+interface Surroundings {
+  readonly terminal: Terminal;
+  readonly streams: Streams;
+  readonly commands: readonly CommandRow[];
+  readonly folder: string;
+}
+
+async function runCommand(invocation: Invocation, { terminal, streams, commands, folder }: Surroundings): Promise<number> {
   const { command } = invocation;
   const stop = listenForSignals(terminal);
   const global: GlobalOptions = {
@@ -53,6 +62,7 @@ async function runCommand(invocation: Invocation, terminal: Terminal, streams: S
     folder,
     env: streams.env,
     signal: stop.signal,
+    commands,
     report: (event) => reporter?.report(event),
   };
   try {
@@ -60,7 +70,9 @@ async function runCommand(invocation: Invocation, terminal: Terminal, streams: S
     print(command, data, invocation, context, terminal);
     return command.exitCode?.(data) ?? 0;
   } catch (error) {
-    throw stop.signal.aborted && !(error instanceof BakehouseError) ? new BakehouseError("CANCELLED", "Stopped before it was done", {}, error) : error;
+    throw stop.signal.aborted && !(error instanceof BakehouseError)
+      ? new BakehouseError("CANCELLED", "Stopped before it was done", {}, error)
+      : error;
   } finally {
     stop.dispose();
   }
@@ -72,7 +84,13 @@ async function reporterFor(command: AnyCommand, invocation: Invocation, terminal
   return createReporter({ ...invocation.global, events: invocation.events }, terminal);
 }
 
-function print(command: AnyCommand, data: unknown, invocation: Invocation, context: CommandContext<Record<string, never>, Record<string, never>>, terminal: Terminal): void {
+function print(
+  command: AnyCommand,
+  data: unknown,
+  invocation: Invocation,
+  context: CommandContext<Record<string, never>, Record<string, never>>,
+  terminal: Terminal,
+): void {
   if (invocation.events) terminal.out(`${JSON.stringify({ type: "result", data })}\n`);
   else if (invocation.global.json) terminal.out(`${JSON.stringify(data, undefined, 2)}\n`);
   else terminal.out(command.render(data, context));

@@ -14,7 +14,12 @@ export function printError(error: unknown, terminal: Terminal, options: { readon
 function errorData(error: unknown): Readonly<Record<string, unknown>> {
   if (!(error instanceof BakehouseError)) return { code: "FAULT", message: messageOf(error) };
   const { hint, details } = error.help;
-  return { code: error.code, message: error.message, ...(hint === undefined ? {} : { hint }), ...(details === undefined ? {} : { details }) };
+  return {
+    code: error.code,
+    message: error.message,
+    ...(hint === undefined ? {} : { hint }),
+    ...(details === undefined ? {} : { details }),
+  };
 }
 
 function errorText(error: unknown, terminal: Terminal, verbose: boolean): string {
@@ -24,7 +29,8 @@ function errorText(error: unknown, terminal: Terminal, verbose: boolean): string
     return `${red(bold("error FAULT"))} This is a fault in Bakehouse, not in what you typed. Please report it with these lines:\n${dim(stack)}\n`;
   }
   const lines = [`${red(bold(`error ${error.code}`))} ${error.message}`];
-  if (error.help.hint !== undefined) lines.push(...error.help.hint.split("\n").map((line, index) => `${cyan(index === 0 ? "  try" : "     ")} ${line}`));
+  if (error.help.hint !== undefined)
+    lines.push(...error.help.hint.split("\n").map((line, index) => `${cyan(index === 0 ? "  try" : "     ")} ${line}`));
   if (verbose && error.cause !== undefined) lines.push(dim(`  because ${messageOf(error.cause)}`));
   return `${lines.join("\n")}\n`;
 }

@@ -1,8 +1,7 @@
 import { Argument, Command, CommanderError, Option } from "commander";
 import { BakehouseError } from "../core/errors.ts";
 import { VERSION } from "../core/version.ts";
-import { type AnyCommand, type ArgumentDefinition, flagOf, type OptionDefinition } from "./command.ts";
-import type { CommandRow } from "./registry.ts";
+import { type AnyCommand, type ArgumentDefinition, type CommandRow, flagOf, type OptionDefinition } from "./command.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What the words on the command line mean. */
@@ -11,7 +10,13 @@ export interface Invocation {
   readonly args: Readonly<Record<string, unknown>>;
   readonly options: Readonly<Record<string, unknown>>;
   readonly events: boolean;
-  readonly global: { readonly store?: string; readonly json: boolean; readonly quiet: boolean; readonly verbose: boolean; readonly color: boolean };
+  readonly global: {
+    readonly store?: string;
+    readonly json: boolean;
+    readonly quiet: boolean;
+    readonly verbose: boolean;
+    readonly color: boolean;
+  };
 }
 
 export interface GlobalOptionRow {
@@ -35,7 +40,11 @@ export const GLOBAL_OPTIONS: readonly GlobalOptionRow[] = [
  * @returns undefined when the line asked for help or the version, which is then printed
  * @throws BakehouseError USAGE, with what was meant
  */
-export async function readCommandLine(argv: readonly string[], rows: readonly CommandRow[], terminal: Terminal): Promise<Invocation | undefined> {
+export async function readCommandLine(
+  argv: readonly string[],
+  rows: readonly CommandRow[],
+  terminal: Terminal,
+): Promise<Invocation | undefined> {
   const row = chosenRow(argv, rows);
   const command = row === undefined ? undefined : (await row.load()).command;
   const found: { invocation?: Invocation } = {};
@@ -63,7 +72,8 @@ const groupIn = (argv: readonly string[], rows: readonly CommandRow[]): string |
 };
 
 /** `bakehouse image` alone asks what there is. */
-const isOnlyGroup = (argv: readonly string[], rows: readonly CommandRow[]): boolean => wordsOf(argv).length === 1 && groupIn(argv, rows) !== undefined;
+const isOnlyGroup = (argv: readonly string[], rows: readonly CommandRow[]): boolean =>
+  wordsOf(argv).length === 1 && groupIn(argv, rows) !== undefined;
 
 /** Command words: what is left without options; `--store` takes the word after it. */
 function wordsOf(argv: readonly string[]): readonly string[] {
@@ -94,7 +104,10 @@ function buildProgram(
   for (const row of rows) {
     const words = row.name.split(" ");
     const parent = words.length === 1 ? program : groupCommand(program, groups, row, terminal);
-    const command = frame(new Command(words.at(-1) ?? row.name), terminal).summary(row.summary).description(row.summary).helpGroup(`${row.group}:`);
+    const command = frame(new Command(words.at(-1) ?? row.name), terminal)
+      .summary(row.summary)
+      .description(row.summary)
+      .helpGroup(`${row.group}:`);
     parent.addCommand(command);
     if (loaded?.name === row.name) declare(command, loaded, onInvocation);
   }
@@ -105,7 +118,11 @@ function groupCommand(program: Command, groups: Map<string, Command>, row: Comma
   const name = row.name.slice(0, row.name.indexOf(" "));
   const known = groups.get(name);
   if (known !== undefined) return known;
-  const group = frame(new Command(name), terminal).summary(`Commands about one ${name}`).description(`Commands about one ${name}`).usage("<command> [options]").helpGroup(`${row.group}:`);
+  const group = frame(new Command(name), terminal)
+    .summary(`Commands about one ${name}`)
+    .description(`Commands about one ${name}`)
+    .usage("<command> [options]")
+    .helpGroup(`${row.group}:`);
   groups.set(name, group);
   program.addCommand(group);
   return group;
@@ -118,7 +135,13 @@ function frame(command: Command, terminal: Terminal): Command {
     .exitOverride()
     .showSuggestionAfterError(true)
     .helpOption("-h, --help", "Show this help")
-    .configureHelp({ showGlobalOptions: true, sortSubcommands: false, helpWidth: width, minWidthToWrap: 16, styleTitle: (title) => terminal.colors.bold(title) })
+    .configureHelp({
+      showGlobalOptions: true,
+      sortSubcommands: false,
+      helpWidth: width,
+      minWidthToWrap: 16,
+      styleTitle: (title) => terminal.colors.bold(title),
+    })
     .configureOutput({
       writeOut: (text) => terminal.out(text),
       writeErr: (text) => terminal.err(text),
@@ -191,12 +214,18 @@ function optionFor(key: string, row: OptionDefinition): Option {
   if (row.default !== undefined) option.default(row.default);
   const read = (value: string): string | number => {
     if (row.choices !== undefined && !row.choices.includes(value)) {
-      throw new CommanderError(1, "commander.invalidArgument", `${option.flags} cannot be "${value}"; it is one of ${row.choices.join(", ")}`);
+      throw new CommanderError(
+        1,
+        "commander.invalidArgument",
+        `${option.flags} cannot be "${value}"; it is one of ${row.choices.join(", ")}`,
+      );
     }
     return row.type === "count" ? readCount(option.flags, value) : value;
   };
   if (row.value === undefined) return option;
-  return option.argParser((value: string, before: unknown) => (row.many === true ? [...(Array.isArray(before) ? before : []), read(value)] : read(value)));
+  return option.argParser((value: string, before: unknown) =>
+    row.many === true ? [...(Array.isArray(before) ? before : []), read(value)] : read(value),
+  );
 }
 
 function readCount(flags: string, value: string): number {
@@ -214,7 +243,11 @@ function optionValue(key: string, row: OptionDefinition, all: Readonly<Record<st
 
 function usageError(error: CommanderError, name: string | undefined): BakehouseError {
   const [first = "", ...rest] = error.message.replace(/^error: (?:option '[^\n]*' argument '[^\n]*' is invalid\. )?/, "").split("\n");
-  const suggestion = rest.join(" ").replace(/^\(|\)$/g, "").replace(/^Did you mean /, "did you mean ").trim();
+  const suggestion = rest
+    .join(" ")
+    .replace(/^\(|\)$/g, "")
+    .replace(/^Did you mean /, "did you mean ")
+    .trim();
   const message = `${first.charAt(0).toUpperCase()}${first.slice(1)}${suggestion === "" ? "" : `: ${suggestion}`}`;
   return new BakehouseError("USAGE", message, { hint: `bakehouse ${name === undefined ? "" : `${name} `}--help` }, error);
 }

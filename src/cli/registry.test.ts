@@ -1,9 +1,9 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { flagOf } from "./command.ts";
+import { COMMAND_GROUPS, flagOf } from "./command.ts";
 import { GLOBAL_OPTIONS } from "./program.ts";
-import { COMMAND_GROUPS, COMMANDS } from "./registry.ts";
+import { COMMANDS } from "./registry.ts";
 
 const files = readdirSync(join(import.meta.dirname, "commands")).filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"));
 

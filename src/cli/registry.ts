@@ -1,15 +1,4 @@
-import type { AnyCommand } from "./command.ts";
-
-export const COMMAND_GROUPS = ["Bake", "Look at images", "Keep the store", "This machine"] as const;
-export type CommandGroup = (typeof COMMAND_GROUPS)[number];
-
-export interface CommandRow {
-  readonly name: string;
-  readonly group: CommandGroup;
-  /** The same as in the command's file (a test compares): here, so that `--help` need not load every command. */
-  readonly summary: string;
-  readonly load: () => Promise<{ readonly command: AnyCommand }>;
-}
+import type { CommandRow } from "./command.ts";
 
 /** In the order of the help. A test compares it with the folder `commands/`. */
 export const COMMANDS: readonly CommandRow[] = [

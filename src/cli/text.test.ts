@@ -39,12 +39,22 @@ describe("fit", () => {
   });
 
   it("never takes more columns than given", () => {
-    fc.assert(fc.property(fc.string({ unit: "grapheme", maxLength: 40 }), fc.integer({ min: 0, max: 30 }), (text, width) => widthOf(fit(text, width)) <= width));
+    fc.assert(
+      fc.property(
+        fc.string({ unit: "grapheme", maxLength: 40 }),
+        fc.integer({ min: 0, max: 30 }),
+        (text, width) => widthOf(fit(text, width)) <= width,
+      ),
+    );
   });
 });
 
 describe("table", () => {
-  const columns = [{ title: "layer", minimum: 6 }, { title: "size", align: "right" }, { title: "why", minimum: 5 }] as const;
+  const columns = [
+    { title: "layer", minimum: 6 },
+    { title: "size", align: "right" },
+    { title: "why", minimum: 5 },
+  ] as const;
   const rows = [
     ["foundation", "98 MB", "not baked before"],
     ["base", "1.2 MB", "recipe changed"],

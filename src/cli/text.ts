@@ -33,7 +33,8 @@ export function widthOf(text: string): number {
 }
 
 const segments = new Intl.Segmenter("en", { granularity: "grapheme" });
-const WIDE = /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|^\p{Emoji_Presentation}/u;
+const WIDE =
+  /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|^\p{Emoji_Presentation}/u;
 
 /** Cuts to `width` columns with `…` at the end; a text with escape codes loses them when it has to be cut. */
 export function fit(text: string, width: number): string {
@@ -76,7 +77,15 @@ export function table(columns: readonly Column[], rows: readonly (readonly strin
       .map(({ align = "left" }, index) => style(padTo(fit(cells[index] ?? "", widths[index] ?? 0), widths[index] ?? 0, align)))
       .join("  ")
       .trimEnd();
-  return [line(columns.map(({ title }) => title), options.styleTitle), ...rows.map((cells) => line(cells))].map((text) => `${text}\n`).join("");
+  return [
+    line(
+      columns.map(({ title }) => title),
+      options.styleTitle,
+    ),
+    ...rows.map((cells) => line(cells)),
+  ]
+    .map((text) => `${text}\n`)
+    .join("");
 }
 
 /** The widest cell of each column; on a narrow terminal the widest columns that may be cut give way first. */

@@ -1,6 +1,6 @@
-import type { AnyCommand } from "../../src/cli/command.ts";
+import { type AnyCommand, COMMAND_GROUPS } from "../../src/cli/command.ts";
 import { argumentUsage, GLOBAL_OPTIONS, optionUsage } from "../../src/cli/program.ts";
-import { COMMAND_GROUPS, COMMANDS } from "../../src/cli/registry.ts";
+import { COMMANDS } from "../../src/cli/registry.ts";
 import { cell } from "./schema-text.ts";
 
 /** docs/reference/cli.md: every command with its arguments, options and examples. */
@@ -8,7 +8,9 @@ export async function cliPage(): Promise<string> {
   const loaded = await Promise.all(COMMANDS.map(async (row) => ({ row, command: (await row.load()).command })));
   const groups = COMMAND_GROUPS.filter((group) => loaded.some(({ row }) => row.group === group));
   const list = groups.map((group) => {
-    const lines = loaded.filter(({ row }) => row.group === group).map(({ command }) => `| [\`${command.name}\`](#${anchor(command.name)}) | ${cell(command.summary)} |`);
+    const lines = loaded
+      .filter(({ row }) => row.group === group)
+      .map(({ command }) => `| [\`${command.name}\`](#${anchor(command.name)}) | ${cell(command.summary)} |`);
     return [`**${group}**`, "", "| Command | |", "|---|---|", ...lines, ""].join("\n");
   });
   const globals = GLOBAL_OPTIONS.map(({ flags, summary }) => `| \`${flags}\` | ${cell(summary)} |`);
@@ -33,7 +35,12 @@ const anchor = (name: string): string => name.replaceAll(" ", "-");
 function commandText(command: AnyCommand): string {
   const args = Object.entries(command.arguments ?? {});
   const options = Object.entries(command.options ?? {});
-  const usage = ["bakehouse", command.name, ...args.map(([name, row]) => argumentUsage(name, row)), ...(options.length > 0 ? ["[options]"] : [])].join(" ");
+  const usage = [
+    "bakehouse",
+    command.name,
+    ...args.map(([name, row]) => argumentUsage(name, row)),
+    ...(options.length > 0 ? ["[options]"] : []),
+  ].join(" ");
   const rows = [
     ...args.map(([name, row]) => `| \`${argumentUsage(name, row)}\` | ${cell(withChoices(row.summary, row))} |`),
     ...options.map(([key, row]) => `| \`${optionUsage(key, row)}\` | ${cell(withChoices(row.summary, row))} |`),

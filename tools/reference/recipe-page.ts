@@ -1,5 +1,13 @@
 import { z } from "zod";
-import { imageSchema, layerFields, parameterSchema, recipeFields, repositorySchema, secretSchema, stepSettingFields } from "../../src/core/recipe/schema.ts";
+import {
+  imageSchema,
+  layerFields,
+  parameterSchema,
+  recipeFields,
+  repositorySchema,
+  secretSchema,
+  stepSettingFields,
+} from "../../src/core/recipe/schema.ts";
 import { fieldTable } from "./schema-text.ts";
 
 /** docs/reference/recipe.md: every key of bakehouse.yaml but the steps' own options. */
@@ -12,7 +20,12 @@ export function recipePage(): string {
     "## The recipe itself",
     "",
     fieldTable(z.strictObject(recipeFields), {
-      types: { parameters: "[parameters](#parameters) by name", repositories: "[repositories](#repositories) by name", secrets: "[secrets](#secrets) by name", layers: "[layers](#layers) by name" },
+      types: {
+        parameters: "[parameters](#parameters) by name",
+        repositories: "[repositories](#repositories) by name",
+        secrets: "[secrets](#secrets) by name",
+        layers: "[layers](#layers) by name",
+      },
     }),
     "## Layers",
     "",

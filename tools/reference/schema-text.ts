@@ -50,17 +50,22 @@ function memberRows(schema: Schema, root: Schema, prefix: string, options: Field
 /** Members of a nested mapping as `a.b`, of a list's items as `a[].b`, of named entries as `a.<name>.b`. */
 function innerRows(member: Schema, root: Schema, path: string, options: FieldTextOptions): readonly string[] {
   if (member.type === "array" && member.items !== undefined) return memberRows(follow(member.items, root), root, `${path}[].`, options);
-  if (typeof member.additionalProperties === "object") return memberRows(follow(member.additionalProperties, root), root, `${path}.<name>.`, options);
+  if (typeof member.additionalProperties === "object")
+    return memberRows(follow(member.additionalProperties, root), root, `${path}.<name>.`, options);
   return memberRows(member, root, `${path}.`, options);
 }
 
 function objectOf(schema: Schema, root: Schema): Schema | undefined {
   if (schema.properties !== undefined) return schema;
-  const choices = (schema.anyOf ?? schema.oneOf ?? []).map((choice) => follow(choice, root)).filter(({ properties }) => properties !== undefined);
+  const choices = (schema.anyOf ?? schema.oneOf ?? [])
+    .map((choice) => follow(choice, root))
+    .filter(({ properties }) => properties !== undefined);
   if (choices.length === 0) return undefined;
   return {
     properties: Object.assign({}, ...choices.map(({ properties }) => properties)) as Record<string, Schema>,
-    required: [...(choices[0]?.required ?? [])].filter((key) => choices.length === 1 || choices.every(({ required }) => required?.includes(key) === true)),
+    required: [...(choices[0]?.required ?? [])].filter(
+      (key) => choices.length === 1 || choices.every(({ required }) => required?.includes(key) === true),
+    ),
   };
 }
 
@@ -70,7 +75,8 @@ function typeText(schema: Schema, root: Schema): string {
   if (schema.const !== undefined) return code(schema.const);
   if (schema.enum !== undefined) return schema.enum.map(code).join(", ");
   if (schema.type === "array") return schema.items === undefined ? "list" : `list of ${typeText(follow(schema.items, root), root)}`;
-  if (schema.type === "object") return typeof schema.additionalProperties === "object" && schema.properties === undefined ? "mapping of names" : "mapping";
+  if (schema.type === "object")
+    return typeof schema.additionalProperties === "object" && schema.properties === undefined ? "mapping of names" : "mapping";
   if (schema.type === "integer" || schema.type === "number") return schema.type + rangeText(schema);
   if (schema.type === "boolean") return "true or false";
   if (schema.type === "string") return "text";

@@ -4,7 +4,9 @@ import { cell, fieldTable } from "./schema-text.ts";
 /** docs/reference/steps.md: every step with its options and examples. */
 export function stepsPage(steps: readonly StepDefinition[]): string {
   const sorted = steps.toSorted((a, b) => (a.id < b.id ? -1 : 1));
-  const list = sorted.map(({ id, role, summary }) => `| [\`${id}\`](#${id}) | ${role === "foundation" ? "starts a layer" : ""} | ${cell(summary)} |`);
+  const list = sorted.map(
+    ({ id, role, summary }) => `| [\`${id}\`](#${id}) | ${role === "foundation" ? "starts a layer" : ""} | ${cell(summary)} |`,
+  );
   return [
     "# Steps",
     "",

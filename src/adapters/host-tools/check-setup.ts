@@ -27,7 +27,10 @@ export function checkSetup(features: readonly Feature[], host: Host = thisHost()
   if (missing.length > 0) remedies.push(installCommand(packagesOf(missing), host));
   throw new BakehouseError("SETUP_INCOMPLETE", `This machine cannot bake yet:\n${shortfallLines({ faults, missing }).join("\n")}`, {
     hint: [...remedies, "bakehouse doctor"].join("\n"),
-    details: { faults: faults.map((fault) => ({ ...fault })), missing: missing.map(({ name, debianPackage, purpose }) => ({ name, debianPackage, purpose })) },
+    details: {
+      faults: faults.map((fault) => ({ ...fault })),
+      missing: missing.map(({ name, debianPackage, purpose }) => ({ name, debianPackage, purpose })),
+    },
   });
 }
 
@@ -39,16 +42,33 @@ const shortfallLines = ({ faults, missing }: Shortfall): readonly string[] => [
 /** Faults of the machine; on another system than Linux nothing else is worth saying. */
 export function faultsOf(host: Host): readonly HostFault[] {
   if (host.platform !== "linux" || host.architecture !== "x64") {
-    return [{ what: `this is ${host.platform} on ${host.architecture}; images are baked on Linux on x64 (amd64)`, remedy: "use a Debian 12 machine, a virtual machine, or a privileged container of debian:12" }];
+    return [
+      {
+        what: `this is ${host.platform} on ${host.architecture}; images are baked on Linux on x64 (amd64)`,
+        remedy: "use a Debian 12 machine, a virtual machine, or a privileged container of debian:12",
+      },
+    ];
   }
   const faults: HostFault[] = [];
-  if (host.uid !== 0) faults.push({ what: `you are not root (uid ${host.uid}); mounts and file owners of an image need it`, remedy: "run the same command through sudo" });
-  else if (!host.canMount) faults.push({ what: "root may not mount here (no CAP_SYS_ADMIN); this looks like a container", remedy: "start the container with --privileged" });
+  if (host.uid !== 0)
+    faults.push({
+      what: `you are not root (uid ${host.uid}); mounts and file owners of an image need it`,
+      remedy: "run the same command through sudo",
+    });
+  else if (!host.canMount)
+    faults.push({
+      what: "root may not mount here (no CAP_SYS_ADMIN); this looks like a container",
+      remedy: "start the container with --privileged",
+    });
   for (const name of ["overlay", "erofs"] as const) {
     if (!host.hasFileSystem(name)) faults.push({ what: `the kernel has no ${name} file system`, remedy: `modprobe ${name}` });
   }
   const namespaces = (["mnt", "net", "pid", "uts", "ipc"] as const).filter((name) => !host.hasNamespace(name));
-  if (namespaces.length > 0) faults.push({ what: `the kernel has no ${namespaces.join(", ")} namespaces`, remedy: "use a kernel with namespaces (every Debian kernel has them)" });
+  if (namespaces.length > 0)
+    faults.push({
+      what: `the kernel has no ${namespaces.join(", ")} namespaces`,
+      remedy: "use a kernel with namespaces (every Debian kernel has them)",
+    });
   return faults;
 }
 
@@ -56,6 +76,7 @@ export const packagesOf = (tools: readonly HostTool[]): readonly string[] => [..
 
 /** What to type; on a machine without apt the list of Debian packages to find elsewhere. */
 export function installCommand(packages: readonly string[], host: Host): string {
-  if (findProgram("apt-get", host.path) === undefined) return `install what these Debian packages hold with this system's own package manager: ${packages.join(" ")}`;
+  if (findProgram("apt-get", host.path) === undefined)
+    return `install what these Debian packages hold with this system's own package manager: ${packages.join(" ")}`;
   return `${host.uid === 0 ? "" : "sudo "}apt-get install --yes --no-install-recommends ${packages.join(" ")}`;
 }

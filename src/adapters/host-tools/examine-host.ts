@@ -36,7 +36,10 @@ export async function examineHost(features: readonly Feature[], host: Host = thi
 async function examineTool(tool: HostTool, host: Host): Promise<ToolReport> {
   const file = findProgram(tool.name, host.path);
   if (file === undefined) return { ...tool, state: "missing" };
-  const version = tool.versionArguments === undefined ? await packageVersion(tool.debianPackage, host) : await readVersion(file, tool.versionArguments, host);
+  const version =
+    tool.versionArguments === undefined
+      ? await packageVersion(tool.debianPackage, host)
+      : await readVersion(file, tool.versionArguments, host);
   if (version === undefined) return { ...tool, state: "present", file };
   return { ...tool, state: tool.minimum !== undefined && isOlder(version, tool.minimum) ? "old" : "present", file, version };
 }

@@ -24,7 +24,15 @@ function programs(name: string, scripts: Readonly<Record<string, string>>): stri
   return path;
 }
 const everyProgram = Object.fromEntries(HOST_TOOLS.filter(({ name }) => !name.startsWith("/")).map(({ name }) => [name, "echo 99.1"]));
-const debian: Host = { platform: "linux", architecture: "x64", uid: 0, path: "", canMount: true, hasFileSystem: () => true, hasNamespace: () => true };
+const debian: Host = {
+  platform: "linux",
+  architecture: "x64",
+  uid: 0,
+  path: "",
+  canMount: true,
+  hasFileSystem: () => true,
+  hasNamespace: () => true,
+};
 
 function refusal(run: () => void): BakehouseError {
   try {
@@ -129,7 +137,13 @@ describe("examineHost", () => {
   });
 
   it("compares dotted numbers", () => {
-    expect([isOlder("2.9", "2.38"), isOlder("2.38.1", "2.38"), isOlder("3", "2.38"), isOlder("252", "252"), isOlder("1", "1.1")]).toEqual([true, false, false, false, true]);
+    expect([isOlder("2.9", "2.38"), isOlder("2.38.1", "2.38"), isOlder("3", "2.38"), isOlder("252", "252"), isOlder("1", "1.1")]).toEqual([
+      true,
+      false,
+      false,
+      false,
+      true,
+    ]);
   });
 });
 

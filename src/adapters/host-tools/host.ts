@@ -34,8 +34,7 @@ function mayMount(status: string): boolean {
   return effective !== undefined && ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
 }
 
-const hasModule = (name: "overlay" | "erofs"): boolean =>
-  readText(`/lib/modules/${release()}/modules.dep`).includes(`/${name}.ko`);
+const hasModule = (name: "overlay" | "erofs"): boolean => readText(`/lib/modules/${release()}/modules.dep`).includes(`/${name}.ko`);
 
 function readText(file: string): string {
   try {

@@ -21,9 +21,13 @@ export async function installPackages(packages: readonly string[], host: Host, o
     last = update.exitCode === 0 ? await aptGet(install, host, onLine) : update;
   }
   if (last.exitCode === 0) return;
-  throw new BakehouseError("SETUP_INCOMPLETE", `apt-get could not install ${packages.join(", ")}:\n${last.tail.map((line) => `  ${line}`).join("\n")}`, {
-    hint: `apt-get update\n${installCommand(packages, host)}`,
-  });
+  throw new BakehouseError(
+    "SETUP_INCOMPLETE",
+    `apt-get could not install ${packages.join(", ")}:\n${last.tail.map((line) => `  ${line}`).join("\n")}`,
+    {
+      hint: `apt-get update\n${installCommand(packages, host)}`,
+    },
+  );
 }
 
 interface AptResult {

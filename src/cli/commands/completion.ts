@@ -8,9 +8,9 @@ export const command = defineCommand({
     { line: "completion bash", does: 'For this shell: eval "$(bakehouse completion bash)"; in ~/.bashrc for all' },
     { line: "completion fish", does: "Into ~/.config/fish/completions/bakehouse.fish" },
   ],
-  run: async ({ args }) => {
+  run: async ({ args, commands }) => {
     const { completionModel } = await import("../completion/model.ts");
-    const model = await completionModel();
+    const model = await completionModel(commands);
     switch (args.shell) {
       case "bash":
         return { shell: args.shell, script: (await import("../completion/bash.ts")).bashScript(model) };

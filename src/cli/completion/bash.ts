@@ -26,7 +26,16 @@ _bakehouse() {
   COMPREPLY=()
   case $command in
   "") ${offer([...firsts, "help"], model.globals, { choices: [], completes: "none" })} ;;
-${groups.map((group) => `  ${quote(group)}) COMPREPLY=($(compgen -W ${quote(secondWords(model, group).map(({ word }) => word).join(" "))} -- "$current")) ;;`).join("\n")}
+${groups
+  .map(
+    (group) =>
+      `  ${quote(group)}) COMPREPLY=($(compgen -W ${quote(
+        secondWords(model, group)
+          .map(({ word }) => word)
+          .join(" "),
+      )} -- "$current")) ;;`,
+  )
+  .join("\n")}
 ${model.commands.map((command) => caseOf(command, model.globals)).join("\n")}
   esac
 }
@@ -36,7 +45,9 @@ complete -F _bakehouse bakehouse ./bakehouse
 
 function caseOf(command: CompletedCommand, globals: readonly CompletedOption[]): string {
   const valued = [...command.options, ...globals].filter(({ takesValue }) => takesValue);
-  const values = valued.map((option) => `    ${option.short === undefined ? "" : `${option.short} | `}${option.flag}) ${valueReply(option)}; return ;;`);
+  const values = valued.map(
+    (option) => `    ${option.short === undefined ? "" : `${option.short} | `}${option.flag}) ${valueReply(option)}; return ;;`,
+  );
   return [
     `  ${quote(command.name)})`,
     ...(values.length === 0 ? [] : ["    case $previous in", ...values, "    esac"]),
@@ -47,7 +58,11 @@ function caseOf(command: CompletedCommand, globals: readonly CompletedOption[]):
 
 const flagsOf = (options: readonly CompletedOption[]): string => options.map(({ flag }) => flag).join(" ");
 
-function offer(words: readonly string[], options: readonly CompletedOption[], values: Pick<CompletedCommand, "choices" | "completes">): string {
+function offer(
+  words: readonly string[],
+  options: readonly CompletedOption[],
+  values: Pick<CompletedCommand, "choices" | "completes">,
+): string {
   const action = values.completes === "file" ? "-f " : values.completes === "directory" ? "-d " : "";
   const plain = [...words, ...values.choices].join(" ");
   return `if [[ $current == -* ]]; then COMPREPLY=($(compgen -W ${quote(`${flagsOf(options)} --help`)} -- "$current")); else COMPREPLY=($(compgen ${action}-W ${quote(plain)} -- "$current")); fi`;

@@ -19,7 +19,12 @@ export function fishScript(model: CompletionModel): string {
 }
 
 function commandLines(command: CompletedCommand): readonly string[] {
-  const condition = quote(command.name.split(" ").map((word) => `__fish_seen_subcommand_from ${word}`).join("; and "));
+  const condition = quote(
+    command.name
+      .split(" ")
+      .map((word) => `__fish_seen_subcommand_from ${word}`)
+      .join("; and "),
+  );
   const lines = command.options.map((option) => `complete -c bakehouse -n ${condition} ${optionText(option)}`);
   if (command.choices.length > 0) lines.push(`complete -c bakehouse -n ${condition} -a ${quote(command.choices.join(" "))}`);
   if (command.completes !== "none") lines.push(`complete -c bakehouse -n ${condition} -F`);

@@ -1,6 +1,5 @@
-import { type AnyCommand, type Completes, flagOf } from "../command.ts";
+import { type AnyCommand, type CommandRow, type Completes, flagOf } from "../command.ts";
 import { GLOBAL_OPTIONS } from "../program.ts";
-import { COMMANDS } from "../registry.ts";
 
 /** What completion needs to know of one option. */
 export interface CompletedOption {
@@ -29,14 +28,16 @@ export interface CompletionModel {
   readonly firstWords: readonly { readonly word: string; readonly summary: string }[];
 }
 
-export async function completionModel(): Promise<CompletionModel> {
-  const commands = await Promise.all(COMMANDS.map(async (row) => completedCommand((await row.load()).command)));
+export async function completionModel(rows: readonly CommandRow[]): Promise<CompletionModel> {
+  const commands = await Promise.all(rows.map(async (row) => completedCommand((await row.load()).command)));
   return { commands, globals: GLOBAL_OPTIONS.map(globalOption), firstWords: firstWordsOf(commands) };
 }
 
 /** The second words after a group's name; empty for plain commands. */
 export const secondWords = (model: CompletionModel, first: string): readonly { readonly word: string; readonly summary: string }[] =>
-  model.commands.filter(({ name }) => name.startsWith(`${first} `)).map(({ name, summary }) => ({ word: name.slice(first.length + 1), summary }));
+  model.commands
+    .filter(({ name }) => name.startsWith(`${first} `))
+    .map(({ name, summary }) => ({ word: name.slice(first.length + 1), summary }));
 
 function completedCommand(command: AnyCommand): CompletedCommand {
   const options = Object.entries(command.options ?? {}).map(([key, row]) => ({
@@ -48,7 +49,13 @@ function completedCommand(command: AnyCommand): CompletedCommand {
     completes: row.completes ?? "none",
   }));
   const args = Object.values(command.arguments ?? {});
-  const events = { flag: "--events", summary: "Print every event as one line of JSON", takesValue: false, choices: [], completes: "none" } as const;
+  const events = {
+    flag: "--events",
+    summary: "Print every event as one line of JSON",
+    takesValue: false,
+    choices: [],
+    completes: "none",
+  } as const;
   return {
     name: command.name,
     summary: command.summary,

@@ -17,7 +17,10 @@ _bakehouse() {
   rest)
     case $line[1] in
 ${groups.map((group) => groupCase(model, group)).join("\n")}
-${model.commands.filter(({ name }) => !name.includes(" ")).map((command) => `    ${command.name}) ${argumentsOf(command, model.globals)} ;;`).join("\n")}
+${model.commands
+  .filter(({ name }) => !name.includes(" "))
+  .map((command) => `    ${command.name}) ${argumentsOf(command, model.globals)} ;;`)
+  .join("\n")}
     esac
     ;;
   esac
@@ -59,6 +62,7 @@ function action({ choices, completes }: Pick<CompletedOption, "choices" | "compl
   return completes === "file" ? "_files" : "_files -/";
 }
 
-const described = (words: readonly { readonly word: string; readonly summary: string }[]): string => words.map(({ word, summary }) => `'${word}:${escape(summary)}'`).join(" ");
+const described = (words: readonly { readonly word: string; readonly summary: string }[]): string =>
+  words.map(({ word, summary }) => `'${word}:${escape(summary)}'`).join(" ");
 
 const escape = (text: string): string => text.replaceAll("'", `'\\''`).replaceAll(":", "\\:");

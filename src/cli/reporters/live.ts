@@ -82,12 +82,17 @@ export function createLiveReporter(terminal: Terminal, options: LiveOptions = {}
   };
   const follow = (event: BakehouseEvent): void => {
     if (event.type === "step-started") running.set(event.step, { step: event.step, startedMs: nowMs(), message: reasonText(event.reason) });
-    else if (event.type === "step-waiting") running.set(event.step, { step: event.step, startedMs: nowMs(), message: `waiting for ${event.owner}` });
+    else if (event.type === "step-waiting")
+      running.set(event.step, { step: event.step, startedMs: nowMs(), message: `waiting for ${event.owner}` });
     else if (event.type === "step-progress") {
       const step = running.get(event.step);
       if (step !== undefined) Object.assign(step, { message: event.message, fraction: event.fraction });
     } else if (event.type === "step-baked" || event.type === "step-cached" || event.type === "step-failed") running.delete(event.step);
-    else if (event.type === "packages-progress") packages = event.doneBytes >= event.totalBytes ? "" : `fetching packages ${dim(`${formatBytes(event.doneBytes)} of ${formatBytes(event.totalBytes)}`)}`;
+    else if (event.type === "packages-progress")
+      packages =
+        event.doneBytes >= event.totalBytes
+          ? ""
+          : `fetching packages ${dim(`${formatBytes(event.doneBytes)} of ${formatBytes(event.totalBytes)}`)}`;
     else if (event.type === "bake-ended") {
       running.clear();
       packages = "";

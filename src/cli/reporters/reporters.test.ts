@@ -16,7 +16,11 @@ const bake: readonly BakehouseEvent[] = [
   at({ type: "packages-progress", doneBytes: 1_000_000, totalBytes: 2_000_000 }),
   at({ type: "packages-progress", doneBytes: 2_000_000, totalBytes: 2_000_000 }),
   at({ type: "step-cached", step: "foundation/debian", diffId: digest("a"), sizeBytes: 98_000_000 }),
-  at({ type: "step-started", step: "base/apt", reason: { kind: "inputs-changed", changes: [{ input: "packages", before: "3", after: "4" }] } }),
+  at({
+    type: "step-started",
+    step: "base/apt",
+    reason: { kind: "inputs-changed", changes: [{ input: "packages", before: "3", after: "4" }] },
+  }),
   at({ type: "step-progress", step: "base/apt", message: "configuring curl", fraction: 0.5 }),
   at({ type: "step-output", step: "base/apt", line: "Setting up curl" }),
   at({ type: "step-baked", step: "base/apt", diffId: digest("b"), sizeBytes: 4_000_000, durationMs: 1234 }),
@@ -57,7 +61,12 @@ describe("plain lines", () => {
 
   it("every event as a line of JSON on stdout with --events", async () => {
     const { out, err } = await plain({ events: true });
-    expect(out.trimEnd().split("\n").map((line) => JSON.parse(line) as unknown)).toEqual(bake);
+    expect(
+      out
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual(bake);
     expect(err).toBe("");
   });
 });
@@ -111,7 +120,8 @@ describe("the live view", () => {
 
   it("never draws a line that would wrap, nor more lines than it can redraw", () => {
     const { reporter, screen } = live(30);
-    for (let index = 1; index <= 12; index++) reporter.report(at({ type: "step-started", step: `layer-with-a-long-name/${index}`, reason: { kind: "never-baked" } }));
+    for (let index = 1; index <= 12; index++)
+      reporter.report(at({ type: "step-started", step: `layer-with-a-long-name/${index}`, reason: { kind: "never-baked" } }));
     expect(screen()).toHaveLength(9);
     expect(screen().at(-1)).toBe("  and 4 more");
     for (const line of screen()) expect(line.length).toBeLessThan(30);
@@ -137,7 +147,9 @@ describe("words", () => {
   ])("%j", (reason, text) => expect(reasonText(reason)).toBe(text));
 
   it("says whom a step waits for, and what was tidied", () => {
-    expect(eventText(at({ type: "step-waiting", step: "base/apt", owner: "process 77" }))).toBe("base/apt: waiting for process 77, which bakes the same");
+    expect(eventText(at({ type: "step-waiting", step: "base/apt", owner: "process 77" }))).toBe(
+      "base/apt: waiting for process 77, which bakes the same",
+    );
     expect(eventText(at({ type: "tidied", kind: "mount", id: "/x" }))).toBe("Tidied what an earlier run left: mount /x");
     expect(eventText(at({ type: "bake-ended", outcome: "cancelled", durationMs: 5 }))).toBe("Stopped after 5 ms");
   });

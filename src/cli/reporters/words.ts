@@ -44,7 +44,9 @@ export function eventText(event: BakehouseEvent): string | undefined {
     case "warning":
       return `Warning: ${event.message}`;
     case "bake-ended":
-      return event.outcome === "completed" ? `Done in ${formatDuration(event.durationMs)}` : `${event.outcome === "failed" ? "Failed" : "Stopped"} after ${formatDuration(event.durationMs)}`;
+      return event.outcome === "completed"
+        ? `Done in ${formatDuration(event.durationMs)}`
+        : `${event.outcome === "failed" ? "Failed" : "Stopped"} after ${formatDuration(event.durationMs)}`;
     case "packages-progress":
     case "step-progress":
     case "step-output":
