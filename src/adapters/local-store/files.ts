@@ -1,8 +1,21 @@
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BakehouseError } from "../../core/errors.ts";
 
 let counter = 0;
+
+/**
+ * `mkdir -p`, one level after the other: Node's own recursive mkdir never returns below /proc (seen with 24.21).
+ */
+export function makeFolder(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  if (dirname(path) !== path) makeFolder(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error; // another process was quicker
+  }
+}
 
 /** A name beside `path` that no other writer uses. */
 export const temporaryBeside = (path: string): string => join(dirname(path), `.tmp-${process.pid}-${Date.now().toString(36)}-${counter++}`);
@@ -51,7 +64,7 @@ export function namesIn(folder: string): readonly string[] {
 /** Moves a finished file or directory to its place; if that is taken, the content is the same and ours is dropped. */
 export function adopt(from: string, to: string): void {
   try {
-    mkdirSync(dirname(to), { recursive: true });
+    makeFolder(dirname(to));
     renameSync(from, to);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -65,7 +78,7 @@ export function storeError(error: unknown, path: string): unknown {
   const { code } = error as NodeJS.ErrnoException;
   if (code === "ENOSPC" || code === "EDQUOT")
     return new BakehouseError("STORE_FULL", `No space left to write ${path}`, { hint: "bakehouse gc --apply, or a store on a larger disk: --store DIR" }, error);
-  if (code === "EROFS" || code === "EACCES" || code === "EPERM")
+  if (code === "EROFS" || code === "EACCES" || code === "EPERM" || (code === "ENOENT" && path.startsWith("/proc/")))
     return new BakehouseError("STORE_READ_ONLY", `Cannot write ${path}: ${(error as Error).message}`, { hint: "use a store that you may write to: --store DIR, or run as root" }, error);
   return error;
 }

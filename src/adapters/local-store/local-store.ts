@@ -1,4 +1,4 @@
-import { accessSync, constants, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ANNOTATIONS, MEDIA_TYPES, type ImageConfig, type ImageManifest, type IndexEntry } from "../../core/image/oci.ts";
@@ -6,7 +6,7 @@ import { BakehouseError } from "../../core/errors.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { hexOf, type DiffId, type ImageDigest, type Sha256 } from "../../core/digest.ts";
 import type { Owner, StepRecord, Store } from "../../ports/store.ts";
-import { adopt, namesIn, readIfThere, readJsonIfThere, storeError, temporaryBeside, writeAtomically } from "./files.ts";
+import { adopt, makeFolder, namesIn, readIfThere, readJsonIfThere, storeError, temporaryBeside, writeAtomically } from "./files.ts";
 import { openLocks, type Locks } from "./locks.ts";
 import { isAlive, thisProcess } from "./owners.ts";
 
@@ -64,7 +64,7 @@ function create(root: string): boolean {
   try {
     if (namesIn(root).length > 0 && !namesIn(root).every((name) => FOLDERS.some((folder) => folder.startsWith(name))))
       throw new BakehouseError("STORE_DAMAGED", `${root} is not empty and is not a Bakehouse store`, { hint: "name an empty or new folder: --store DIR" });
-    for (const folder of FOLDERS) mkdirSync(join(root, folder), { recursive: true });
+    for (const folder of FOLDERS) makeFolder(join(root, folder));
     writeAtomically(join(root, "oci", "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
     if (readIfThere(join(root, "oci", "index.json")) === undefined) writeAtomically(join(root, "oci", "index.json"), indexText([]));
     writeAtomically(join(root, "format"), `${FORMAT}\n`);
@@ -192,7 +192,7 @@ function workFolders(folder: string, options: LocalStoreOptions): Pick<Store, "w
     workFolder: (bake) => {
       const made = join(folder, bake);
       try {
-        mkdirSync(made, { recursive: true });
+        makeFolder(made);
         writeFileSync(join(made, "owner.json"), JSON.stringify(thisProcess(bake)));
       } catch (error) {
         throw storeError(error, made);
