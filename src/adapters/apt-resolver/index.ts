@@ -1,0 +1,1 @@
+export { aptResolver, type AptResolverOptions } from "./apt-resolver.ts";
