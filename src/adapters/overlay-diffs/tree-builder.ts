@@ -176,8 +176,7 @@ export class TreeBuilder {
 
   /** Takes away what stands where an entry goes. */
   #clear(path: RawPath): void {
-    this.#nodes.delete(path);
-    this.#nodeLinks.delete(path);
+    this.#forgetNode(path);
     const there = this.#stat(path);
     if (there === undefined) return;
     if (!there.isDirectory()) unlinkSync(this.#host(path));
@@ -188,6 +187,19 @@ export class TreeBuilder {
     this.#directoryTimes.delete(path);
     this.#xattrs.delete(path);
     this.#opaque.delete(path);
+  }
+
+  /** A node that is replaced before it was made lives on under its next name. */
+  #forgetNode(path: RawPath): void {
+    this.#nodeLinks.delete(path);
+    const node = this.#nodes.get(path);
+    if (node === undefined) return;
+    this.#nodes.delete(path);
+    const [heir, ...others] = [...this.#nodeLinks].filter(([, target]) => target === path).map(([link]) => link);
+    if (heir === undefined) return;
+    this.#nodeLinks.delete(heir);
+    this.#nodes.set(heir, node);
+    for (const other of others) this.#nodeLinks.set(other, heir);
   }
 
   #keepXattrs(path: RawPath, entry: SafeEntry): void {
@@ -259,7 +271,6 @@ export class TreeBuilder {
   async #makeNodes(): Promise<void> {
     if (this.#nodes.size === 0) return;
     const nodes = [...this.#nodes];
-    this.#nodes.clear();
     const script = ["set -e", ...nodes.map(([path, entry]) => `mknod ${shellQuote(`./${path}`)} ${nodeType(entry)}`)].join("\n");
     await runProgram(["sh", "-s"], { cwd: this.#options.root, input: Buffer.from(`${script}\n`, "latin1") });
     for (const [path, entry] of nodes) {
