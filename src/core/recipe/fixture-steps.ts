@@ -35,10 +35,11 @@ const copy = defineStep({
 const sysctl = defineStep({ ...common, id: "sysctl", role: "provision", options: z.record(z.string(), z.union([z.string(), z.int()])) });
 const system = defineStep({ ...common, id: "system", role: "provision", options: z.strictObject({ locale: z.string().optional(), limit: z.int().min(1).max(10).optional() }) });
 const listen = defineStep({ ...common, id: "listen", role: "provision", options: z.strictObject({ port: z.int(), tls: z.boolean().optional() }) });
+const anything = defineStep({ ...common, id: "anything", role: "provision", options: z.strictObject({ vars: z.record(z.string(), z.json()).optional() }) });
 const unit = defineStep({ ...common, id: "unit", role: "provision", options: z.discriminatedUnion("action", [z.strictObject({ action: z.literal("enable"), unit: z.string() }), z.strictObject({ action: z.literal("mask"), unit: z.string() })]) });
 
 export const fixtureSteps: StepRegistry = new Map<string, StepDefinition>(
-  [debian, rootfs, apt, run, copy, sysctl, system, listen, unit].map((step) => [step.id, step as unknown as StepDefinition]),
+  [debian, rootfs, apt, run, copy, sysctl, system, listen, unit, anything].map((step) => [step.id, step as unknown as StepDefinition]),
 );
 
 /** Parses a text as the recipe `bakehouse.yaml` in `/srv/shop`. */

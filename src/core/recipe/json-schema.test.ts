@@ -21,6 +21,8 @@ const GOOD: readonly string[] = [
   steps("copy: { from: a, to: /b, mode: '0644', template: true }"),
   steps("unit: { action: mask, unit: a }"),
   steps("sysctl: { a: 1, b: c }"),
+  steps("anything: { vars: { a: [1, { b: null }], c: true } }"),
+  steps("anything:"),
   layer("image: { entry: a.service, ports: [80, 53/udp], users: [a], labels: { a: b } }"),
   layer("release: layer, description: x"),
   layer("release: { volume: /srv/a }"),

@@ -37,7 +37,7 @@ export function recipeJsonSchema(steps: StepRegistry): JsonObject {
       secret: { ...toJson(z.strictObject(secretFields)), minProperties: 1, maxProperties: 1 },
       layer: layerJson(),
       step: stepJson(steps),
-      ...Object.fromEntries([...steps.values()].map((step) => [`step-${step.id}`, optionsJson(step.options, step.summary)])),
+      ...Object.assign({}, ...[...steps.values()].map((step) => optionsDefs(step.id, step.options, step.summary))),
     },
   };
 }
@@ -73,11 +73,25 @@ function stepJson(steps: StepRegistry): JsonObject {
   };
 }
 
+/** The definition of a step's options, and of what they refer to (a schema that holds itself), under names of the step's own. */
+function optionsDefs(id: string, options: z.ZodType, summary: string): JsonObject {
+  const json = optionsJson(options, summary);
+  const inner = json["$defs"] === undefined ? {} : objectAt(json, "$defs");
+  const defs = { [`step-${id}`]: without(json, "$defs"), ...Object.fromEntries(Object.entries(inner).map(([name, schema]) => [`step-${id}-${name}`, schema])) };
+  return JSON.parse(JSON.stringify(defs), (key, value: unknown) => {
+    if (key !== "$ref" || typeof value !== "string" || value === PARAMETER_REFERENCE) return value;
+    return value === "#" ? `#/$defs/step-${id}` : value.replace("#/$defs/", `#/$defs/step-${id}-`);
+  }) as JsonObject;
+}
+
+const PARAMETER_REFERENCE = "#/$defs/parameterReference";
+
 /** A step that can do without options may be written as `id:` with nothing behind it. */
 function optionsJson(options: z.ZodType, summary: string): JsonObject {
   const json = allowParameters(toJson(options)) as JsonObject;
   const described = { description: summary, ...json };
-  return options.safeParse({}).success ? { description: described.description, anyOf: [json, { type: "null" }] } : described;
+  if (!options.safeParse({}).success) return described;
+  return { description: described.description, anyOf: [without(json, "$defs"), { type: "null" }], ...(json["$defs"] === undefined ? {} : { $defs: json["$defs"] }) };
 }
 
 function toJson(schema: z.ZodType): JsonObject {
@@ -121,7 +135,7 @@ function allowParameters(schema: JsonValue): JsonValue {
   if (!isLeafWithRules(inner)) return inner;
   const { description, default: byDefault, ...rules } = inner;
   const kept = { ...(description === undefined ? {} : { description }), ...(byDefault === undefined ? {} : { default: byDefault }) };
-  return { ...kept, anyOf: [rules, { $ref: "#/$defs/parameterReference" }] };
+  return { ...kept, anyOf: [rules, { $ref: PARAMETER_REFERENCE }] };
 }
 
 function mapValues(value: JsonValue): JsonValue {

@@ -344,14 +344,14 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   [
     "a step that is far off",
     steps("- dockerfile: x"),
-    ['r:6:9: layers.base.steps[0]: unknown step "dockerfile" (steps: apt, copy, debian, listen, rootfs, run, sysctl, system, unit)'],
+    ['r:6:9: layers.base.steps[0]: unknown step "dockerfile" (steps: anything, apt, copy, debian, listen, rootfs, run, sysctl, system, unit)'],
   ],
   [
     "an entry without a step",
     steps("- name: x\n- {}"),
     [
-      "r:6:9: layers.base.steps[0]: this entry names no step (steps: apt, copy, debian, listen, rootfs, run, sysctl, system, unit)",
-      "r:7:9: layers.base.steps[1]: this entry names no step (steps: apt, copy, debian, listen, rootfs, run, sysctl, system, unit)",
+      "r:6:9: layers.base.steps[0]: this entry names no step (steps: anything, apt, copy, debian, listen, rootfs, run, sysctl, system, unit)",
+      "r:7:9: layers.base.steps[1]: this entry names no step (steps: anything, apt, copy, debian, listen, rootfs, run, sysctl, system, unit)",
     ],
   ],
   [
@@ -359,8 +359,8 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
     steps("- apt\n- true\n- [a]"),
     [
       'r:6:9: layers.base.steps[0]: expected a mapping such as `apt: …`, found "apt"',
-      "r:7:9: layers.base.steps[1]: expected a step such as `run: …`, found true (steps: apt, copy, debian, listen, rootfs, run, sysctl, system, unit)",
-      "r:8:9: layers.base.steps[2]: expected a step such as `run: …`, found a list (steps: apt, copy, debian, listen, rootfs, run, sysctl, system, unit)",
+      "r:7:9: layers.base.steps[1]: expected a step such as `run: …`, found true (steps: anything, apt, copy, debian, listen, rootfs, run, sysctl, system, unit)",
+      "r:8:9: layers.base.steps[2]: expected a step such as `run: …`, found a list (steps: anything, apt, copy, debian, listen, rootfs, run, sysctl, system, unit)",
     ],
   ],
   [

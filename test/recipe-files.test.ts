@@ -1,0 +1,88 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { describe, expect, it } from "vitest";
+import { formatProblem } from "../src/core/errors.ts";
+import { generateSchema, recipeJsonSchema } from "../src/core/recipe/json-schema.ts";
+import { parseRecipe } from "../src/core/recipe/parse-recipe.ts";
+import { readYaml } from "../src/core/recipe/read-yaml.ts";
+import { nameFromFolder, nameRecipe, RECIPE_FILE, TEMPLATES } from "../src/core/recipe/templates.ts";
+import { steps } from "../src/steps/registry.ts";
+
+const root = resolve(import.meta.dirname, "..");
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+const accepts = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allErrors: true }).compile(recipeJsonSchema(steps));
+
+function expectRight(text: string, file: string): void {
+  const { recipe, problems } = parseRecipe({ text, file: join(root, file), folder: dirname(join(root, file)), shownAs: file, steps });
+  expect(problems.map(formatProblem)).toEqual([]);
+  accepts(readYaml(text, file).value);
+  expect(accepts.errors ?? []).toEqual([]);
+  if (recipe === undefined) return;
+  for (const step of recipe.layers.flatMap((layer) => layer.steps)) {
+    const files = steps.get(step.id)?.requires?.(step.options).files ?? [];
+    const missing = files.filter(({ path }) => !existsSync(join(recipe.folder, path)));
+    expect({ step: step.address, missing }).toEqual({ step: step.address, missing: [] });
+  }
+}
+
+describe("the published schema", () => {
+  it("is what the code gives: write it with `node tools/write-schema.mjs` or `bakehouse schema`", () => {
+    expect(read("schema/bakehouse.schema.json")).toBe(generateSchema(steps));
+  });
+});
+
+describe("templates", () => {
+  it("are the folders in templates/", () => {
+    expect(TEMPLATES.map(({ name }) => name).toSorted()).toEqual(readdirSync(join(root, "templates")).toSorted());
+  });
+
+  it.each(TEMPLATES)("$name lists its files", ({ name, files }) => {
+    const folder = join(root, "templates", name);
+    const found = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    expect(found.map((entry) => relative(folder, join(entry.parentPath, entry.name))).toSorted()).toEqual(files.toSorted());
+  });
+
+  it.each(TEMPLATES)("$name is right, for the parser and for the schema", ({ name }) => {
+    const file = `templates/${name}/${RECIPE_FILE}`;
+    expectRight(read(file), file);
+  });
+
+  it("get the name of the new project", () => {
+    const text = nameRecipe(read("templates/web/bakehouse.yaml"), "shop-$&");
+    expect(text).toContain("\nname: shop-$&\n");
+    expect(text.match(/shop-/g)).toHaveLength(1);
+  });
+
+  it.each([
+    ["My Shop (2)", "my-shop-2"],
+    ["Café", "cafe"],
+    ["2024-site", "site"],
+    ["---", "image"],
+    ["日本", "image"],
+    ["a".repeat(100), "a".repeat(64)],
+  ])("name a recipe in the folder %s %s", (folder, name) => {
+    expect(nameFromFolder(folder)).toBe(name);
+  });
+});
+
+describe("examples", () => {
+  const recipes = readdirSync(join(root, "examples"), { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(`/${RECIPE_FILE}`) && !path.includes("node_modules"));
+  it.each(recipes.map((path) => [path]))("%s is right, for the parser and for the schema", (path) => {
+    expectRight(read(join("examples", path)), join("examples", path));
+  });
+});
+
+describe("docs/guide/recipe.md", () => {
+  const snippets = [...read("docs/guide/recipe.md").matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text = ""]) => [/^name: (.*)$/m.exec(text)?.[1] ?? text, text] as const);
+  it.each(snippets)("the recipe %s is right", (_name, text) => {
+    const { problems } = parseRecipe({ text, file: "/docs/bakehouse.yaml", folder: "/docs", shownAs: "recipe.md", steps });
+    expect(problems.map(formatProblem)).toEqual([]);
+    accepts(readYaml(text, "recipe.md").value);
+    expect(accepts.errors ?? []).toEqual([]);
+  });
+
+  it("has snippets", () => {
+    expect(snippets.length).toBeGreaterThanOrEqual(7);
+  });
+});
