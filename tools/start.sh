@@ -7,7 +7,7 @@ root=$(CDPATH='' cd "$(dirname "$0")/.." && pwd) || exit
 
 prepare "$root" || exit
 # Lists everything that is missing, with the commands for it, when this user or system cannot install it.
-"$node" "$root/dist/cli.js" doctor --install --for core --quiet >"$root/dist/doctor.txt" || {
+"$node" "$root/dist/cli.js" doctor --install --for core >"$root/dist/doctor.txt" || {
   status=$?
   cat "$root/dist/doctor.txt" >&2
   exit "$status"

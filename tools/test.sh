@@ -11,7 +11,7 @@ stop() {
 }
 
 prepare "$root" || stop
-"$node" "$root/dist/cli.js" doctor --install --for test --quiet >"$root/dist/doctor.txt" || {
+"$node" "$root/dist/cli.js" doctor --install --for test >"$root/dist/doctor.txt" || {
   cat "$root/dist/doctor.txt" >&2
   stop
 }

@@ -49,6 +49,7 @@ export function faultsOf(host: Host): readonly HostFault[] {
       },
     ];
   }
+  if (!host.hasProc) return [{ what: "/proc is not mounted", remedy: "mount -t proc proc /proc" }];
   const faults: HostFault[] = [];
   if (host.uid !== 0)
     faults.push({

@@ -29,6 +29,7 @@ const debian: Host = {
   architecture: "x64",
   uid: 0,
   path: "",
+  hasProc: true,
   canMount: true,
   hasFileSystem: () => true,
   hasNamespace: () => true,
@@ -92,6 +93,7 @@ describe("checkSetup", () => {
     const path = programs("all", everyProgram);
     const hint = (host: Partial<Host>) => refusal(() => checkSetup(["core"], { ...debian, path, ...host })).help.hint;
     expect(hint({ uid: 1000 })).toContain("sudo");
+    expect(hint({ hasProc: false, canMount: false })).toBe("mount -t proc proc /proc\nbakehouse doctor");
     expect(hint({ canMount: false })).toContain("--privileged");
     expect(hint({ hasFileSystem: (name) => name !== "overlay" })).toContain("modprobe overlay");
     expect(hint({ hasNamespace: () => false })).toContain("namespaces");

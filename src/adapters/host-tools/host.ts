@@ -10,6 +10,8 @@ export interface Host {
   readonly path: string;
   /** Whether this process may mount (CAP_SYS_ADMIN): root in an unprivileged container may not. */
   readonly canMount: boolean;
+  /** Without /proc nothing else can be known, nor mounted. */
+  readonly hasProc: boolean;
   /** File systems that the kernel has, or has a module for. */
   hasFileSystem(name: "overlay" | "erofs"): boolean;
   hasNamespace(name: "mnt" | "net" | "pid" | "uts" | "ipc"): boolean;
@@ -23,6 +25,7 @@ export function thisHost(env: Readonly<Record<string, string | undefined>> = pro
     architecture: process.arch,
     uid: process.getuid?.() ?? -1,
     path: pathWithSystemFolders(env["PATH"]),
+    hasProc: existsSync("/proc/self/status"),
     canMount: mayMount(readText("/proc/self/status")),
     hasFileSystem: (name) => new RegExp(`\\b${name}$`, "m").test(readText("/proc/filesystems")) || hasModule(name),
     hasNamespace: (name) => existsSync(`/proc/self/ns/${name}`),

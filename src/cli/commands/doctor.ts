@@ -21,7 +21,8 @@ is missing. With --install it installs the missing Debian packages (as root). Ex
       asked: options.for,
       install: options.install,
       store: global.store,
-      onLine: (line) => (global.quiet ? undefined : terminal.err(`${line}\n`)),
+      onInstall: (packages) => global.quiet || terminal.err(`Installing Debian packages: ${packages.join(" ")} …\n`),
+      onLine: (line) => global.verbose && terminal.err(`  ${line}\n`),
     });
   },
   render: (diagnosis, { terminal }) => doctorText(diagnosis, terminal),

@@ -23,14 +23,21 @@ export interface DiagnoseOptions {
   readonly asked: readonly Feature[];
   readonly install: boolean;
   readonly store: string;
+  /** Told before packages are installed. */
+  readonly onInstall: (packages: readonly string[]) => void;
+  /** What apt-get says. */
   readonly onLine: (line: string) => void;
 }
 
 /** @throws BakehouseError SETUP_INCOMPLETE when it was asked to install and could not */
-export async function diagnose({ asked, install, store, onLine }: DiagnoseOptions): Promise<Diagnosis> {
+export async function diagnose({ asked, install, store, onInstall, onLine }: DiagnoseOptions): Promise<Diagnosis> {
   const features: readonly Feature[] = asked.length === 0 ? ["core"] : asked;
   const host = thisHost();
-  if (install && canInstall(host)) await installPackages(packagesOf(findShortfall(features, host).missing), host, onLine);
+  const wanted = install && canInstall(host) ? packagesOf(findShortfall(features, host).missing) : [];
+  if (wanted.length > 0) {
+    onInstall(wanted);
+    await installPackages(wanted, host, onLine);
+  }
   const { faults, missing } = findShortfall(features, host);
   const { tools } = await examineHost(asked.length === 0 ? FEATURES : asked, host);
   return {
