@@ -27,7 +27,7 @@ function expectRight(text: string, file: string): void {
 }
 
 describe("the published schema", () => {
-  it("is what the code gives: write it with `node tools/write-schema.mjs` or `bakehouse schema`", () => {
+  it("is what the code gives, else `npm run reference` writes it", () => {
     expect(read("schema/bakehouse.schema.json")).toBe(generateSchema(steps));
   });
 });

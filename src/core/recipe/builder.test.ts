@@ -31,7 +31,7 @@ describe("recipeBuilder", () => {
 
   const written = `name: shop
 description: The shop
-parameters: { version: { type: string, default: "1.10" }, port: { type: number, default: 80, min: 1 } }
+parameters: { version: "1.10", port: { type: number, default: 80, min: 1 } }
 secrets: { licence: { env: LICENCE } }
 layers:
   foundation: { steps: [debian: { suite: bookworm }] }
@@ -107,7 +107,7 @@ describe("recipeToYaml", () => {
       fc.property(source, (written) => {
         const parsed = requireRecipe(parseText(recipeToYaml(written), { steps: fixtureSteps }));
         expect(parsed.description).toBe(written.description);
-        expect(parsed.parameters.map(({ value }) => value)).toEqual(Object.values(written.parameters ?? {}).map((one) => one.default));
+        expect(parsed.parameters.map(({ value }) => value)).toEqual(Object.values(written.parameters ?? {}).map((one) => (typeof one === "object" ? one.default : one)));
         const steps = Object.values(written.layers)[0]?.steps ?? [];
         expect(parsed.layers[0]?.steps.map(({ id, options }) => ({ [id]: id === "apt" ? (options as { packages: unknown }).packages : options }))).toEqual(
           steps.map(({ apt: packages, run: script, sysctl }) => (packages === undefined ? (script === undefined ? { sysctl } : { run: script }) : { apt: packages })),

@@ -69,7 +69,7 @@ function recipeFrom<Options extends object>(source: RecipeSource<Options>, ids: 
   return {
     source,
     description: (description) => change({ description }),
-    parameter: (name, value) => change({ parameters: { ...source.parameters, [name]: typeof value === "object" ? value : { type: typeOf(value), default: value } } }),
+    parameter: (name, value) => change({ parameters: { ...source.parameters, [name]: value } }),
     repository: (name, repository) => change({ repositories: { ...source.repositories, [name]: repository } }),
     secret: (name, from) => change({ secrets: { ...source.secrets, [name]: from } }),
     cake: (cake) => change({ cake }),
@@ -78,9 +78,6 @@ function recipeFrom<Options extends object>(source: RecipeSource<Options>, ids: 
     toYaml: () => recipeToYaml(source),
   };
 }
-
-const typeOf = (value: ParameterValue): ParameterSource["type"] =>
-  typeof value === "number" ? "number" : typeof value === "boolean" ? "boolean" : "string";
 
 function layerFrom<Options extends object>(source: LayerSource<Options>, ids: readonly string[]): LayerBuilder<Options> {
   const change = (part: Partial<LayerSource<Options>>): LayerBuilder<Options> => layerFrom({ ...source, ...part }, ids);

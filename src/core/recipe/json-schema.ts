@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { JsonValue } from "../json.ts";
-import { layerFields, nameSchema, parameterNameSchema, parameterSchema, recipeFields, repositorySchema, secretFields, stepSettingFields } from "./schema.ts";
+import { layerFields, nameSchema, parameterNameSchema, parameterSchema, parameterValueSchema, recipeFields, repositorySchema, secretFields, stepSettingFields } from "./schema.ts";
 import type { StepRegistry } from "./steps.ts";
 
 type JsonObject = { readonly [key: string]: JsonValue };
@@ -17,7 +17,7 @@ export function recipeJsonSchema(steps: StepRegistry): JsonObject {
   const shape = toJson(z.strictObject({ ...recipeFields, layers: z.record(z.string(), z.unknown()) }));
   const properties = objectAt(shape, "properties");
   const sections: JsonObject = {
-    parameters: section(properties, "parameters", parameterNameSchema, { $ref: "#/$defs/parameter" }),
+    parameters: section(properties, "parameters", parameterNameSchema, { anyOf: [{ $ref: "#/$defs/parameter" }, { ...toJson(parameterValueSchema), description: "Short for its type and default" }] }),
     repositories: section(properties, "repositories", nameSchema, { $ref: "#/$defs/repository" }),
     secrets: section(properties, "secrets", nameSchema, { $ref: "#/$defs/secret" }),
     layers: { ...section(properties, "layers", nameSchema, { $ref: "#/$defs/layer" }), minProperties: 1 },

@@ -1,3 +1,4 @@
+import type { ValuePath } from "../expression/substitute.ts";
 import { suggestion } from "../text/did-you-mean.ts";
 import { describeValue, oneOf, quote } from "./describe-value.ts";
 import { isMapping, readFields } from "./inspect.ts";
@@ -45,15 +46,13 @@ function readParameter(inspection: Inspection, name: string, declaration: unknow
   const path = ["parameters", name];
   const before = inspection.problems.length;
   const rightName = inspection.check(parameterNameSchema, name, path);
-  if (!isMapping(declaration)) {
-    inspection.error(path, `expected a mapping, found ${describeValue(declaration)}`, example(declaration, inspection.yaml.writtenAs(path)));
-    return undefined;
-  }
-  const fields = readFields(inspection, declaration, path, parameterFields);
+  const declared = writtenOut(inspection, declaration, path);
+  if (declared === undefined) return undefined;
+  const fields = readFields(inspection, declared, path, parameterFields);
   if (rightName === undefined || fields?.type === undefined || inspection.problems.length > before) return undefined;
   refuseEnvironment(inspection, name, fields.enum ?? []);
   const rules: Rules = { ...fields, type: fields.type };
-  if (!rulesMakeSense(inspection, name, rules, declaration)) return undefined;
+  if (!rulesMakeSense(inspection, name, rules, declared)) return undefined;
   const byDefault = fields.default;
   if (byDefault !== undefined && !defaultFits(inspection, name, byDefault, rules)) return undefined;
   const value = given === undefined ? byDefault : takeOverride(inspection, name, given, rules);
@@ -64,11 +63,20 @@ function readParameter(inspection: Inspection, name: string, declaration: unknow
   return { name, type: rules.type, ...(fields.description === undefined ? {} : { description: fields.description }), value };
 }
 
-/** `version: 1.0` is what many try first. */
-function example(declaration: unknown, written: string | undefined): string {
-  if (typeof declaration === "boolean") return `write it as { type: boolean, default: ${declaration} }`;
-  if (Number.isInteger(declaration) && written?.includes(".") !== true) return `write it as { type: number, default: ${String(declaration)} }`;
-  return `write it as { type: string, default: ${quote(typeof declaration === "string" ? declaration : (written || "…"))} }`;
+/** A plain value is short for its type and default; a number must be written as it is read, since `1.10` would become 1.1. */
+function writtenOut(inspection: Inspection, declaration: unknown, path: ValuePath): Mapping | undefined {
+  if (isMapping(declaration)) return declaration;
+  const type = typeof declaration;
+  if (type !== "string" && type !== "number" && type !== "boolean") {
+    inspection.error(path, `expected a value or a mapping, found ${describeValue(declaration)}`, 'for example { type: string, default: "1.0.0" }');
+    return undefined;
+  }
+  const written = inspection.yaml.writtenAs(path);
+  if (type === "number" && written !== undefined && written !== String(declaration)) {
+    inspection.error(path, `${written} is read as ${describeValue(declaration)}`, `for text put it in quotes: "${written}"`);
+    return undefined;
+  }
+  return { type, default: declaration };
 }
 
 interface Rules {

@@ -505,11 +505,9 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
     "parameters written short",
     top("parameters: { version: 1.10, b: true, c: x, d: , e: [1] }"),
     [
-      'r:3:24: parameters.version: expected a mapping, found the number 1.1 (write it as { type: string, default: "1.10" })',
-      "r:3:33: parameters.b: expected a mapping, found true (write it as { type: boolean, default: true })",
-      'r:3:42: parameters.c: expected a mapping, found "x" (write it as { type: string, default: "x" })',
-      'r:3:45: parameters.d: expected a mapping, found nothing (write it as { type: string, default: "…" })',
-      'r:3:53: parameters.e: expected a mapping, found a list (write it as { type: string, default: "…" })',
+      'r:3:24: parameters.version: 1.10 is read as the number 1.1 (for text put it in quotes: "1.10")',
+      'r:3:45: parameters.d: expected a value or a mapping, found nothing (for example { type: string, default: "1.0.0" })',
+      'r:3:53: parameters.e: expected a value or a mapping, found a list (for example { type: string, default: "1.0.0" })',
     ],
   ],
   [
@@ -663,6 +661,16 @@ describe("values from outside", () => {
   it("takes them over with the parameter's type", () => {
     const recipe = recipeOf(text, { parameters: { version: "2.0", port: "8080", tls: "true" } });
     expect(recipe.parameters.map(({ name, value }) => [name, value])).toEqual([["version", "2.0"], ["port", 8080], ["tls", true]]);
+  });
+
+  it("takes a plain value for a type and a default", () => {
+    const short = recipeOf(top('parameters: { a: "1.10", b: 2, c: true }'));
+    expect(short.parameters).toEqual([
+      { name: "a", type: "string", value: "1.10" },
+      { name: "b", type: "number", value: 2 },
+      { name: "c", type: "boolean", value: true },
+    ]);
+    expect(told(top("parameters: { stage: dev }"))).toEqual([expect.stringContaining("must not depend on the environment")]);
   });
 
   it("gives a parameter without default its value", () => {

@@ -30,13 +30,13 @@ export const recipePathSchema = z
 
 // ---- parameters ----
 
-const parameterValue = z.union([z.string(), z.number(), z.boolean()]);
+export const parameterValueSchema = z.union([z.string(), z.number(), z.boolean()]);
 
 export const parameterFields = {
   type: z.enum(["string", "number", "boolean"]).describe("What kind of value it takes"),
-  default: parameterValue.optional().describe("Its value unless --set gives another; without one, --set must"),
+  default: parameterValueSchema.optional().describe("Its value unless --set gives another; without one, --set must"),
   description: z.string().optional().describe("What it is for"),
-  enum: z.array(parameterValue).min(1).optional().describe("The only values it may have"),
+  enum: z.array(parameterValueSchema).min(1).optional().describe("The only values it may have"),
   pattern: z.string().optional().describe("A regular expression that the whole text must match"),
   min: z.number().optional().describe("Smallest number"),
   max: z.number().optional().describe("Largest number"),

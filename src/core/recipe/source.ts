@@ -7,7 +7,8 @@ import type { ParameterValue } from "./model.ts";
 export interface RecipeSource<Options extends object = AnyOptions> {
   readonly name: string;
   readonly description?: string;
-  readonly parameters?: Readonly<Record<string, ParameterSource>>;
+  /** A plain value is short for its type and default. */
+  readonly parameters?: Readonly<Record<string, ParameterSource | ParameterValue>>;
   readonly repositories?: Readonly<Record<string, RepositorySource>>;
   readonly secrets?: Readonly<Record<string, { readonly env: string } | { readonly file: string }>>;
   readonly cake?: "baked" | "software" | "boot";
