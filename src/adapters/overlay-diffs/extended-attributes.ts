@@ -26,3 +26,11 @@ export async function removeAttributes(directory: string, byName: ReadonlyMap<st
     await runProgram(["xargs", "-0", "-r", "setfattr", "-h", "-x", name, "--"], { cwd: directory, input });
   }
 }
+
+/** Takes every mark of overlayfs off a directory, for content that is to stand by itself. */
+export async function withoutOverlayMarks(directory: string, signal?: AbortSignal): Promise<void> {
+  const marked = new Map<string, RawPath[]>();
+  for (const [path, attributes] of await readAttributes(directory, signal))
+    for (const name of attributes.keys()) if (name.startsWith("trusted.overlay.")) marked.set(name, [...(marked.get(name) ?? []), path]);
+  await removeAttributes(directory, marked);
+}

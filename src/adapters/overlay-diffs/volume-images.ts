@@ -9,6 +9,8 @@ export interface VolumeRequest {
   /** Seconds. When the file system says it was made. Files keep their own times. */
   readonly epochSeconds: number;
   readonly signal?: AbortSignal;
+  /** Give every file the time `epochSeconds` instead of its own. Default false. */
+  readonly oneTime?: boolean;
 }
 
 /**

@@ -3,7 +3,7 @@ import { performance } from "node:perf_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { BakehouseError } from "../../core/errors.ts";
 import type { TarEntry, TarEntryKind, Xattrs } from "../../core/layer/model.ts";
-import { joinRaw, type RawPath, textOfRaw } from "../../core/layer/raw-path.ts";
+import { isUtf8, joinRaw, type RawPath, textOfRaw } from "../../core/layer/raw-path.ts";
 import { encodeHeader } from "../../core/layer/tar-header.ts";
 import { BLOCK, paddingOf } from "../../core/layer/tar-numbers.ts";
 import { OPAQUE_NAME, WHITEOUT_PREFIX, whiteoutPath } from "../../core/layer/whiteout.ts";
@@ -109,7 +109,8 @@ class TreeWriter {
     if (form.kind === "tree") return false;
     const mark = this.#attributes.get(path)?.get(OPAQUE_MARK);
     if (mark === undefined || mark[0] !== 0x79 /* y */) return around.covered;
-    if (!around.covered && form.lowerHasDirectory(`/${Buffer.from(path, "latin1").toString()}`)) {
+    // a name that is no text cannot be asked for; a mark too many does no harm
+    if (!around.covered && (!isUtf8(path) || form.lowerHasDirectory(`/${textOfRaw(path)}`))) {
       this.#header({ ...this.#plainFile(joinRaw(path, OPAQUE_NAME)), mtimeSeconds: this.#time(stats) });
     } else this.#removeLater(OPAQUE_MARK, path);
     return true;
