@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -153,17 +153,25 @@ describe("installPackages", () => {
   const log = () => join(folder, "apt.log");
   it("asks nothing, takes no recommended packages, and refreshes old lists once", async () => {
     const path = programs("apt-old-lists", {
-      "apt-get": `echo "$*" | sed 's/.*Retries=3 //' >> ${log()}; echo "front $DEBIAN_FRONTEND"; case "$*" in *update*) touch ${folder}/fresh ;; *) [ -e ${folder}/fresh ] ;; esac`,
+      "apt-get": `echo "$*" | sed 's/.*Retries=3 //' >> ${log()}; echo "front $DEBIAN_FRONTEND"; ${folder}/policy; echo "policy $?"; case "$*" in *update*) touch ${folder}/fresh ;; *) [ -e ${folder}/fresh ] ;; esac`,
     });
     const lines: string[] = [];
-    await installPackages(["runc", "zstd"], { ...debian, path: `${path}:/usr/bin:/bin` }, (line) => lines.push(line));
-    expect(lines).toContain("front noninteractive");
+    await installPackages(
+      ["runc", "zstd"],
+      { ...debian, path: `${path}:/usr/bin:/bin` },
+      (line) => lines.push(line),
+      join(folder, "policy"),
+    );
+    expect(lines.slice(0, 2)).toEqual(["front noninteractive", "policy 101"]);
+    expect(readdirSync(folder)).not.toContain("policy");
     expect(readFileSync(log(), "utf8").trim().split("\n").slice(-2)).toEqual(["update", "install --yes --no-install-recommends runc zstd"]);
   });
 
   it("says what apt-get said when it cannot", async () => {
     const path = programs("apt-broken", { "apt-get": "echo 'E: no space left'; exit 100" });
-    await expect(installPackages(["runc"], { ...debian, path: `${path}:/usr/bin:/bin` }, () => undefined)).rejects.toMatchObject({
+    await expect(
+      installPackages(["runc"], { ...debian, path: `${path}:/usr/bin:/bin` }, () => undefined, join(folder, "policy")),
+    ).rejects.toMatchObject({
       code: "SETUP_INCOMPLETE",
       message: expect.stringContaining("E: no space left") as string,
       help: { hint: "apt-get update\napt-get install --yes --no-install-recommends runc" },

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { BakehouseError } from "../../core/errors.ts";
 import { installCommand } from "./check-setup.ts";
 import type { Host } from "./host.ts";
@@ -9,10 +9,17 @@ import type { Host } from "./host.ts";
  * nobody asked for. Fetches the package lists first if there are none, and again if a first try fails (old lists).
  *
  * @param onLine  what apt-get says
+ * @param policy  the file that Debian's maintainer scripts ask before they start a service
  * @throws BakehouseError SETUP_INCOMPLETE with the last lines of apt-get and the command to try by hand
  */
-export async function installPackages(packages: readonly string[], host: Host, onLine: (line: string) => void): Promise<void> {
+export async function installPackages(
+  packages: readonly string[],
+  host: Host,
+  onLine: (line: string) => void,
+  policy = "/usr/sbin/policy-rc.d",
+): Promise<void> {
   if (packages.length === 0) return;
+  using _quiet = keepServicesStopped(policy);
   const install = ["install", "--yes", "--no-install-recommends", ...packages];
   let last: AptResult = { exitCode: 1, tail: [] };
   if (hasPackageLists()) last = await aptGet(install, host, onLine);
@@ -28,6 +35,21 @@ export async function installPackages(packages: readonly string[], host: Host, o
       hint: `apt-get update\n${installCommand(packages, host)}`,
     },
   );
+}
+
+/**
+ * Installing docker-registry must not leave a server running on somebody's machine. The policy asks whether this process
+ * is alive, so that one that stays behind after a `kill -9` forbids nothing. A policy that is there already is left alone.
+ */
+function keepServicesStopped(policy: string): Disposable {
+  const script = `#!/bin/sh\n# Of bakehouse doctor --install (process ${process.pid}): no service starts while it installs.\nkill -0 ${process.pid} 2>/dev/null && exit 101\nexit 0\n`;
+  try {
+    writeFileSync(policy, script, { mode: 0o755, flag: "wx" });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return { [Symbol.dispose]: () => undefined };
+    throw error;
+  }
+  return { [Symbol.dispose]: () => rmSync(policy, { force: true }) };
 }
 
 interface AptResult {
