@@ -1,16 +1,22 @@
 import type { StepDefinition } from "../core/step.ts";
 import { ansible } from "./ansible.ts";
 import { copy } from "./copy.ts";
+import { fetch } from "./fetch.ts";
 import { file } from "./file.ts";
+import { group } from "./group.ts";
 import { oci } from "./oci.ts";
 import { remove } from "./remove.ts";
 import { rootfs } from "./rootfs.ts";
 import { run } from "./run.ts";
+import { sysctl } from "./sysctl.ts";
+import { system } from "./system.ts";
+import { systemd } from "./systemd.ts";
+import { user } from "./user.ts";
 
 /**
  * Every step that a recipe can name. Imported at once: a definition is a schema and a few functions, and the recipe's
  * parser needs all of the schemas. `registry.test.ts` compares this list with the folder.
  */
-const ALL: readonly StepDefinition[] = [ansible, copy, file, oci, remove, rootfs, run];
+const ALL: readonly StepDefinition[] = [ansible, copy, fetch, file, group, oci, remove, rootfs, run, sysctl, system, systemd, user];
 
 export const steps: ReadonlyMap<string, StepDefinition> = new Map(ALL.map((step) => [step.id, step]));
