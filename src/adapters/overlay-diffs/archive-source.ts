@@ -44,9 +44,13 @@ function compressionOf(file: string): Compression {
     const known = MAGIC.find(({ bytes }) => length >= bytes.length && bytes.every((byte, at) => head[at] === byte));
     const means = known?.means ?? "none";
     if (means === "bzip2" || means.startsWith("a ")) {
-      throw new BakehouseError("ARCHIVE_INVALID", `${file} is ${means === "bzip2" ? "compressed with bzip2" : means}, not a tar that Bakehouse reads`, {
-        hint: "give it as .tar, .tar.gz, .tar.xz or .tar.zst",
-      });
+      throw new BakehouseError(
+        "ARCHIVE_INVALID",
+        `${file} is ${means === "bzip2" ? "compressed with bzip2" : means}, not a tar that Bakehouse reads`,
+        {
+          hint: "give it as .tar, .tar.gz, .tar.xz or .tar.zst",
+        },
+      );
     }
     return means as Compression;
   } finally {

@@ -101,9 +101,25 @@ export async function fingerprint(directory: string, ignoreAttributes = /^truste
       ? `-> ${readlinkSync(host, { encoding: "latin1" })}`
       : stats.isFile()
         ? createHash("sha256").update(readFileSync(host)).digest("hex").slice(0, 12)
-        : stats.isDirectory() || stats.isFIFO() ? "" : `device ${stats.rdev}`;
-    const xattrs = [...(attributes.get(path) ?? [])].filter(([name]) => !ignoreAttributes.test(name)).map(([name, value]) => `${name}=${Buffer.from(value).toString("hex")}`).sort();
-    lines.push([textOfRaw(path), stats.mode.toString(8), stats.uid, stats.gid, stats.mtimeMs / 1000, what, first === path ? "" : `= ${first}`, ...xattrs].join(" | "));
+        : stats.isDirectory() || stats.isFIFO()
+          ? ""
+          : `device ${stats.rdev}`;
+    const xattrs = [...(attributes.get(path) ?? [])]
+      .filter(([name]) => !ignoreAttributes.test(name))
+      .map(([name, value]) => `${name}=${Buffer.from(value).toString("hex")}`)
+      .sort();
+    lines.push(
+      [
+        textOfRaw(path),
+        stats.mode.toString(8),
+        stats.uid,
+        stats.gid,
+        stats.mtimeMs / 1000,
+        what,
+        first === path ? "" : `= ${first}`,
+        ...xattrs,
+      ].join(" | "),
+    );
     if (stats.isDirectory()) for (const name of readdirSync(host, { encoding: "latin1" }).sort()) visit(joinRaw(path, name));
   };
   visit("");
@@ -121,13 +137,25 @@ export function makeLayout(folder: string, layers: readonly string[], tag = "ima
   };
   const json = (value: unknown): { readonly digest: string; readonly size: number } => put(Buffer.from(JSON.stringify(value)));
   const tars = layers.map((layer) => ({ mediaType: "application/vnd.oci.image.layer.v1.tar", ...put(readFileSync(layer)) }));
-  const config = json({ architecture: "amd64", os: "linux", config: {}, rootfs: { type: "layers", diff_ids: tars.map(({ digest }) => digest) } });
+  const config = json({
+    architecture: "amd64",
+    os: "linux",
+    config: {},
+    rootfs: { type: "layers", diff_ids: tars.map(({ digest }) => digest) },
+  });
   const manifest = json({
-    schemaVersion: 2, mediaType: "application/vnd.oci.image.manifest.v1+json",
-    config: { mediaType: "application/vnd.oci.image.config.v1+json", ...config }, layers: tars,
+    schemaVersion: 2,
+    mediaType: "application/vnd.oci.image.manifest.v1+json",
+    config: { mediaType: "application/vnd.oci.image.config.v1+json", ...config },
+    layers: tars,
   });
   writeFileSync(join(folder, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
-  const index = { schemaVersion: 2, manifests: [{ mediaType: "application/vnd.oci.image.manifest.v1+json", ...manifest, annotations: { "org.opencontainers.image.ref.name": tag } }] };
+  const index = {
+    schemaVersion: 2,
+    manifests: [
+      { mediaType: "application/vnd.oci.image.manifest.v1+json", ...manifest, annotations: { "org.opencontainers.image.ref.name": tag } },
+    ],
+  };
   writeFileSync(join(folder, "index.json"), JSON.stringify(index));
 }
 

@@ -70,7 +70,9 @@ class Tree {
       return this.#stat(next) === undefined ? [] : [next];
     }
     const accepts = namePattern(component);
-    return this.#names(path).filter(accepts).map((name) => joinRaw(path, name));
+    return this.#names(path)
+      .filter(accepts)
+      .map((name) => joinRaw(path, name));
   }
 
   #filesBelow(path: RawPath): readonly RawPath[] {
@@ -113,7 +115,10 @@ class Tree {
 
   #directories(path: RawPath): readonly string[] {
     const entries = readdirSync(this.#host(path), { encoding: "latin1", withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
+    return entries
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name)
+      .sort();
   }
 
   #stat(path: RawPath): Stats | undefined {

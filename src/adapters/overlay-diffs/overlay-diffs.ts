@@ -15,8 +15,10 @@ export function overlayDiffs(): Diffs {
 }
 
 /** The digest that `writeDirectoryTar` would give, without writing anything; names a volume. The directory is left alone. */
-export const treeDigest = async (directory: string, options: { readonly epochSeconds?: number; readonly signal?: AbortSignal } = {}): Promise<Sha256> =>
-  (await writeTree({ directory, form: { kind: "tree" }, ...options })).diffId;
+export const treeDigest = async (
+  directory: string,
+  options: { readonly epochSeconds?: number; readonly signal?: AbortSignal } = {},
+): Promise<Sha256> => (await writeTree({ directory, form: { kind: "tree" }, ...options })).diffId;
 
 /**
  * Writes any directory (such as a mounted image) as a tar, the same way as a diff but with every name and device as it stands.

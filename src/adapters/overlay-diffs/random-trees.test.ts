@@ -13,8 +13,15 @@ type Node =
   | { readonly kind: "directory"; readonly mode: number; readonly children: readonly (readonly [string, Node])[] };
 
 const name = fc
-  .array(fc.oneof({ weight: 5, arbitrary: fc.integer({ min: 0x20, max: 0x7e }) }, fc.integer({ min: 1, max: 255 })), { minLength: 1, maxLength: 200 })
-  .map((bytes) => String.fromCharCode(...bytes).replaceAll("/", "|").slice(0, 200))
+  .array(fc.oneof({ weight: 5, arbitrary: fc.integer({ min: 0x20, max: 0x7e }) }, fc.integer({ min: 1, max: 255 })), {
+    minLength: 1,
+    maxLength: 200,
+  })
+  .map((bytes) =>
+    String.fromCharCode(...bytes)
+      .replaceAll("/", "|")
+      .slice(0, 200),
+  )
   .filter((text) => text !== "." && text !== ".." && !text.startsWith(".wh."));
 const mode = fc.integer({ min: 0, max: 0o7777 });
 const file = fc.record({
@@ -24,10 +31,17 @@ const file = fc.record({
   owner: fc.integer({ min: 0, max: 4_000_000 }),
   time: fc.integer({ min: -10, max: 2_000_000_000 }),
 });
-const symlink = fc.record({ kind: fc.constant("symlink" as const), target: fc.array(name, { minLength: 1, maxLength: 4 }).map((parts) => parts.join("/")) });
+const symlink = fc.record({
+  kind: fc.constant("symlink" as const),
+  target: fc.array(name, { minLength: 1, maxLength: 4 }).map((parts) => parts.join("/")),
+});
 const { node } = fc.letrec<{ node: Node; directory: Node }>((tie) => ({
   node: fc.oneof({ depthSize: "small", withCrossShrink: true }, file, symlink, fc.constant({ kind: "again" as const }), tie("directory")),
-  directory: fc.record({ kind: fc.constant("directory" as const), mode, children: fc.array(fc.tuple(name, tie("node")), { maxLength: 4 }) }),
+  directory: fc.record({
+    kind: fc.constant("directory" as const),
+    mode,
+    children: fc.array(fc.tuple(name, tie("node")), { maxLength: 4 }),
+  }),
 }));
 
 /** `again` is one more name for the last file that was made. */
@@ -51,9 +65,20 @@ it("brings any tree back, through GNU tar and through our own reader", async () 
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(name, node), { maxLength: 5 }), async (children) => {
       using work = temporaryFolder();
-      const [tree, tar, theirs, ours] = ["tree", "tar", "theirs", "ours"].map((part) => join(work.path, part)) as [string, string, string, string];
+      const [tree, tar, theirs, ours] = ["tree", "tar", "theirs", "ours"].map((part) => join(work.path, part)) as [
+        string,
+        string,
+        string,
+        string,
+      ];
       make(Buffer.from(tree), { kind: "directory", mode: 0o755, children }, {});
-      const summary = await overlayDiffs().write({ directory: tree, target: tar, epochSeconds: EPOCH, lowerHasDirectory: () => false, signal: new AbortController().signal });
+      const summary = await overlayDiffs().write({
+        directory: tree,
+        target: tar,
+        epochSeconds: EPOCH,
+        lowerHasDirectory: () => false,
+        signal: new AbortController().signal,
+      });
       const expected = await fingerprint(tree);
       mkdirSync(ours);
       await overlayDiffs().unpack(tar, ours, summary.diffId);

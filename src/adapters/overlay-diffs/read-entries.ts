@@ -26,7 +26,10 @@ const CONTENT_LIMIT_BYTES = 64 * 1024 * 1024;
  * @param source  a file (plain, gzip, xz, zstd) or the bytes of a plain tar as they come
  * @throws BakehouseError ARCHIVE_INVALID
  */
-export async function* readTarEntries(source: string | AsyncIterable<Uint8Array>, options: ReadEntriesOptions = {}): AsyncGenerator<ReadEntry> {
+export async function* readTarEntries(
+  source: string | AsyncIterable<Uint8Array>,
+  options: ReadEntriesOptions = {},
+): AsyncGenerator<ReadEntry> {
   const collector = new EntryCollector(options);
   const parser = tarParser(collector.sink());
   const leap = (): number => {
@@ -80,7 +83,8 @@ class EntryCollector {
     if (entry.kind !== "file") return;
     if (this.#options.hash === true) this.#hash = createHash("sha256");
     if (this.#options.wantsContent?.(entry) !== true) return;
-    if (entry.sizeBytes > CONTENT_LIMIT_BYTES) throw new BakehouseError("ARCHIVE_INVALID", `${entry.path} is ${entry.sizeBytes} bytes, too much to read into memory`);
+    if (entry.sizeBytes > CONTENT_LIMIT_BYTES)
+      throw new BakehouseError("ARCHIVE_INVALID", `${entry.path} is ${entry.sizeBytes} bytes, too much to read into memory`);
     this.#content = Buffer.alloc(entry.sizeBytes);
     this.#filled = 0;
   }

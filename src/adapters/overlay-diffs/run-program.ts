@@ -10,16 +10,30 @@ export interface ProgramOptions {
 
 /** The Debian package that has a program, for hints. */
 const PACKAGE_OF: Readonly<Record<string, string>> = {
-  getfattr: "attr", setfattr: "attr", "mkfs.erofs": "erofs-utils", mksquashfs: "squashfs-tools", xz: "xz-utils", zstd: "zstd", xargs: "findutils", sh: "dash",
+  getfattr: "attr",
+  setfattr: "attr",
+  "mkfs.erofs": "erofs-utils",
+  mksquashfs: "squashfs-tools",
+  xz: "xz-utils",
+  zstd: "zstd",
+  xargs: "findutils",
+  sh: "dash",
 };
 
 export function missingProgram(program: string, cause?: unknown): BakehouseError {
-  return new BakehouseError("SETUP_INCOMPLETE", `The program ${program} is not installed`, { hint: `apt-get install ${PACKAGE_OF[program] ?? program}` }, cause);
+  return new BakehouseError(
+    "SETUP_INCOMPLETE",
+    `The program ${program} is not installed`,
+    { hint: `apt-get install ${PACKAGE_OF[program] ?? program}` },
+    cause,
+  );
 }
 
 /** Kills what a cancelled call started, and says which of the two it was. */
 export function cancelledError(signal: AbortSignal): Error {
-  return signal.reason instanceof BakehouseError ? signal.reason : new BakehouseError("CANCELLED", "Stopped before it was done", {}, signal.reason);
+  return signal.reason instanceof BakehouseError
+    ? signal.reason
+    : new BakehouseError("CANCELLED", "Stopped before it was done", {}, signal.reason);
 }
 
 export function throwIfCancelled(signal: AbortSignal | undefined): void {
@@ -63,7 +77,12 @@ export function runProgram(argv: readonly [string, ...string[]], options: Progra
     });
     child.on("close", (code, signalName) => {
       if (code === 0) resolve(Buffer.concat(output).toString("latin1"));
-      else reject(options.signal?.aborted === true ? cancelledError(options.signal) : new Error(`${program} ended with ${signalName ?? code}: ${complaint.trim()}`));
+      else
+        reject(
+          options.signal?.aborted === true
+            ? cancelledError(options.signal)
+            : new Error(`${program} ended with ${signalName ?? code}: ${complaint.trim()}`),
+        );
     });
   });
 }

@@ -26,7 +26,7 @@ export function tarOutput(descriptor: number | undefined): TarOutput {
   function flush(): void {
     const bytes = buffer.subarray(0, used);
     hash.update(bytes);
-    if (descriptor !== undefined) for (let at = 0; at < used; ) at += writeSync(descriptor, bytes, at, used - at);
+    if (descriptor !== undefined) for (let at = 0; at < used;) at += writeSync(descriptor, bytes, at, used - at);
     flushed += used;
     used = 0;
   }
@@ -38,7 +38,7 @@ export function tarOutput(descriptor: number | undefined): TarOutput {
 
   return {
     write(bytes) {
-      for (let at = 0; at < bytes.length; ) {
+      for (let at = 0; at < bytes.length;) {
         const count = Math.min(bytes.length - at, BUFFER_BYTES - used);
         buffer.set(bytes.subarray(at, at + count), used);
         at += count;
@@ -48,7 +48,7 @@ export function tarOutput(descriptor: number | undefined): TarOutput {
     room: () => buffer.subarray(used),
     filled,
     zeros(count) {
-      for (let left = count; left > 0; ) {
+      for (let left = count; left > 0;) {
         const now = Math.min(left, BUFFER_BYTES - used);
         buffer.fill(0, used, used + now);
         left -= now;

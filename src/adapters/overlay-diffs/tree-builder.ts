@@ -1,6 +1,23 @@
 import {
-  chmodSync, chownSync, closeSync, fchmodSync, fchownSync, futimesSync, lchownSync, linkSync, lstatSync, lutimesSync, mkdirSync,
-  openSync, readdirSync, readlinkSync, rmSync, type Stats, symlinkSync, unlinkSync, writeSync,
+  chmodSync,
+  chownSync,
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  futimesSync,
+  lchownSync,
+  linkSync,
+  lstatSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  type Stats,
+  symlinkSync,
+  unlinkSync,
+  writeSync,
 } from "node:fs";
 import { BakehouseError } from "../../core/errors.ts";
 import type { Xattrs } from "../../core/layer/model.ts";
@@ -50,7 +67,10 @@ export class TreeBuilder {
   constructor(options: TreeBuilderOptions) {
     this.#options = options;
     this.#root = Buffer.from(options.root).toString("latin1");
-    this.#into = rawFromText(options.into).split("/").filter((part) => part !== "").join("/");
+    this.#into = rawFromText(options.into)
+      .split("/")
+      .filter((part) => part !== "")
+      .join("/");
   }
 
   entry(entry: SafeEntry): void {
@@ -75,7 +95,7 @@ export class TreeBuilder {
 
   content(bytes: Uint8Array): void {
     if (this.#open === undefined) return;
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#open.descriptor, bytes, at, bytes.length - at);
+    for (let at = 0; at < bytes.length;) at += writeSync(this.#open.descriptor, bytes, at, bytes.length - at);
   }
 
   entryEnd(): void {
@@ -114,7 +134,8 @@ export class TreeBuilder {
     for (const path of opaque) {
       const at = this.#existing(path);
       if (at === undefined || this.#stat(at)?.isDirectory() !== true) continue;
-      for (const name of readdirSync(this.#host(at), { encoding: "latin1" })) rmSync(this.#host(joinRaw(at, name)), { recursive: true, force: true });
+      for (const name of readdirSync(this.#host(at), { encoding: "latin1" }))
+        rmSync(this.#host(joinRaw(at, name)), { recursive: true, force: true });
     }
   }
 
@@ -181,7 +202,10 @@ export class TreeBuilder {
     if (there === undefined) return;
     if (!there.isDirectory()) unlinkSync(this.#host(path));
     else if (this.#options.whiteouts === "literal" && readdirSync(this.#host(path)).length > 0) {
-      throw new BakehouseError("INPUT_INVALID", `The archive has a file where the image has a directory that is not empty: /${textOfRaw(path)}`);
+      throw new BakehouseError(
+        "INPUT_INVALID",
+        `The archive has a file where the image has a directory that is not empty: /${textOfRaw(path)}`,
+      );
     } else rmSync(this.#host(path), { recursive: true });
     this.#directories.clear();
     this.#directoryTimes.delete(path);
@@ -292,7 +316,10 @@ export class TreeBuilder {
     }
     for (let start = 0; start < missing.length; start += LINKS_PER_WHITEOUT) {
       const [first = "", ...others] = missing.slice(start, start + LINKS_PER_WHITEOUT);
-      await runProgram(["sh", "-s"], { cwd: this.#options.root, input: Buffer.from(`mknod -m 0600 ${shellQuote(`./${first}`)} c 0 0\n`, "latin1") });
+      await runProgram(["sh", "-s"], {
+        cwd: this.#options.root,
+        input: Buffer.from(`mknod -m 0600 ${shellQuote(`./${first}`)} c 0 0\n`, "latin1"),
+      });
       for (const other of others) linkSync(this.#host(first), this.#host(other));
     }
   }

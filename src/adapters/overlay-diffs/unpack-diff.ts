@@ -14,7 +14,11 @@ const NAMED_IN_MESSAGE = 50;
 export function unsafeArchive(archive: string, problems: readonly UnsafeEntry[]): BakehouseError {
   const named = problems.slice(0, NAMED_IN_MESSAGE).map(({ path, reason }) => `  ${path}: ${reason}`);
   const more = problems.length - named.length;
-  const message = [`${archive} holds ${problems.length} unsafe ${problems.length === 1 ? "entry" : "entries"}:`, ...named, ...(more > 0 ? [`  and ${more} more`] : [])];
+  const message = [
+    `${archive} holds ${problems.length} unsafe ${problems.length === 1 ? "entry" : "entries"}:`,
+    ...named,
+    ...(more > 0 ? [`  and ${more} more`] : []),
+  ];
   return new BakehouseError("ARCHIVE_UNSAFE", message.join("\n"), {
     hint: "take these entries out of the archive",
     details: problems.map((problem) => ({ ...problem })),

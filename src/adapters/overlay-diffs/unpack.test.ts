@@ -31,8 +31,22 @@ const sha = (text: string): string => createHash("sha256").update(text).digest("
 const BAD: readonly (readonly [string, readonly Item[], readonly string[]])[] = [
   ["dots", [{ path: "../escape", text: "x" }, { path: "fine" }, { path: "a/../../b" }], ["../escape", "a/../../b"]],
   ["absolute names", [{ path: "/tmp/bakehouse-escape", text: "x" }], ["/tmp/bakehouse-escape"]],
-  ["a write through its own symbolic link", [{ path: "out", kind: "symlink", linkTarget: "../.." }, { path: "out/x", text: "x" }], ["out/x"]],
-  ["a hard link out", [{ path: "h", kind: "hardlink", linkTarget: "../../etc/shadow" }, { path: "g", kind: "hardlink", linkTarget: "/etc/shadow" }], ["h", "g"]],
+  [
+    "a write through its own symbolic link",
+    [
+      { path: "out", kind: "symlink", linkTarget: "../.." },
+      { path: "out/x", text: "x" },
+    ],
+    ["out/x"],
+  ],
+  [
+    "a hard link out",
+    [
+      { path: "h", kind: "hardlink", linkTarget: "../../etc/shadow" },
+      { path: "g", kind: "hardlink", linkTarget: "/etc/shadow" },
+    ],
+    ["h", "g"],
+  ],
   ["a hard link to what is not in it", [{ path: "h", kind: "hardlink", linkTarget: "etc/shadow" }], ["h"]],
 ];
 
@@ -42,7 +56,11 @@ describe("unsafe archives", () => {
     const tar = makeTar(join(work.path, "bad.tar"), items);
     for (const folder of ["lower", "image"]) mkdirSync(join(work.path, folder));
     for (const attempt of [diffs.unpack(tar, join(work.path, "lower")), unpackArchive(tar, join(work.path, "image"))]) {
-      const error = (await attempt.catch((caught: unknown) => caught)) as { code: string; message: string; help: { details: readonly { path: string }[] } };
+      const error = (await attempt.catch((caught: unknown) => caught)) as {
+        code: string;
+        message: string;
+        help: { details: readonly { path: string }[] };
+      };
       expect(error.code).toBe("ARCHIVE_UNSAFE");
       expect(error.help.details.map(({ path }) => path)).toEqual(names);
       for (const name of names) expect(error.message).toContain(`  ${name}: `);
@@ -53,7 +71,9 @@ describe("unsafe archives", () => {
 
   it("refuses devices unless they are allowed", async () => {
     using work = temporaryFolder();
-    const tar = makeTar(join(work.path, "dev.tar"), [{ path: "null", kind: "character-device", device: { major: 1, minor: 3 }, mode: 0o666 }]);
+    const tar = makeTar(join(work.path, "dev.tar"), [
+      { path: "null", kind: "character-device", device: { major: 1, minor: 3 }, mode: 0o666 },
+    ]);
     mkdirSync(join(work.path, "image"));
     await expect(unpackArchive(tar, join(work.path, "image"))).rejects.toMatchObject({ code: "ARCHIVE_UNSAFE" });
     await unpackArchive(tar, join(work.path, "image"), { devices: true });
@@ -62,8 +82,15 @@ describe("unsafe archives", () => {
 
   it("does not follow a symbolic link of the image out of the image", async () => {
     using work = temporaryFolder();
-    shell("mkdir -p image/real outside; ln -s /real image/abs; ln -s ../../../../../real image/up; ln -s $PWD/outside image/host", work.path);
-    const tar = makeTar(join(work.path, "a.tar"), [{ path: "abs/1", text: "1" }, { path: "up/2", text: "2" }, { path: "host/3", text: "3" }]);
+    shell(
+      "mkdir -p image/real outside; ln -s /real image/abs; ln -s ../../../../../real image/up; ln -s $PWD/outside image/host",
+      work.path,
+    );
+    const tar = makeTar(join(work.path, "a.tar"), [
+      { path: "abs/1", text: "1" },
+      { path: "up/2", text: "2" },
+      { path: "host/3", text: "3" },
+    ]);
     await unpackArchive(tar, join(work.path, "image"));
     expect(readdirSync(join(work.path, "image/real")).sort()).toEqual(["1", "2"]);
     expect(readdirSync(join(work.path, "outside"))).toEqual([]);
@@ -74,12 +101,28 @@ describe("unsafe archives", () => {
 describe("damaged archives", () => {
   const attempts: readonly (readonly [string, (work: string) => string, RegExp])[] = [
     ["an empty file", (work) => (writeFileSync(join(work, "a"), ""), join(work, "a")), /empty/],
-    ["garbage", (work) => (writeFileSync(join(work, "a"), Buffer.concat([Buffer.from("no tar "), randomBytes(5000)])), join(work, "a")), /checksum|octal|2\^53/],
+    [
+      "garbage",
+      (work) => (writeFileSync(join(work, "a"), Buffer.concat([Buffer.from("no tar "), randomBytes(5000)])), join(work, "a")),
+      /checksum|octal|2\^53/,
+    ],
     ["a zip file", (work) => (writeFileSync(join(work, "a"), "PK\x03\x04abc"), join(work, "a")), /zip file/],
     ["a truncated tar", (work) => makeTar(join(work, "a"), [{ path: "f", text: "x".repeat(600) }], false), /cut off/],
-    ["a truncated gzip", (work) => (shell("head -c 100000 /dev/urandom >f; tar -czf - f | head -c 50000 >a", work), join(work, "a")), /cut off: gzip/],
-    ["a truncated xz", (work) => (shell("head -c 100000 /dev/urandom >f; tar -cJf - f | head -c 50000 >a", work), join(work, "a")), /cut off: xz/],
-    ["a truncated zstd", (work) => (shell("head -c 100000 /dev/urandom >f; tar -c f | zstd -q | head -c 50000 >a", work), join(work, "a")), /cut off: zstd/],
+    [
+      "a truncated gzip",
+      (work) => (shell("head -c 100000 /dev/urandom >f; tar -czf - f | head -c 50000 >a", work), join(work, "a")),
+      /cut off: gzip/,
+    ],
+    [
+      "a truncated xz",
+      (work) => (shell("head -c 100000 /dev/urandom >f; tar -cJf - f | head -c 50000 >a", work), join(work, "a")),
+      /cut off: xz/,
+    ],
+    [
+      "a truncated zstd",
+      (work) => (shell("head -c 100000 /dev/urandom >f; tar -c f | zstd -q | head -c 50000 >a", work), join(work, "a")),
+      /cut off: zstd/,
+    ],
     ["a directory", (work) => work, /not a file/],
   ];
 
@@ -101,7 +144,9 @@ describe("damaged archives", () => {
     writeFileSync(garbled, readFileSync(tar).fill(7, 0, 20));
     for (const [index, path] of [tar, garbled].entries()) {
       mkdirSync(join(work.path, `out${index}`));
-      await expect(diffs.unpack(path, join(work.path, `out${index}`), `sha256:${"0".repeat(64)}`)).rejects.toMatchObject({ code: "DIGEST_MISMATCH" });
+      await expect(diffs.unpack(path, join(work.path, `out${index}`), `sha256:${"0".repeat(64)}`)).rejects.toMatchObject({
+        code: "DIGEST_MISMATCH",
+      });
     }
     mkdirSync(join(work.path, "out"));
     await expect(diffs.unpack(garbled, join(work.path, "out"), digestOf(garbled))).rejects.toMatchObject({ code: "ARCHIVE_INVALID" });
@@ -116,7 +161,9 @@ describe("damaged archives", () => {
       import { readTarEntries } from ${JSON.stringify(new URL("index.ts", import.meta.url).href)};
       for await (const entry of readTarEntries(process.argv[1])) console.log(entry.path, entry.sizeBytes);
       console.log(process.resourceUsage().maxRSS);`;
-    const [entry, rss] = execFileSync(process.execPath, ["--input-type=module", "-e", script, join(work.path, "bomb.tar.gz")]).toString().split("\n");
+    const [entry, rss] = execFileSync(process.execPath, ["--input-type=module", "-e", script, join(work.path, "bomb.tar.gz")])
+      .toString()
+      .split("\n");
     expect(entry).toBe(`zeros ${300_000_000}`);
     expect(Number(rss)).toBeLessThan(200 * 1024);
   });
@@ -124,17 +171,29 @@ describe("damaged archives", () => {
 
 describe("compressed archives", () => {
   it.each([
-    ["gzip", "gzip -c"], ["gzip in several members", "split -b 900000 --filter='gzip -c'"],
-    ["xz", "xz -c"], ["zstd", "zstd -qc"], ["zstd in several frames", "split -b 900000 --filter='zstd -qc'"],
+    ["gzip", "gzip -c"],
+    ["gzip in several members", "split -b 900000 --filter='gzip -c'"],
+    ["xz", "xz -c"],
+    ["zstd", "zstd -qc"],
+    ["zstd in several frames", "split -b 900000 --filter='zstd -qc'"],
   ])("reads %s", async (_, program) => {
     using work = temporaryFolder();
     const tree = join(work.path, "tree");
     makeRichTree(tree);
     const plain = join(work.path, "plain.tar");
-    const { diffId } = await diffs.write({ directory: tree, target: plain, epochSeconds: EPOCH, lowerHasDirectory: () => false, signal: new AbortController().signal });
+    const { diffId } = await diffs.write({
+      directory: tree,
+      target: plain,
+      epochSeconds: EPOCH,
+      lowerHasDirectory: () => false,
+      signal: new AbortController().signal,
+    });
     shell(`cat plain.tar | ${program} >packed`, work.path);
     mkdirSync(join(work.path, "out"));
-    expect(await diffs.unpack(join(work.path, "packed"), join(work.path, "out"), diffId)).toMatchObject({ diffId, sizeBytes: statSync(plain).size });
+    expect(await diffs.unpack(join(work.path, "packed"), join(work.path, "out"), diffId)).toMatchObject({
+      diffId,
+      sizeBytes: statSync(plain).size,
+    });
     expect(await fingerprint(join(work.path, "out"))).toEqual(await fingerprint(tree));
   });
 });
@@ -142,20 +201,34 @@ describe("compressed archives", () => {
 describe("a tarball into the image", () => {
   it("drops components, sets the owner, makes parents", async () => {
     using work = temporaryFolder();
-    shell("mkdir -p src/app-1.0/bin image; echo x >src/app-1.0/bin/run; chmod 750 src/app-1.0/bin/run; ln src/app-1.0/bin/run src/app-1.0/again; ln -s bin/run src/app-1.0/link; tar -C src -czf app.tgz app-1.0", work.path);
+    shell(
+      "mkdir -p src/app-1.0/bin image; echo x >src/app-1.0/bin/run; chmod 750 src/app-1.0/bin/run; ln src/app-1.0/bin/run src/app-1.0/again; ln -s bin/run src/app-1.0/link; tar -C src -czf app.tgz app-1.0",
+      work.path,
+    );
     await unpackArchive(join(work.path, "app.tgz"), join(work.path, "image"), { into: "/opt/app", strip: 1, owner: { uid: 33, gid: 34 } });
     const lines = (await fingerprint(join(work.path, "image"))).map((line) => line.split(" | ").slice(0, 4).join(" "));
     expect(lines.slice(1)).toEqual([
-      "opt 40755 33 34", "opt/app 40755 33 34", "opt/app/again 100750 33 34", "opt/app/bin 40755 33 34", "opt/app/bin/run 100750 33 34", "opt/app/link 120777 33 34",
+      "opt 40755 33 34",
+      "opt/app 40755 33 34",
+      "opt/app/again 100750 33 34",
+      "opt/app/bin 40755 33 34",
+      "opt/app/bin/run 100750 33 34",
+      "opt/app/link 120777 33 34",
     ]);
     expect(statSync(join(work.path, "image/opt/app/again")).nlink).toBe(2);
   });
 
   it("keeps the image's own directory links and the folder's own mode, and replaces files", async () => {
     using work = temporaryFolder();
-    shell("mkdir -p image/usr/lib; ln -s usr/lib image/lib; echo old >image/usr/lib/f; ln -s /etc/shadow image/usr/lib/l; chmod 755 image", work.path);
+    shell(
+      "mkdir -p image/usr/lib; ln -s usr/lib image/lib; echo old >image/usr/lib/f; ln -s /etc/shadow image/usr/lib/l; chmod 755 image",
+      work.path,
+    );
     const tar = makeTar(join(work.path, "a.tar"), [
-      { path: "", kind: "directory", mode: 0o700, uid: 1000 }, { path: "lib", kind: "directory", mode: 0o700 }, { path: "lib/f", text: "new" }, { path: "lib/l", text: "no link now" },
+      { path: "", kind: "directory", mode: 0o700, uid: 1000 },
+      { path: "lib", kind: "directory", mode: 0o700 },
+      { path: "lib/f", text: "new" },
+      { path: "lib/l", text: "no link now" },
     ]);
     await unpackArchive(tar, join(work.path, "image"));
     expect(await fingerprint(join(work.path, "image"))).toEqual(expect.arrayContaining([expect.stringMatching(/^lib .*-> usr\/lib/)]));
@@ -176,7 +249,14 @@ describe("a tarball into the image", () => {
     using work = temporaryFolder();
     shell("mkdir -p image/a/b image/opq; echo >image/a/b/f; echo >image/a/gone; echo >image/opq/old; ln -s /etc image/link", work.path);
     const tar = makeTar(join(work.path, "a.tar"), [
-      { path: "a/.wh.gone" }, { path: "a/.wh.b" }, { path: "a/b", kind: "directory" }, { path: "a/b/new" }, { path: "opq/new" }, { path: "opq/.wh..wh..opq" }, { path: ".wh.link" }, { path: ".wh..wh.aufs" },
+      { path: "a/.wh.gone" },
+      { path: "a/.wh.b" },
+      { path: "a/b", kind: "directory" },
+      { path: "a/b/new" },
+      { path: "opq/new" },
+      { path: "opq/.wh..wh..opq" },
+      { path: ".wh.link" },
+      { path: ".wh..wh.aufs" },
     ]);
     await unpackArchive(tar, join(work.path, "image"), { whiteouts: true });
     const names = (await fingerprint(join(work.path, "image"))).map((line) => line.split(" | ")[0]);
@@ -196,7 +276,9 @@ describe("a tarball into the image", () => {
     await writeDirectoryTar(join(work.path, "tree"), join(work.path, "t.tar"), { epochSeconds: EPOCH });
     mkdirSync(join(work.path, "image/srv"), { recursive: true });
     await unpackArchive(join(work.path, "t.tar"), join(work.path, "image"), { into: "/srv", devices: true });
-    const expected = (await fingerprint(join(work.path, "tree"))).map((line) => line.replace("1500000000.75", "1500000000").replace("| 1800000000 |", `| ${EPOCH} |`));
+    const expected = (await fingerprint(join(work.path, "tree"))).map((line) =>
+      line.replace("1500000000.75", "1500000000").replace("| 1800000000 |", `| ${EPOCH} |`),
+    );
     expect((await fingerprint(join(work.path, "image/srv"))).slice(1)).toEqual(expected.slice(1));
   });
 });
@@ -205,10 +287,23 @@ describe("a layer as a lower directory", () => {
   it("turns a whiteout under a new directory of that name into an opaque mark", async () => {
     using work = temporaryFolder();
     mkdirSync(join(work.path, "out"));
-    const tar = makeTar(join(work.path, "a.tar"), [{ path: "d", kind: "directory", mode: 0o755 }, { path: "d/x", text: "x" }, { path: ".wh.d" }, { path: ".wh.f" }, { path: "f", text: "new" }, { path: "p/.wh.q" }]);
+    const tar = makeTar(join(work.path, "a.tar"), [
+      { path: "d", kind: "directory", mode: 0o755 },
+      { path: "d/x", text: "x" },
+      { path: ".wh.d" },
+      { path: ".wh.f" },
+      { path: "f", text: "new" },
+      { path: "p/.wh.q" },
+    ]);
     await diffs.unpack(tar, join(work.path, "out"));
     const lines = (await fingerprint(join(work.path, "out"))).slice(1);
-    expect(lines.map((line) => line.replace(/ \| .* \| /, " … "))).toEqual(["d … trusted.overlay.opaque=79", "d/x … ", "f … ", "p … ", "p/q | whiteout"]);
+    expect(lines.map((line) => line.replace(/ \| .* \| /, " … "))).toEqual([
+      "d … trusted.overlay.opaque=79",
+      "d/x … ",
+      "f … ",
+      "p … ",
+      "p/q | whiteout",
+    ]);
   });
 
   it("lets later entries replace earlier ones", async () => {
@@ -216,13 +311,24 @@ describe("a layer as a lower directory", () => {
     mkdirSync(join(work.path, "out"));
     const xattrs = new Map([["user.a", Uint8Array.of(1)]]);
     const tar = makeTar(join(work.path, "a.tar"), [
-      { path: "a", text: "file", xattrs }, { path: "a", kind: "directory", mode: 0o755 }, { path: "a/b", text: "1" }, { path: "a", kind: "symlink", linkTarget: "c" },
-      { path: "n", kind: "fifo" }, { path: "n2", kind: "hardlink", linkTarget: "n" }, { path: "n", text: "now a file" }, { path: "c/d/e", text: "deep" },
+      { path: "a", text: "file", xattrs },
+      { path: "a", kind: "directory", mode: 0o755 },
+      { path: "a/b", text: "1" },
+      { path: "a", kind: "symlink", linkTarget: "c" },
+      { path: "n", kind: "fifo" },
+      { path: "n2", kind: "hardlink", linkTarget: "n" },
+      { path: "n", text: "now a file" },
+      { path: "c/d/e", text: "deep" },
     ]);
     await diffs.unpack(tar, join(work.path, "out"));
     const lines = (await fingerprint(join(work.path, "out"))).slice(1);
     expect(lines.map((line) => line.split(" | ").toSpliced(2, 3).join(" "))).toEqual([
-      "a 120777 -> c ", "c 40755  ", "c/d 40755  ", `c/d/e 100644 ${sha("deep")} `, `n 100644 ${sha("now a file")} `, "n2 10644  ",
+      "a 120777 -> c ",
+      "c 40755  ",
+      "c/d 40755  ",
+      `c/d/e 100644 ${sha("deep")} `,
+      `n 100644 ${sha("now a file")} `,
+      "n2 10644  ",
     ]);
   });
 });
@@ -235,17 +341,30 @@ describe("listing", () => {
     const headers = encodeHeader({ ...file, path: "huge", sizeBytes });
     const descriptor = openSync(tar, "w");
     writeSync(descriptor, headers);
-    writeSync(descriptor, Buffer.concat([encodeHeader({ ...file, path: "small", sizeBytes: 3 }), Buffer.from("abc"), Buffer.alloc(509 + 1024)]), 0, undefined, headers.length + sizeBytes);
+    writeSync(
+      descriptor,
+      Buffer.concat([encodeHeader({ ...file, path: "small", sizeBytes: 3 }), Buffer.from("abc"), Buffer.alloc(509 + 1024)]),
+      0,
+      undefined,
+      headers.length + sizeBytes,
+    );
     closeSync(descriptor);
     const seen: unknown[] = [];
     for await (const { path, sizeBytes: bytes } of readTarEntries(tar)) seen.push([path, bytes]);
-    expect(seen).toEqual([["huge", sizeBytes], ["small", 3]]);
+    expect(seen).toEqual([
+      ["huge", sizeBytes],
+      ["small", 3],
+    ]);
     expect(execFileSync("tar", ["-tf", tar]).toString()).toBe("huge\nsmall\n");
   });
 
   it("reads a stream, hashes, and gives contents", async () => {
     using work = temporaryFolder();
-    const tar = makeTar(join(work.path, "a.tar"), [{ path: "a", text: "abc" }, { path: "b", text: "" }, { path: "d", kind: "directory" }]);
+    const tar = makeTar(join(work.path, "a.tar"), [
+      { path: "a", text: "abc" },
+      { path: "b", text: "" },
+      { path: "d", kind: "directory" },
+    ]);
     async function* bytewise(): AsyncGenerator<Uint8Array> {
       for (const byte of readFileSync(tar)) yield Uint8Array.of(byte);
     }
@@ -253,7 +372,11 @@ describe("listing", () => {
     for await (const entry of readTarEntries(bytewise(), { hash: true, wantsContent: ({ path }) => path === "a" })) {
       seen.push([entry.path, entry.sha256?.slice(0, 8), entry.content === undefined ? undefined : Buffer.from(entry.content).toString()]);
     }
-    expect(seen).toEqual([["a", "ba7816bf", "abc"], ["b", "e3b0c442", undefined], ["d", undefined, undefined]]);
+    expect(seen).toEqual([
+      ["a", "ba7816bf", "abc"],
+      ["b", "e3b0c442", undefined],
+      ["d", undefined, undefined],
+    ]);
   });
 
   it("knows the names that the fixtures have", () => {

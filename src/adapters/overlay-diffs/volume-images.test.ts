@@ -10,9 +10,10 @@ import { buildErofs, buildSquashfs, treeDigest, writeDirectoryTar } from "./inde
 const digestOf = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 const BUILDERS = {
-  "erofs": (directory: string, target: string, uuid: string) => buildErofs({ directory, target, epochSeconds: EPOCH, uuid }),
-  "erofs with lz4": (directory: string, target: string, uuid: string) => buildErofs({ directory, target, epochSeconds: EPOCH, uuid, compression: "lz4" }),
-  "squashfs": (directory: string, target: string) => buildSquashfs({ directory, target, epochSeconds: EPOCH }),
+  erofs: (directory: string, target: string, uuid: string) => buildErofs({ directory, target, epochSeconds: EPOCH, uuid }),
+  "erofs with lz4": (directory: string, target: string, uuid: string) =>
+    buildErofs({ directory, target, epochSeconds: EPOCH, uuid, compression: "lz4" }),
+  squashfs: (directory: string, target: string) => buildSquashfs({ directory, target, epochSeconds: EPOCH }),
   "squashfs with lz4": (directory: string, target: string) => buildSquashfs({ directory, target, epochSeconds: EPOCH, compression: "lz4" }),
 };
 
@@ -23,7 +24,9 @@ async function twins(work: string): Promise<readonly [string, string, string]> {
   // see buildErofs: at most one attribute each
   shell("setfattr -x user.empty etc/hello; setfattr -x 'user.w=ei%rd' etc/hello; find . -exec touch -h -d @1650000000 {} +", first);
   await writeDirectoryTar(first, tar);
-  const second = execFileSync("mktemp", ["-d", "-p", existsSync("/dev/shm") ? "/dev/shm" : work]).toString().trim();
+  const second = execFileSync("mktemp", ["-d", "-p", existsSync("/dev/shm") ? "/dev/shm" : work])
+    .toString()
+    .trim();
   shell(`tar --xattrs --xattrs-include='*' -xpf '${tar}' -C '${second}'`, work);
   return [first, second, tar];
 }
@@ -62,7 +65,14 @@ describe.each(Object.entries(BUILDERS))("a volume as %s", (kind, build) => {
 describe("volume images", () => {
   it("leave nothing behind when they fail", async () => {
     using work = temporaryFolder();
-    await expect(buildErofs({ directory: join(work.path, "none"), target: join(work.path, "v.img"), epochSeconds: EPOCH, uuid: uuidOfDigest(`sha256:${"0".repeat(64)}`) })).rejects.toThrow(/mkfs\.erofs/);
+    await expect(
+      buildErofs({
+        directory: join(work.path, "none"),
+        target: join(work.path, "v.img"),
+        epochSeconds: EPOCH,
+        uuid: uuidOfDigest(`sha256:${"0".repeat(64)}`),
+      }),
+    ).rejects.toThrow(/mkfs\.erofs/);
     expect(existsSync(join(work.path, "v.img"))).toBe(false);
   });
 

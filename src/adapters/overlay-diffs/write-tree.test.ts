@@ -27,13 +27,20 @@ describe("a tree as a tar", () => {
     const [one, two] = [join(work.path, "one"), join(work.path, "elsewhere/two")];
     makeRichTree(one);
     mkdirSync(two, { recursive: true });
-    shell(`cd '${one}' && find . -mindepth 1 -maxdepth 1 -print0 | sort -rz | tar --null -T - --xattrs --xattrs-include='*' -cf - | tar --xattrs --xattrs-include='*' -xpf - -C '${two}'`, work.path);
+    shell(
+      `cd '${one}' && find . -mindepth 1 -maxdepth 1 -print0 | sort -rz | tar --null -T - --xattrs --xattrs-include='*' -cf - | tar --xattrs --xattrs-include='*' -xpf - -C '${two}'`,
+      work.path,
+    );
     shell("touch -d @1900000000 . etc; touch -h -d @1600000000 etc; touch -d @1700000001 .", two);
     shell("touch -d @1750000000 .", one);
     const first = await write(one, join(work.path, "1.tar"));
     const second = await write(two, join(work.path, "2.tar"));
     expect(second).toEqual(first);
-    expect(first.diffId).toBe(`sha256:${createHash("sha256").update(readFileSync(join(work.path, "1.tar"))).digest("hex")}`);
+    expect(first.diffId).toBe(
+      `sha256:${createHash("sha256")
+        .update(readFileSync(join(work.path, "1.tar")))
+        .digest("hex")}`,
+    );
     expect(await treeDigest(one, { epochSeconds: EPOCH })).toBe(first.diffId);
   });
 
@@ -67,7 +74,9 @@ describe("a tree as a tar", () => {
     const beyondGo = /^trusted\.|^user\.(empty|w)/;
     expect(await fingerprint(umociUnpack([tar], work.path), beyondGo)).toEqual(await fingerprint(tree, beyondGo));
     makeLayout(join(work.path, "layout2"), [tar]);
-    execFileSync("skopeo", ["copy", "-q", "--insecure-policy", `oci:${work.path}/layout2:image`, `oci:${work.path}/copy:image`], { stdio: "pipe" });
+    execFileSync("skopeo", ["copy", "-q", "--insecure-policy", `oci:${work.path}/layout2:image`, `oci:${work.path}/copy:image`], {
+      stdio: "pipe",
+    });
   });
 
   it.each(["pax", "gnu"])("lists the same as GNU tar's own (--format=%s)", async (format) => {
@@ -75,11 +84,14 @@ describe("a tree as a tar", () => {
     const [tree, ours, theirs] = ["tree", "ours.tar", "theirs.tar"].map((name) => join(work.path, name)) as [string, string, string];
     makeRichTree(tree);
     await write(tree, ours);
-    const xattrs = format === "pax" ? "--xattrs --xattrs-include=security.* --xattrs-include=user.* --xattrs-include=system.posix_acl*" : "";
+    const xattrs =
+      format === "pax" ? "--xattrs --xattrs-include=security.* --xattrs-include=user.* --xattrs-include=system.posix_acl*" : "";
     shell(`tar --sort=name --numeric-owner --format=${format} ${xattrs} -cf '${theirs}' -C '${tree}' .`, work.path);
-    const bare = (lines: readonly unknown[]): readonly unknown[] => (format === "pax" ? lines : lines.map((line) => ({ ...(line as object), xattrs: [] })));
+    const bare = (lines: readonly unknown[]): readonly unknown[] =>
+      format === "pax" ? lines : lines.map((line) => ({ ...(line as object), xattrs: [] }));
     // GNU tar repeats a file's attributes at each of its names
-    const plain = (lines: readonly unknown[]): readonly unknown[] => bare(lines).map((line) => ({ ...(line as object), ...((line as { kind: string }).kind === "hardlink" ? { xattrs: [] } : {}) }));
+    const plain = (lines: readonly unknown[]): readonly unknown[] =>
+      bare(lines).map((line) => ({ ...(line as object), ...((line as { kind: string }).kind === "hardlink" ? { xattrs: [] } : {}) }));
     expect(plain(await listing(theirs))).toEqual(bare(await listing(ours)));
   });
 
@@ -98,7 +110,10 @@ describe("the directory after writing", () => {
     using work = temporaryFolder();
     const tree = join(work.path, "tree");
     makeRichTree(tree);
-    shell("for f in . etc etc/hello 'usr/caf\xe9 \xff'; do setfattr -n trusted.overlay.origin -v 0x00fb \"$f\"; done; setfattr -n trusted.overlay.impure -v y .; setfattr -n trusted.overlay.opaque -v y etc", tree);
+    shell(
+      "for f in . etc etc/hello 'usr/caf\xe9 \xff'; do setfattr -n trusted.overlay.origin -v 0x00fb \"$f\"; done; setfattr -n trusted.overlay.impure -v y .; setfattr -n trusted.overlay.opaque -v y etc",
+      tree,
+    );
     const server = createServer().listen(join(tree, "etc/socket"));
     await new Promise((resolve) => server.once("listening", resolve));
     await write(tree, join(work.path, "tar"));
@@ -143,18 +158,36 @@ mkdir lower upper workdir merged result
 `,
     work,
   );
-  execFileSync("unshare", ["-m", "sh", "-e", "-c", `mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=workdir merged; cd merged; ${CHANGE} cp -a . ../result`], { cwd: work });
+  execFileSync(
+    "unshare",
+    [
+      "-m",
+      "sh",
+      "-e",
+      "-c",
+      `mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=workdir merged; cd merged; ${CHANGE} cp -a . ../result`,
+    ],
+    { cwd: work },
+  );
 }
 
 describe("an overlay's upper directory", () => {
-  const lowerHas = (work: string) => (path: string): boolean => existsSync(join(work, "lower", path)) && !path.endsWith("becomes-dir");
+  const lowerHas =
+    (work: string) =>
+    (path: string): boolean =>
+      existsSync(join(work, "lower", path)) && !path.endsWith("becomes-dir");
 
   it("becomes whiteouts, and opaque marks only where the layers below have a directory", async () => {
     using work = temporaryFolder();
     bakeUpon(work.path);
     await write(join(work.path, "upper"), join(work.path, "upper.tar"), lowerHas(work.path));
     const paths = (await listing(join(work.path, "upper.tar"))).map((entry) => (entry as { path: string }).path);
-    expect(paths.filter((path) => path.includes(".wh."))).toEqual(["a/b/.wh..wh..opq", "a/.wh.file", ".wh.removed-dir", "replaced-dir/.wh..wh..opq"]);
+    expect(paths.filter((path) => path.includes(".wh."))).toEqual([
+      "a/b/.wh..wh..opq",
+      "a/.wh.file",
+      ".wh.removed-dir",
+      "replaced-dir/.wh..wh..opq",
+    ]);
     const marks = (await fingerprint(join(work.path, "upper"), /^$/)).filter((line) => line.includes("trusted."));
     expect(marks.map((line) => line.split(" ")[0])).toEqual(["a/b", "replaced-dir"]);
   });
@@ -172,12 +205,23 @@ describe("an overlay's upper directory", () => {
     expect(await fingerprint(join(work.path, "u2"))).toEqual(await fingerprint(join(work.path, "upper")));
 
     const merged = (upper: string, lower: string): void =>
-      void execFileSync("unshare", ["-m", "sh", "-e", "-c", `mkdir out-${upper}; mount -t overlay overlay -o lowerdir=${upper}:${lower} merged; cp -a merged/. out-${upper}`], { cwd: work.path });
+      void execFileSync(
+        "unshare",
+        [
+          "-m",
+          "sh",
+          "-e",
+          "-c",
+          `mkdir out-${upper}; mount -t overlay overlay -o lowerdir=${upper}:${lower} merged; cp -a merged/. out-${upper}`,
+        ],
+        { cwd: work.path },
+      );
     merged("upper", "lower");
     merged("u2", "l2");
     const seen = await fingerprint(join(work.path, "out-upper"));
     expect(await fingerprint(join(work.path, "out-u2"))).toEqual(seen);
-    const withoutTimes = (lines: readonly string[]): readonly string[] => lines.map((line) => line.split(" | ").toSpliced(4, 1).join(" | "));
+    const withoutTimes = (lines: readonly string[]): readonly string[] =>
+      lines.map((line) => line.split(" | ").toSpliced(4, 1).join(" | "));
     expect(withoutTimes(seen)).toEqual(withoutTimes(await fingerprint(join(work.path, "result"))));
     if (hasProgram("umoci")) expect(await fingerprint(umociUnpack([lowerTar, upperTar], work.path))).toEqual(seen);
   });
@@ -186,7 +230,10 @@ describe("an overlay's upper directory", () => {
     using work = temporaryFolder();
     mkdirSync(join(work.path, "tree"));
     writeFileSync(join(work.path, "tree/.wh.x"), "");
-    await expect(write(join(work.path, "tree"), join(work.path, "tar"))).rejects.toMatchObject({ code: "STEP_FAILED", message: expect.stringContaining('"/.wh.x"') as string });
+    await expect(write(join(work.path, "tree"), join(work.path, "tar"))).rejects.toMatchObject({
+      code: "STEP_FAILED",
+      message: expect.stringContaining('"/.wh.x"') as string,
+    });
     expect(existsSync(join(work.path, "tar"))).toBe(false);
   });
 
@@ -204,7 +251,13 @@ describe("what can go wrong", () => {
     shell("truncate -s 20G tree/f", work.path);
     const stop = new AbortController();
     setTimeout(() => stop.abort(), 60);
-    const attempt = diffs.write({ directory: join(work.path, "tree"), target: join(work.path, "tar"), epochSeconds: EPOCH, lowerHasDirectory: () => false, signal: stop.signal });
+    const attempt = diffs.write({
+      directory: join(work.path, "tree"),
+      target: join(work.path, "tar"),
+      epochSeconds: EPOCH,
+      lowerHasDirectory: () => false,
+      signal: stop.signal,
+    });
     await expect(attempt).rejects.toMatchObject({ code: "CANCELLED" });
     expect(existsSync(join(work.path, "tar"))).toBe(false);
   });
@@ -215,7 +268,21 @@ describe("what can go wrong", () => {
     mkdirSync(join(work.path, "small"));
     shell("head -c 8000000 /dev/zero >tree/f", work.path);
     const script = `import { writeDirectoryTar } from ${JSON.stringify(new URL("index.ts", import.meta.url).href)}; await writeDirectoryTar("tree", "small/tar").catch((error) => console.log(error.code));`;
-    const said = execFileSync("unshare", ["-m", "sh", "-e", "-c", 'mount -t tmpfs -o size=1m tmpfs small; exec "$0" "$@"', process.execPath, "--input-type=module", "-e", script], { cwd: work.path });
+    const said = execFileSync(
+      "unshare",
+      [
+        "-m",
+        "sh",
+        "-e",
+        "-c",
+        'mount -t tmpfs -o size=1m tmpfs small; exec "$0" "$@"',
+        process.execPath,
+        "--input-type=module",
+        "-e",
+        script,
+      ],
+      { cwd: work.path },
+    );
     expect(said.toString().trim()).toBe("STORE_FULL");
   });
 

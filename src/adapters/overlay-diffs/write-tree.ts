@@ -152,7 +152,7 @@ class TreeWriter {
     if (entry.sizeBytes === 0) return;
     const descriptor = openSync(this.#host(entry.path), "r");
     try {
-      for (let left = entry.sizeBytes; left > 0; ) {
+      for (let left = entry.sizeBytes; left > 0;) {
         const room = this.#output.room();
         const count = readSync(descriptor, room, 0, Math.min(room.length, left), null);
         if (count === 0) throw changedWhileRead(entry, left);
@@ -249,6 +249,10 @@ const changedWhileRead = (entry: TarEntry, left: number): Error =>
   new Error(`${textOfRaw(entry.path)} lost ${left} bytes while it was read: something still writes to it`);
 
 const reservedName = (path: RawPath): BakehouseError =>
-  new BakehouseError("STEP_FAILED", `An image cannot hold "/${textOfRaw(path)}": in an OCI layer, names that start with ".wh." mean that a file is gone`, {
-    hint: "give the file another name",
-  });
+  new BakehouseError(
+    "STEP_FAILED",
+    `An image cannot hold "/${textOfRaw(path)}": in an OCI layer, names that start with ".wh." mean that a file is gone`,
+    {
+      hint: "give the file another name",
+    },
+  );

@@ -36,7 +36,8 @@ function aclEntry(line: string): { readonly tag: number; readonly permissions: n
   const id = /^\d+$/.test(number ?? name) ? Number(number ?? name) : undefined;
   const tag = tagOf(kind, name !== "");
   const sound = tag !== undefined && /^[r-][w-][x-]/.test(letters) && (name === "" || id !== undefined);
-  if (!sound) throw new BakehouseError("ARCHIVE_INVALID", `An ACL entry reads ${JSON.stringify(line)}; write the archive with --numeric-owner`);
+  if (!sound)
+    throw new BakehouseError("ARCHIVE_INVALID", `An ACL entry reads ${JSON.stringify(line)}; write the archive with --numeric-owner`);
   const permissions = (letters[0] === "r" ? 4 : 0) + (letters[1] === "w" ? 2 : 0) + (letters[2] === "x" ? 1 : 0);
   return { tag, permissions, id: name === "" ? NO_ID : (id ?? NO_ID) };
 }

@@ -8,7 +8,13 @@ export type ChangedAspect = "kind" | "content" | "mode" | "owner" | "link" | "de
 export type TreeChange =
   | { readonly change: "added"; readonly path: RawPath; readonly after: TreeEntry }
   | { readonly change: "removed"; readonly path: RawPath; readonly before: TreeEntry }
-  | { readonly change: "changed"; readonly path: RawPath; readonly before: TreeEntry; readonly after: TreeEntry; readonly aspects: readonly ChangedAspect[] };
+  | {
+      readonly change: "changed";
+      readonly path: RawPath;
+      readonly before: TreeEntry;
+      readonly after: TreeEntry;
+      readonly aspects: readonly ChangedAspect[];
+    };
 
 export interface ChangeTotals {
   readonly added: number;
@@ -32,7 +38,11 @@ export interface CompareOptions {
  * @param before  sorted by path as `mergeLayers` returns it, like `after`
  * @returns in the order of the paths
  */
-export function compareTrees(before: readonly TreeEntry[], after: readonly TreeEntry[], options: CompareOptions = {}): readonly TreeChange[] {
+export function compareTrees(
+  before: readonly TreeEntry[],
+  after: readonly TreeEntry[],
+  options: CompareOptions = {},
+): readonly TreeChange[] {
   const old = new Map(before.map((entry) => [entry.path, entry]));
   const present = new Set(after.map((entry) => entry.path));
   const changes: TreeChange[] = [];

@@ -2,7 +2,16 @@ import { describe, expect, it } from "vitest";
 import { compareTrees, totalsOf } from "./changes.ts";
 import { type ListedEntry, mergeLayers, type TreeEntry } from "./merge-layers.ts";
 
-const file = (path: string, more: Partial<ListedEntry> = {}): ListedEntry => ({ path, kind: "file", mode: 0o644, uid: 0, gid: 0, sizeBytes: 10, mtimeSeconds: 1, ...more });
+const file = (path: string, more: Partial<ListedEntry> = {}): ListedEntry => ({
+  path,
+  kind: "file",
+  mode: 0o644,
+  uid: 0,
+  gid: 0,
+  sizeBytes: 10,
+  mtimeSeconds: 1,
+  ...more,
+});
 const directory = (path: string): ListedEntry => file(path, { kind: "directory", mode: 0o755, sizeBytes: 0 });
 const merge = (...layers: readonly (readonly ListedEntry[])[]): readonly TreeEntry[] =>
   mergeLayers(layers.map((entries, index) => ({ id: `layer-${index}`, entries })));
@@ -12,12 +21,17 @@ describe("layers upon each other", () => {
   it("lets the upper one win and keeps directories", () => {
     const tree = merge([directory("a"), file("a/x"), file("a/y")], [directory("a"), file("a/x", { sizeBytes: 99 })]);
     expect(tree.map(({ path, sizeBytes, layer }) => [path, sizeBytes, layer])).toEqual([
-      ["a", 0, "layer-1"], ["a/x", 99, "layer-1"], ["a/y", 10, "layer-0"],
+      ["a", 0, "layer-1"],
+      ["a/x", 99, "layer-1"],
+      ["a/y", 10, "layer-0"],
     ]);
   });
 
   it("hides what a whiteout names, with everything below it", () => {
-    expect(paths(merge([directory("a"), directory("a/b"), file("a/b/c"), file("z")], [directory("a"), file("a/.wh.b")]))).toEqual(["a", "z"]);
+    expect(paths(merge([directory("a"), directory("a/b"), file("a/b/c"), file("z")], [directory("a"), file("a/.wh.b")]))).toEqual([
+      "a",
+      "z",
+    ]);
   });
 
   it("hides only what lower layers have, wherever the whiteout stands in its own", () => {
@@ -29,9 +43,17 @@ describe("layers upon each other", () => {
   });
 
   it("gives hard links the size of their target, and sorts by name bytewise, parents first", () => {
-    const tree = merge([file("b", { sizeBytes: 7 }), file("a", { kind: "hardlink", linkTarget: "b", sizeBytes: 0 }), file("a-b"), directory("B")]);
+    const tree = merge([
+      file("b", { sizeBytes: 7 }),
+      file("a", { kind: "hardlink", linkTarget: "b", sizeBytes: 0 }),
+      file("a-b"),
+      directory("B"),
+    ]);
     expect(tree.map(({ path, sizeBytes, kind }) => [path, sizeBytes, kind])).toEqual([
-      ["B", 0, "directory"], ["a", 7, "hardlink"], ["a-b", 10, "file"], ["b", 7, "file"],
+      ["B", 0, "directory"],
+      ["a", 7, "hardlink"],
+      ["a-b", 10, "file"],
+      ["b", 7, "file"],
     ]);
   });
 });
@@ -43,7 +65,10 @@ describe("what changed between two trees", () => {
     const after = mergeLayers([{ id: "other", entries }]);
     const changes = compareTrees(before, after);
     expect(changes.map((change) => [change.change, change.path, ...(change.change === "changed" ? change.aspects : [])])).toEqual([
-      ["removed", "gone"], ["changed", "grown", "content"], ["changed", "mode", "mode"], ["added", "new"],
+      ["removed", "gone"],
+      ["changed", "grown", "content"],
+      ["changed", "mode", "mode"],
+      ["added", "new"],
     ]);
     expect(totalsOf(changes)).toEqual({ added: 1, removed: 1, changed: 2, addedBytes: 100, removedBytes: 3, grownBytes: 3 });
   });
@@ -60,9 +85,21 @@ describe("what changed between two trees", () => {
   });
 
   it("sees owners, link texts, attributes and kinds, and times only on request", () => {
-    const before = merge([file("a", { uid: 1 }), file("l", { kind: "symlink", linkTarget: "x" }), file("x", { xattrs: new Map([["user.a", Uint8Array.of(1)]]) }), file("k")]);
-    const after = mergeLayers([{ id: "layer-0", entries: [file("a"), file("l", { kind: "symlink", linkTarget: "y" }), file("x"), directory("k")] }]);
-    expect(compareTrees(before, after).map((change) => (change.change === "changed" ? change.aspects.join() : change.change))).toEqual(["owner", "kind", "link", "xattrs"]);
+    const before = merge([
+      file("a", { uid: 1 }),
+      file("l", { kind: "symlink", linkTarget: "x" }),
+      file("x", { xattrs: new Map([["user.a", Uint8Array.of(1)]]) }),
+      file("k"),
+    ]);
+    const after = mergeLayers([
+      { id: "layer-0", entries: [file("a"), file("l", { kind: "symlink", linkTarget: "y" }), file("x"), directory("k")] },
+    ]);
+    expect(compareTrees(before, after).map((change) => (change.change === "changed" ? change.aspects.join() : change.change))).toEqual([
+      "owner",
+      "kind",
+      "link",
+      "xattrs",
+    ]);
     const later = mergeLayers([{ id: "layer-0", entries: [file("a", { mtimeSeconds: 9 })] }]);
     const earlier = mergeLayers([{ id: "layer-0", entries: [file("a")] }]);
     expect(compareTrees(earlier, later)).toEqual([]);

@@ -27,8 +27,15 @@ const BACKUP = "the program's copy of the file before its last change";
 const LOG = "says when and how the image was made, which its lineage says better";
 const LOCK = "an empty file for locking, made again when needed";
 
-const remove = (pattern: string, why: string, extra: Partial<NoiseRule> = {}): NoiseRule => ({ pattern, action: "remove", below: "reveal", why, ...extra });
-const removeKey = (pattern: string, why: string, extra: Partial<NoiseRule> = {}): NoiseRule => remove(pattern, why, { below: "hide", ...extra });
+const remove = (pattern: string, why: string, extra: Partial<NoiseRule> = {}): NoiseRule => ({
+  pattern,
+  action: "remove",
+  below: "reveal",
+  why,
+  ...extra,
+});
+const removeKey = (pattern: string, why: string, extra: Partial<NoiseRule> = {}): NoiseRule =>
+  remove(pattern, why, { below: "hide", ...extra });
 
 /**
  * Everything that a baked diff does not keep. Found by baking the same 97 packages twice, a minute apart, in two sandboxes,
@@ -41,7 +48,12 @@ const removeKey = (pattern: string, why: string, extra: Partial<NoiseRule> = {})
  * first boot on.
  */
 export const NOISE: readonly NoiseRule[] = [
-  { pattern: "/etc/machine-id", action: "truncate", below: "reveal", why: "one per machine; empty lets systemd make one at boot, absent or \"uninitialized\" would make it a first boot" },
+  {
+    pattern: "/etc/machine-id",
+    action: "truncate",
+    below: "reveal",
+    why: 'one per machine; empty lets systemd make one at boot, absent or "uninitialized" would make it a first boot',
+  },
   removeKey("/var/lib/dbus/machine-id", "one per machine; D-Bus falls back to /etc/machine-id. A link to that is kept"),
   removeKey("/etc/ssh/ssh_host_*_key", "one per machine; a key in an image is a key that all its instances share"),
   removeKey("/etc/ssh/ssh_host_*_key.pub", "goes with the private key"),

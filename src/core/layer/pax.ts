@@ -10,14 +10,11 @@ export type PaxRecords = Map<string, Uint8Array>;
 const XATTR_PREFIX = "SCHILY.xattr.";
 
 /** GNU tar's way (since 1.33) to keep `=` and `%` of an attribute name apart from the record's own `=`. */
-export const xattrKeyword = (name: string): string =>
-  XATTR_PREFIX + name.replaceAll("%", "%25").replaceAll("=", "%3D");
+export const xattrKeyword = (name: string): string => XATTR_PREFIX + name.replaceAll("%", "%25").replaceAll("=", "%3D");
 
 /** The attribute that a keyword carries; `undefined` for other keywords. */
 export const xattrNameOf = (keyword: string): string | undefined =>
-  keyword.startsWith(XATTR_PREFIX)
-    ? keyword.slice(XATTR_PREFIX.length).replaceAll("%3D", "=").replaceAll("%25", "%")
-    : undefined;
+  keyword.startsWith(XATTR_PREFIX) ? keyword.slice(XATTR_PREFIX.length).replaceAll("%3D", "=").replaceAll("%25", "%") : undefined;
 
 function recordLength(payloadBytes: number): number {
   let digits = 1;

@@ -7,7 +7,6 @@ export type RawPath = string;
 
 const encoder = new TextEncoder();
 const strictDecoder = new TextDecoder("utf-8", { fatal: true });
-// eslint-disable-next-line no-control-regex -- the ASCII range is what is meant
 const ASCII = /^[\0-\x7f]*$/;
 
 /** Text (UTF-16) as the bytes of its UTF-8 form. */

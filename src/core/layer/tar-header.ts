@@ -15,11 +15,15 @@ import { BLOCK, fitsOctal, paddingOf, readNumber, writeOctal } from "./tar-numbe
  * entry has exactly one form. Names that are not UTF-8 stand in the block as they are, which every reader takes.
  */
 const TYPE_FLAGS: Readonly<Record<TarEntryKind, string>> = {
-  file: "0", hardlink: "1", symlink: "2", "character-device": "3", "block-device": "4", directory: "5", fifo: "6",
+  file: "0",
+  hardlink: "1",
+  symlink: "2",
+  "character-device": "3",
+  "block-device": "4",
+  directory: "5",
+  fifo: "6",
 };
-const KIND_OF_FLAG = new Map<string, TarEntryKind>(
-  Object.entries(TYPE_FLAGS).map(([kind, flag]) => [flag, kind as TarEntryKind]),
-);
+const KIND_OF_FLAG = new Map<string, TarEntryKind>(Object.entries(TYPE_FLAGS).map(([kind, flag]) => [flag, kind as TarEntryKind]));
 const NAME_BYTES = 100;
 const PREFIX_BYTES = 155;
 /** Readers that know no pax write the records to a file of this name. */

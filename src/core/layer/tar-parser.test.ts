@@ -44,12 +44,21 @@ const member = (entry: TarEntry, content: Uint8Array = new Uint8Array()): Uint8A
 
 const rawName = (maxLength: number): fc.Arbitrary<string> =>
   fc
-    .array(fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0x61, max: 0x7a }) }, fc.integer({ min: 1, max: 255 })), { minLength: 1, maxLength })
+    .array(fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 0x61, max: 0x7a }) }, fc.integer({ min: 1, max: 255 })), {
+      minLength: 1,
+      maxLength,
+    })
     .map((bytes) => rawFromBytes(Uint8Array.from(bytes)).replaceAll("/", "x"))
     .filter((name) => name !== "." && name !== "..");
 const rawPath = fc.array(rawName(120), { minLength: 1, maxLength: 5 }).map((parts) => parts.join("/"));
 const xattrs = fc
-  .array(fc.tuple(rawName(20).map((name) => `user.${name}`), fc.uint8Array({ maxLength: 300 })), { maxLength: 3 })
+  .array(
+    fc.tuple(
+      rawName(20).map((name) => `user.${name}`),
+      fc.uint8Array({ maxLength: 300 }),
+    ),
+    { maxLength: 3 },
+  )
   .map((pairs) => new Map(pairs));
 const kinds: readonly TarEntryKind[] = ["file", "directory", "symlink", "hardlink", "character-device", "block-device", "fifo"];
 
@@ -74,21 +83,28 @@ const anyEntry: fc.Arbitrary<TarEntry> = fc
     ...(attributes.size > 0 ? { xattrs: attributes } : {}),
   }));
 
-const comparable = (entry: TarEntry): unknown => ({ ...entry, xattrs: [...(entry.xattrs ?? [])].map(([name, value]) => [name, [...value]]).sort() });
+const comparable = (entry: TarEntry): unknown => ({
+  ...entry,
+  xattrs: [...(entry.xattrs ?? [])].map(([name, value]) => [name, [...value]]).sort(),
+});
 
 describe("writing and reading headers", () => {
   it("gives back every entry, however the bytes are cut", () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(anyEntry, fc.uint8Array({ maxLength: 1500 })), { maxLength: 6 }), fc.integer({ min: 1, max: 3000 }), (items, chunkBytes) => {
-        const members = items.map(([entry, content]) => {
-          const bytes = entry.kind === "file" ? content : new Uint8Array();
-          return { entry: { ...entry, sizeBytes: bytes.length }, bytes };
-        });
-        const archive = join(...members.map(({ entry, bytes }) => member(entry, bytes)), END);
-        const parsed = parse(archive, chunkBytes);
-        expect(parsed.map(({ entry }) => comparable(entry))).toEqual(members.map(({ entry }) => comparable(entry)));
-        expect(parsed.map(({ content }) => content)).toEqual(members.map(({ bytes }) => rawFromBytes(bytes)));
-      }),
+      fc.property(
+        fc.array(fc.tuple(anyEntry, fc.uint8Array({ maxLength: 1500 })), { maxLength: 6 }),
+        fc.integer({ min: 1, max: 3000 }),
+        (items, chunkBytes) => {
+          const members = items.map(([entry, content]) => {
+            const bytes = entry.kind === "file" ? content : new Uint8Array();
+            return { entry: { ...entry, sizeBytes: bytes.length }, bytes };
+          });
+          const archive = join(...members.map(({ entry, bytes }) => member(entry, bytes)), END);
+          const parsed = parse(archive, chunkBytes);
+          expect(parsed.map(({ entry }) => comparable(entry))).toEqual(members.map(({ entry }) => comparable(entry)));
+          expect(parsed.map(({ content }) => content)).toEqual(members.map(({ bytes }) => rawFromBytes(bytes)));
+        },
+      ),
       { numRuns: 200 },
     );
   });
@@ -99,7 +115,7 @@ describe("writing and reading headers", () => {
     const paths: string[] = [];
     const parser = tarParser({ entry: ({ path }) => paths.push(path) });
     let pushed = 0;
-    for (let at = 0; at < archive.length; ) {
+    for (let at = 0; at < archive.length;) {
       const chunk = archive.subarray(at, at + BLOCK);
       parser.push(chunk);
       pushed += chunk.length;
@@ -143,7 +159,13 @@ describe("what other programs write", () => {
   });
 
   it("reads octal with spaces around it", () => {
-    expect(readNumber(Uint8Array.from(" 0000644 ", (char) => char.charCodeAt(0)), 0, 8)).toBe(0o644);
+    expect(
+      readNumber(
+        Uint8Array.from(" 0000644 ", (char) => char.charCodeAt(0)),
+        0,
+        8,
+      ),
+    ).toBe(0o644);
   });
 
   it("takes global pax records until a later one empties them", () => {
@@ -174,8 +196,17 @@ describe("what other programs write", () => {
   });
 
   it.each([
-    ["./", ""], [".", ""], ["./a//b/", "a/b"], ["a/./b", "a/b"], ["a/.", "a"], ["/etc/passwd", "/etc/passwd"], ["//etc", "/etc"],
-    ["../x", "../x"], ["a/../b", "a/../b"], ["./.wh.a", ".wh.a"], ["..a/b", "..a/b"],
+    ["./", ""],
+    [".", ""],
+    ["./a//b/", "a/b"],
+    ["a/./b", "a/b"],
+    ["a/.", "a"],
+    ["/etc/passwd", "/etc/passwd"],
+    ["//etc", "/etc"],
+    ["../x", "../x"],
+    ["a/../b", "a/../b"],
+    ["./.wh.a", ".wh.a"],
+    ["..a/b", "..a/b"],
   ])("tidies %j to %j", (name, tidy) => expect(tidyPath(name)).toBe(tidy));
 });
 
@@ -206,15 +237,19 @@ describe("archives that are none", () => {
       END,
     );
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(archive.length - 1), fc.nat(255)), { minLength: 1, maxLength: 5 }), fc.nat(archive.length), (flips, length) => {
-        const damaged = archive.slice(0, length);
-        for (const [at, value] of flips) if (at < length) damaged[at] = value;
-        try {
-          parse(damaged, 700);
-        } catch (error) {
-          expect(error).toMatchObject({ code: "ARCHIVE_INVALID" });
-        }
-      }),
+      fc.property(
+        fc.array(fc.tuple(fc.nat(archive.length - 1), fc.nat(255)), { minLength: 1, maxLength: 5 }),
+        fc.nat(archive.length),
+        (flips, length) => {
+          const damaged = archive.slice(0, length);
+          for (const [at, value] of flips) if (at < length) damaged[at] = value;
+          try {
+            parse(damaged, 700);
+          } catch (error) {
+            expect(error).toMatchObject({ code: "ARCHIVE_INVALID" });
+          }
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -223,10 +258,21 @@ describe("archives that are none", () => {
 describe("records and names", () => {
   it("keeps pax records of any bytes", () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(rawName(15).map((name) => name.replaceAll("=", "_")), fc.uint8Array({ maxLength: 1200 })), { maxLength: 5 }), (pairs) => {
-        const records = new Map(pairs);
-        expect([...decodePax(encodePax(records))].map(([key, value]) => [key, [...value]])).toEqual([...records].map(([key, value]) => [key, [...value]]));
-      }),
+      fc.property(
+        fc.array(
+          fc.tuple(
+            rawName(15).map((name) => name.replaceAll("=", "_")),
+            fc.uint8Array({ maxLength: 1200 }),
+          ),
+          { maxLength: 5 },
+        ),
+        (pairs) => {
+          const records = new Map(pairs);
+          expect([...decodePax(encodePax(records))].map(([key, value]) => [key, [...value]])).toEqual(
+            [...records].map(([key, value]) => [key, [...value]]),
+          );
+        },
+      ),
     );
   });
 

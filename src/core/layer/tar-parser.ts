@@ -165,7 +165,7 @@ export function tarParser(sink: TarSink): TarParser {
 
   return {
     push(chunk) {
-      for (let at = 0; at < chunk.length; ) at += step(chunk, at);
+      for (let at = 0; at < chunk.length;) at += step(chunk, at);
     },
     skippableBytes: () => (phase === "content" && sink.content === undefined ? rest + padding : phase === "padding" ? padding : 0),
     skip(count) {
@@ -178,7 +178,9 @@ export function tarParser(sink: TarSink): TarParser {
     finish() {
       if (phase === "done") return;
       if (position === 0) throw invalid("The archive is empty");
-      throw invalid(carried > 0 || phase !== "header" ? "The archive is cut off" : "The archive ends without its end mark, so it may be cut off");
+      throw invalid(
+        carried > 0 || phase !== "header" ? "The archive is cut off" : "The archive ends without its end mark, so it may be cut off",
+      );
     },
   };
 }
@@ -250,5 +252,7 @@ function xattrsOf(pax: PaxRecords): Map<string, Uint8Array> {
 }
 
 const unsupported = (name: RawPath, what: string): BakehouseError =>
-  new BakehouseError("ARCHIVE_INVALID", `${JSON.stringify(name)} is ${what}, which cannot be read; write the archive again without it (GNU tar: --format=pax, not --sparse)`);
-
+  new BakehouseError(
+    "ARCHIVE_INVALID",
+    `${JSON.stringify(name)} is ${what}, which cannot be read; write the archive again without it (GNU tar: --format=pax, not --sparse)`,
+  );

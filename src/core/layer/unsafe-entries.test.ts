@@ -3,11 +3,23 @@ import type { TarEntry } from "./model.ts";
 import { type SafetyRules, safetyChecker } from "./unsafe-entries.ts";
 
 const RULES: SafetyRules = { base: "/opt/app", strip: 0, devices: false, whiteouts: false };
-const entry = (path: string, more: Partial<TarEntry> = {}): TarEntry => ({ path, kind: "file", mode: 0o644, uid: 0, gid: 0, sizeBytes: 0, mtimeSeconds: 0, ...more });
+const entry = (path: string, more: Partial<TarEntry> = {}): TarEntry => ({
+  path,
+  kind: "file",
+  mode: 0o644,
+  uid: 0,
+  gid: 0,
+  sizeBytes: 0,
+  mtimeSeconds: 0,
+  ...more,
+});
 const link = (path: string, linkTarget: string): TarEntry => entry(path, { kind: "symlink", linkTarget });
 const hardlink = (path: string, linkTarget: string): TarEntry => entry(path, { kind: "hardlink", linkTarget });
 
-function examine(entries: readonly TarEntry[], rules: Partial<SafetyRules> = {}): { readonly paths: readonly string[]; readonly problems: readonly string[] } {
+function examine(
+  entries: readonly TarEntry[],
+  rules: Partial<SafetyRules> = {},
+): { readonly paths: readonly string[]; readonly problems: readonly string[] } {
   const checker = safetyChecker({ ...RULES, ...rules });
   const paths = entries.flatMap((item) => checker.check(item)?.path ?? []);
   return { paths, problems: checker.problems.map(({ path, reason }) => `${path}: ${reason}`) };
@@ -48,7 +60,14 @@ describe("what stays inside", () => {
   });
 
   it("follows the archive's links inside the folder", () => {
-    const entries = [link("lib", "usr/lib"), entry("lib/x"), link("abs", "/opt/app/usr"), entry("abs/y"), link("usr/up", "../share"), entry("usr/up/z")];
+    const entries = [
+      link("lib", "usr/lib"),
+      entry("lib/x"),
+      link("abs", "/opt/app/usr"),
+      entry("abs/y"),
+      link("usr/up", "../share"),
+      entry("usr/up/z"),
+    ];
     expect(examine(entries).paths).toEqual(["lib", "usr/lib/x", "abs", "usr/y", "usr/up", "share/z"]);
   });
 
