@@ -1,8 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { Ajv2020 } from "ajv/dist/2020.js";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { formatProblem } from "../src/core/errors.ts";
+import { recipeToYaml } from "../src/core/recipe/builder.ts";
 import { generateSchema, recipeJsonSchema } from "../src/core/recipe/json-schema.ts";
 import { parseRecipe } from "../src/core/recipe/parse-recipe.ts";
 import { readYaml } from "../src/core/recipe/read-yaml.ts";
@@ -70,6 +72,38 @@ describe("examples", () => {
   const recipes = readdirSync(join(root, "examples"), { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(`/${RECIPE_FILE}`) && !path.includes("node_modules"));
   it.each(recipes.map((path) => [path]))("%s is right, for the parser and for the schema", (path) => {
     expectRight(read(join("examples", path)), join("examples", path));
+  });
+});
+
+describe("every step", () => {
+  const shownAs = "r";
+  const value = fc.jsonValue({ maxDepth: 3 });
+
+  it("takes any options without an exception", () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...steps.keys()), value, (id, options) => {
+        const text = recipeToYaml({ name: "a", layers: { b: { from: "image:c", steps: [{ [id]: options }] } } });
+        const { recipe, problems } = parseRecipe({ text, file: "/r", folder: "/", shownAs, steps });
+        expect(recipe === undefined).toBe(problems.some(({ severity }) => severity === "error"));
+      }),
+      { numRuns: 600 },
+    );
+  });
+
+  it.each([...steps.values()].flatMap((step) => step.examples.map((example, index) => [`${step.id} ${index + 1}`, step, example] as const)))("is right in its example: %s", (_name, step, example) => {
+    const head = step.role === "foundation" ? "" : "    from: image:c\n";
+    const parameters = [...new Set([...example.matchAll(/\{\{\s*([a-zA-Z][\w-]*)\s*\}\}/g)].map(([, name = ""]) => name))];
+    const secrets = [...new Set([...example.matchAll(/secrets: \[(.*?)\]/g)].flatMap(([, names = ""]) => names.split(/,\s*/)))];
+    const text = [
+      "name: a",
+      ...(parameters.length === 0 ? [] : ["parameters:", ...parameters.map((name) => `  ${name}: "1"`)]),
+      ...(secrets.length === 0 ? [] : ["secrets:", ...secrets.map((name) => `  ${name}: { env: A }`)]),
+      `layers:\n  b:\n${head}    steps:\n${example.replace(/^(?=.)/gm, "      ")}\n`,
+    ].join("\n");
+    const { problems } = parseRecipe({ text, file: "/r", folder: "/", shownAs, steps });
+    expect(problems.map(formatProblem)).toEqual([]);
+    accepts(readYaml(text, "r").value);
+    expect(accepts.errors ?? []).toEqual([]);
   });
 });
 

@@ -12,6 +12,8 @@ export interface Finding {
   readonly hint?: string;
   /** The key that is missing, so that a misspelt one beside it is not told twice. */
   readonly missing?: string;
+  /** A rule about the whole value, which cannot hold while a key in it is misspelt. */
+  readonly rule?: true;
 }
 
 type Issue = z.core.$ZodIssue;
@@ -35,10 +37,16 @@ export function check<Schema extends z.ZodType>(schema: Schema, value: unknown):
   return { ok: false, issues, findings: dropEchoes(issues.flatMap((issue) => explain(issue, [schema], value, []))) };
 }
 
-/** A key that is missing because it is misspelt beside is one mistake, not two. */
+/** A key that is missing because it is misspelt beside is one mistake, not two; so is a rule that it was meant to fulfil. */
 function dropEchoes(findings: readonly Finding[]): readonly Finding[] {
-  const misspelt = new Set(findings.flatMap((finding) => (finding.at === "key" && finding.hint !== undefined ? [`${parentOf(finding.path)}|${finding.hint}`] : [])));
-  return findings.filter((finding) => finding.missing === undefined || !misspelt.has(`${finding.path.join("\0")}|did you mean "${finding.missing}"?`));
+  const unknown = findings.filter((finding) => finding.at === "key" && finding.missing === undefined);
+  const misspelt = new Set(unknown.map((finding) => `${parentOf(finding.path)}|${finding.hint ?? ""}`));
+  const incomplete = new Set(unknown.map((finding) => parentOf(finding.path)));
+  return findings.filter((finding) => {
+    const path = finding.path.join("\0");
+    if (finding.rule === true) return !incomplete.has(path);
+    return finding.missing === undefined || !misspelt.has(`${path}|did you mean "${finding.missing}"?`);
+  });
 }
 
 const parentOf = (path: ValuePath): string => path.slice(0, -1).join("\0");
@@ -54,9 +62,9 @@ function explain(issue: Issue, schemas: readonly AnySchema[], root: unknown, bas
   const own = issue.message === OWN_WORDS || issue.message === "" ? undefined : issue.message;
   if (issue.code === "unrecognized_keys") return issue.keys.map((key) => unknownKey(key, path, keysAt(schemas, inner)));
   if (value === undefined && isAbsence(issue)) return [missing(path, own, schemasAt(schemas, inner))];
-  if (own !== undefined) return [{ path, at: "value", message: own }];
+  if (own !== undefined) return [{ path, at: "value", message: own, ...(issue.code === "custom" ? { rule: true } : {}) }];
   if (issue.code === "invalid_union") return explainUnion(issue, schemasAt(schemas, inner), value, path);
-  if (issue.code === "invalid_key") return issue.issues.map((part) => ({ path, at: "key", message: `key ${quote(String(inner.at(-1)))}: ${sentence(part, inner.at(-1)).message}` }));
+  if (issue.code === "invalid_key") return issue.issues.map((part) => ({ path, at: "key", message: `key ${quote(String(inner.at(-1)))}: ${part.message === OWN_WORDS ? sentence(part, inner.at(-1)).message : part.message}` }));
   if (issue.code === "invalid_element") return issue.issues.flatMap((part) => explain(part, [], value, path));
   return [{ path, at: "value", ...sentence(issue, value) }];
 }

@@ -27,6 +27,12 @@ export class Inspection {
     this.#add("error", { path, at, message, ...(hint === undefined ? {} : { hint }) }, path);
   }
 
+  /** Like error, about a part of a text. */
+  errorInside(path: ValuePath, pattern: RegExp, message: string, hint: string): void {
+    const place = this.yaml.positionInside(path, pattern);
+    this.problems.push({ severity: "error", file: this.file, ...place, message: `${showPath(path)}: ${message}`, hint });
+  }
+
   warn(path: ValuePath, message: string, hint?: string): void {
     this.#add("warning", { path, at: "key", message, ...(hint === undefined ? {} : { hint }) }, path);
   }

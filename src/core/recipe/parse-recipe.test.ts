@@ -494,12 +494,20 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   [
     "an unknown parameter",
     steps("- run: echo {{verson}}") + "parameters: { version: { type: string, default: a } }\n",
-    ["r:6:14: layers.base.steps[0].run: unknown parameter {{verson}} (did you mean {{version}}?)"],
+    ["r:6:19: layers.base.steps[0].run: unknown parameter {{verson}} (did you mean {{version}}?)"],
   ],
   [
     "a parameter and no parameters",
     steps("- run: echo {{ item }}"),
-    ["r:6:14: layers.base.steps[0].run: unknown parameter {{item}} (for the text itself write {{!item}})"],
+    ["r:6:19: layers.base.steps[0].run: unknown parameter {{item}} (for the text itself write {{!item}})"],
+  ],
+  [
+    "an unknown parameter in a line of a script",
+    steps("- run:\n    script: |\n      true\n      echo {{ nope }}\n      echo {{other}}"),
+    [
+      "r:9:18: layers.base.steps[0].run.script: unknown parameter {{nope}} (for the text itself write {{!nope}})",
+      "r:10:18: layers.base.steps[0].run.script: unknown parameter {{other}} (for the text itself write {{!other}})",
+    ],
   ],
   [
     "parameters written short",

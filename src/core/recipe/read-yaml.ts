@@ -18,6 +18,8 @@ export interface YamlSource {
   readonly broken: ReadonlySet<string>;
   /** Where a value starts; the nearest part around it that exists otherwise. */
   positionOf(path: ValuePath): Position;
+  /** Where the first match of a pattern stands in a text as it is written; where the text starts if it is not there. */
+  positionInside(path: ValuePath, pattern: RegExp): Position;
   /** Where the key of a value starts; the value itself for a list entry. */
   keyPositionOf(path: ValuePath): Position;
   /** A single value exactly as it is written, such as `1.10` or `0644`. */
@@ -56,7 +58,7 @@ const TOO_DEEP = {
 
 function unreadable(problems: readonly RecipeProblem[]): YamlSource {
   const start: Position = { line: 1, column: 1 };
-  return { value: undefined, problems, readable: false, broken: new Set(), positionOf: () => start, keyPositionOf: () => start, writtenAs: () => undefined };
+  return { value: undefined, problems, readable: false, broken: new Set(), positionOf: () => start, positionInside: () => start, keyPositionOf: () => start, writtenAs: () => undefined };
 }
 
 function refuseText(text: string, file: string): RecipeProblem | undefined {
@@ -321,7 +323,11 @@ class YamlReader implements YamlSource {
   }
 
   #place(node: Node | null | undefined): Position {
-    const { line, col } = this.#lines.linePos(node?.range?.[0] ?? 0);
+    return this.#placeAt(node?.range?.[0] ?? 0);
+  }
+
+  #placeAt(offset: number): Position {
+    const { line, col } = this.#lines.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
   }
 
@@ -334,6 +340,13 @@ class YamlReader implements YamlSource {
     // A key without a value has an empty node behind the colon: its key is the better place.
     const empty = node === undefined || (isScalar(node) && node.value === null && (node.source ?? "") === "");
     return this.#place(empty ? (key ?? node) : node);
+  }
+
+  positionInside(path: ValuePath, pattern: RegExp): Position {
+    const { node, exact } = this.#find(path);
+    const [start, end] = (exact ? node?.range : undefined) ?? [0, 0];
+    const at = this.#text.slice(start, end).search(pattern);
+    return at < 0 ? this.positionOf(path) : this.#placeAt(start + at);
   }
 
   keyPositionOf(path: ValuePath): Position {

@@ -187,7 +187,7 @@ export function fillIn(around: Pick<StepSurroundings, "inspection" | "parameters
     if (parameters.declared.includes(name)) continue;
     const guess = didYouMean(name, parameters.declared);
     const hint = guess === undefined ? `for the text itself write {{!${name}}}` : `did you mean {{${guess}}}?`;
-    inspection.error([...path, ...place], `unknown parameter {{${name}}}`, hint);
+    inspection.errorInside([...path, ...place], new RegExp(`\\{\\{\\s*${name}\\s*\\}\\}`), `unknown parameter {{${name}}}`, hint);
   }
   return { value: filled.value, whole: filled.whole, unclear: filled.unknown.map((one) => one.path) };
 }
