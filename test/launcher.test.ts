@@ -141,3 +141,29 @@ describe("./bakehouse", () => {
     }
   });
 });
+
+describe("npm start and npm test", () => {
+  const unsuitable = async (script: string) => {
+    const bin = mkdtempSync(join(tmpdir(), "bakehouse-uname-"));
+    try {
+      writeFileSync(join(bin, "uname"), '#!/bin/sh\n[ "$1" = -s ] && echo Darwin || echo arm64\n', { mode: 0o755 });
+      const env = { ...process.env, PATH: `${bin}:${process.env["PATH"] ?? ""}` };
+      return (await run("sh", [join(root, script)], { env }).then(
+        () => ({ code: 0, stdout: "", stderr: "" }),
+        (error: unknown) => error,
+      )) as { code: number; stdout: string; stderr: string };
+    } finally {
+      rmSync(bin, { recursive: true });
+    }
+  };
+
+  it("say on another system what to use, and touch nothing", async () => {
+    const { code, stdout, stderr } = await unsuitable("tools/start.sh");
+    expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
+    expect(stderr).toMatch(/^bakehouse: this is Darwin on arm64, and images are baked on Linux on x86_64\.\n {2}Use a Debian 12 machine/);
+  });
+
+  it("count a machine that cannot run the tests as one failure", async () => {
+    expect(await unsuitable("tools/test.sh")).toMatchObject({ code: 3, stdout: "0 passed, 1 failed\n" });
+  });
+});
