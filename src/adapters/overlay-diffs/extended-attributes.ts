@@ -30,7 +30,13 @@ export async function removeAttributes(directory: string, byName: ReadonlyMap<st
 /** Takes every mark of overlayfs off a directory, for content that is to stand by itself. */
 export async function withoutOverlayMarks(directory: string, signal?: AbortSignal): Promise<void> {
   const marked = new Map<string, RawPath[]>();
-  for (const [path, attributes] of await readAttributes(directory, signal))
-    for (const name of attributes.keys()) if (name.startsWith("trusted.overlay.")) marked.set(name, [...(marked.get(name) ?? []), path]);
+  for (const [path, attributes] of await readAttributes(directory, signal)) {
+    for (const name of attributes.keys()) {
+      if (!name.startsWith("trusted.overlay.")) continue;
+      const paths = marked.get(name);
+      if (paths === undefined) marked.set(name, [path]);
+      else paths.push(path);
+    }
+  }
   await removeAttributes(directory, marked);
 }

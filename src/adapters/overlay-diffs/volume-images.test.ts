@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { uuidOfDigest } from "../../core/layer/volume-id.ts";
 import { EPOCH, fingerprint, makeRichTree, shell, temporaryFolder } from "./fixtures.ts";
-import { buildErofs, buildSquashfs, treeDigest, writeDirectoryTar } from "./index.ts";
+import { buildErofs, buildSquashfs, treeDigest, withoutOverlayMarks, writeDirectoryTar } from "./index.ts";
 
 const digestOf = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
@@ -63,6 +63,29 @@ describe.each(Object.entries(BUILDERS))("a volume as %s", (kind, build) => {
 });
 
 describe("volume images", () => {
+  it.each(["erofs", "squashfs"])("give every file the one time when asked (%s)", async (type) => {
+    using work = temporaryFolder();
+    const [directory, target] = [join(work.path, "tree"), join(work.path, "v.img")];
+    shell("mkdir tree mnt; echo a >tree/a; echo b >tree/b; touch -d @1600000000 tree/b", work.path);
+    const request = { directory, target, epochSeconds: EPOCH, oneTime: true };
+    await (type === "erofs" ? buildErofs({ ...request, uuid: uuidOfDigest(`sha256:${"1".repeat(64)}`) }) : buildSquashfs(request));
+    const script = `mount -t ${type} -o ro,loop v.img mnt; stat -c %Y mnt mnt/a mnt/b`;
+    const times = execFileSync("unshare", ["-m", "sh", "-e", "-c", script], { cwd: work.path }).toString();
+    expect(times).toBe(`${EPOCH}\n`.repeat(3));
+  });
+
+  it("can be made of an overlay's directory once its marks are taken off", async () => {
+    using work = temporaryFolder();
+    shell(
+      "mkdir tree; echo a >tree/a; setfattr -n trusted.overlay.origin -v 1 tree/a; setfattr -n trusted.overlay.opaque -v y tree",
+      work.path,
+    );
+    shell("setfattr -n user.mine -v 1 tree/a", work.path);
+    await withoutOverlayMarks(join(work.path, "tree"));
+    const lines = await fingerprint(join(work.path, "tree"), /^$/);
+    expect(lines.map((line) => line.split(" | ").slice(6).join())).toEqual(["", ",user.mine=31"]);
+  });
+
   it("leave nothing behind when they fail", async () => {
     using work = temporaryFolder();
     await expect(

@@ -25,9 +25,14 @@ export async function buildErofs(
   request: VolumeRequest & { readonly uuid: string; readonly compression?: "lz4" | "lz4hc" },
 ): Promise<void> {
   const compression = request.compression === undefined ? [] : [`-z${request.compression}`];
-  // -T would give its time to all files; the variable only limits theirs to it (seen with erofs-utils 1.5)
-  const environment = { SOURCE_DATE_EPOCH: String(request.epochSeconds) };
-  await build(request, ["mkfs.erofs", "--quiet", ...compression, `-U${request.uuid}`, request.target, request.directory], environment);
+  // -T gives its time to all files, whatever --preserve-mtime says; the variable only limits theirs to it (seen with erofs-utils 1.5)
+  const time = request.oneTime === true ? [`-T${request.epochSeconds}`] : [];
+  const environment = request.oneTime === true ? {} : { SOURCE_DATE_EPOCH: String(request.epochSeconds) };
+  await build(
+    request,
+    ["mkfs.erofs", "--quiet", ...compression, ...time, `-U${request.uuid}`, request.target, request.directory],
+    environment,
+  );
 }
 
 /**
@@ -46,6 +51,7 @@ export async function buildSquashfs(request: VolumeRequest & { readonly compress
     ...compression,
     "-mkfs-time",
     String(request.epochSeconds),
+    ...(request.oneTime === true ? ["-all-time", String(request.epochSeconds)] : []),
     "-no-progress",
     "-quiet",
   ]);
