@@ -60,6 +60,8 @@ export type OptionValues<O> = { readonly [Name in keyof O]: OptionValue<O[Name]>
 export interface GlobalOptions {
   /** Absolute path of the store's folder: `--store`, else `$BAKEHOUSE_HOME`, else the default of this user. */
   readonly store: string;
+  /** `--store` as it was typed, for commands that say what to type next. */
+  readonly storeGiven?: string;
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;

@@ -49,9 +49,11 @@ interface Surroundings {
 async function runCommand(invocation: Invocation, { terminal, streams, commands, folder }: Surroundings): Promise<number> {
   const { command } = invocation;
   const stop = listenForSignals(terminal);
+  const { store: storeGiven, ...switches } = invocation.global;
   const global: GlobalOptions = {
-    ...invocation.global,
-    store: storeFolder(invocation.global.store, { folder, env: streams.env, uid: process.getuid?.() ?? -1 }),
+    ...switches,
+    ...(storeGiven === undefined ? {} : { storeGiven }),
+    store: storeFolder(storeGiven, { folder, env: streams.env, uid: process.getuid?.() ?? -1 }),
   };
   const reporter = await reporterFor(command, invocation, terminal);
   const context: CommandContext<Record<string, never>, Record<string, never>> = {

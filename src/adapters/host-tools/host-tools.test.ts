@@ -82,7 +82,7 @@ describe("checkSetup", () => {
 
   it("names everything that is missing at once, with one command for it", () => {
     const { bwrap: _bwrap, runc: _runc, "ansible-playbook": _ansible, ...rest } = everyProgram;
-    const error = refusal(() => checkSetup(["core", "ansible"], { ...debian, path: programs("some", rest) }));
+    const error = refusal(() => checkSetup(["core", "runc", "ansible"], { ...debian, path: programs("some", rest) }));
     expect(error.code).toBe("SETUP_INCOMPLETE");
     expect(error.message).toContain("bwrap (Debian package bubblewrap): the default sandbox of steps");
     expect(error.message).toContain("ansible-playbook");

@@ -1,9 +1,9 @@
 /**
- * What a machine needs for a part of Bakehouse. `core`: every bake. `ansible`: recipes with `ansible` steps.
+ * What a machine needs for a part of Bakehouse. `core`: every bake. `runc`: `bake --runner runc`. `ansible`: recipes with `ansible` steps.
  * `registry`: foundations from a registry. `squashfs`: that export. `reference`: `foundation.builder: mmdebstrap`.
  * `test`: what only the project's own tests run.
  */
-export const FEATURES = ["core", "ansible", "registry", "squashfs", "reference", "test"] as const;
+export const FEATURES = ["core", "runc", "ansible", "registry", "squashfs", "reference", "test"] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** A program, or a file that comes in a package. */
@@ -48,7 +48,7 @@ export const HOST_TOOLS: readonly HostTool[] = [
     name: "runc",
     debianPackage: "runc",
     purpose: "the other sandbox of steps",
-    features: ["core"],
+    features: ["runc"],
     versionArguments: ["--version"],
     minimum: "1.1",
   },
