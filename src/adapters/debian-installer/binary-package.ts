@@ -11,7 +11,8 @@ export interface ControlMember {
   readonly content: Buffer;
 }
 
-export interface BinaryPackage {
+/** What a package says about itself. */
+export interface PackageControl {
   readonly hostPath: string;
   readonly name: string;
   readonly version: string;
@@ -23,6 +24,9 @@ export interface BinaryPackage {
   readonly control: readonly ControlMember[];
   /** Absolute image paths, byte strings. */
   readonly conffiles: ReadonlySet<string>;
+}
+
+export interface BinaryPackage extends PackageControl {
   readonly entries: readonly TarEntry[];
   readonly content: TarContent;
 }
@@ -33,18 +37,30 @@ export interface BinaryPackages {
   close(): void;
 }
 
+/** Reads the control members alone. @throws Error that names the file and says what is wrong with it */
+export async function readControl(hostPaths: readonly string[], options: DecompressOptions): Promise<readonly PackageControl[]> {
+  const members = hostPaths.map((hostPath) => ({ hostPath, member: readDebArchive(hostPath).control }));
+  const { tars, close } = await decompress(members, { ...options, jobs: 1 });
+  try {
+    return hostPaths.map((hostPath, index) => controlOf(hostPath, tars[index]));
+  } finally {
+    close();
+  }
+}
+
 /**
  * Reads packages whole: control files into memory (5 MB for a minbase), contents into scratch files.
  *
+ * @param known their control members, in the same order, if they have been read before
  * @throws Error that names the file and says what is wrong with it
  */
-export async function readPackages(hostPaths: readonly string[], options: DecompressOptions): Promise<BinaryPackages> {
+export async function readPackages(hostPaths: readonly string[], options: DecompressOptions, known?: readonly PackageControl[]): Promise<BinaryPackages> {
   const archives = hostPaths.map(readDebArchive);
-  const controls = archives.map(({ hostPath, control: member }) => ({ hostPath, member }));
+  const controls = known === undefined ? archives.map(({ hostPath, control: member }) => ({ hostPath, member })) : [];
   const contents = archives.map(({ hostPath, data: member }) => ({ hostPath, member }));
   const { tars, close } = await decompress([...controls, ...contents], options);
   try {
-    const packages = hostPaths.map((hostPath, index) => assemble(hostPath, tars[index], tars[hostPaths.length + index]));
+    const packages = hostPaths.map((hostPath, index) => withContent(known?.[index] ?? controlOf(hostPath, tars[index]), tars[controls.length + index]));
     return { packages, close };
   } catch (cause) {
     close();
@@ -52,11 +68,17 @@ export async function readPackages(hostPaths: readonly string[], options: Decomp
   }
 }
 
-function assemble(hostPath: string, control: TarContent | undefined, content: TarContent | undefined): BinaryPackage {
-  if (control === undefined || content === undefined) throw new Error(`${hostPath} was not decompressed`);
-  try {
-    const members = controlMembers(control);
-    const stanza = stanzaOf(textOf(members, "control") ?? "");
+const withContent = (control: PackageControl, content: TarContent | undefined): BinaryPackage =>
+  about(control.hostPath, () => {
+    if (content === undefined) throw new Error("it was not decompressed");
+    return { ...control, entries: listTar(content.read), content };
+  });
+
+const controlOf = (hostPath: string, content: TarContent | undefined): PackageControl =>
+  about(hostPath, () => {
+    if (content === undefined) throw new Error("it was not decompressed");
+    const control = controlMembers(content);
+    const stanza = stanzaOf(contentOf(control, "control")?.toString("utf8") ?? "");
     const required = (name: string): string => {
       const value = fieldOf(stanza, name);
       if (value === undefined) throw new Error(`its control file has no ${name}`);
@@ -64,7 +86,13 @@ function assemble(hostPath: string, control: TarContent | undefined, content: Ta
     };
     const [name, version, architecture] = [required("Package"), required("Version"), required("Architecture")];
     const infoName = fieldOf(stanza, "Multi-Arch")?.toLowerCase() === "same" ? `${name}:${architecture}` : name;
-    return { hostPath, name, version, architecture, infoName, stanza, control: members, conffiles: conffilesOf(members), entries: listTar(content.read), content };
+    return { hostPath, name, version, architecture, infoName, stanza, control, conffiles: conffilesOf(control) };
+  });
+
+/** Puts the name of the file before what went wrong in it. */
+function about<T>(hostPath: string, work: () => T): T {
+  try {
+    return work();
   } catch (cause) {
     throw new Error(`${hostPath}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
@@ -84,8 +112,6 @@ const controlMembers = ({ read }: TarContent): readonly ControlMember[] =>
     .map((entry) => ({ name: entry.path.slice(1), mode: entry.mode, mtimeSeconds: entry.mtimeSeconds, content: Buffer.from(read(entry.offset, entry.sizeBytes)) }));
 
 export const contentOf = (control: readonly ControlMember[], name: string): Buffer | undefined => control.find((member) => member.name === name)?.content;
-
-const textOf = (control: readonly ControlMember[], name: string): string | undefined => contentOf(control, name)?.toString("utf8");
 
 /** deb-conffiles(5): a path a line; `remove-on-upgrade` before it means that the package does not hold the file. */
 function conffilesOf(control: readonly ControlMember[]): ReadonlySet<string> {

@@ -27,7 +27,7 @@ export function createDatabase(root: ImageRoot, architecture: string): void {
   root.write(`${DATABASE}/info/format`, "1\n");
 }
 
-/** Adds packages as unpacked. Their files have been written before. */
+/** Adds packages, new to it, as unpacked. Their files have been written before. */
 export function addUnpacked(root: ImageRoot, packages: readonly BinaryPackage[], writer: EntryWriter, conffiles: ConffilePlace): void {
   for (const pack of packages) addInfo(pack, writer);
   const status = root.readText(`${DATABASE}/status`) ?? "";
@@ -69,7 +69,7 @@ interface TriggerDirective {
   readonly trigger: string;
 }
 
-function directivesOf(pack: BinaryPackage): readonly TriggerDirective[] {
+function directivesOf(pack: Pick<BinaryPackage, "control">): readonly TriggerDirective[] {
   const lines = contentOf(pack.control, "triggers")?.toString("utf8").split("\n") ?? [];
   return lines.flatMap((line): TriggerDirective[] => {
     const match = /^\s*(interest|activate)(-await|-noawait)?\s+(\S+)/.exec(line);
@@ -96,4 +96,28 @@ function addInterests(root: ImageRoot, packages: readonly BinaryPackage[]): void
     const path = `${DATABASE}/triggers/${name}`;
     root.write(path, `${root.readText(path) ?? ""}${lines.join("\n")}\n`);
   }
+}
+
+/**
+ * Notes the triggers that new packages set off in packages that are there: by `activate`, and by files below a path that
+ * somebody is interested in. dpkg takes the notes up at its next start and leaves out who is not configured yet.
+ */
+export function noteTriggers(root: ImageRoot, packages: readonly BinaryPackage[]): void {
+  const paths = watchedPaths(root);
+  const awaiters = new Map<string, Set<string>>();
+  const note = (trigger: string, awaiter: string): void => void (awaiters.get(trigger)?.add(awaiter) ?? awaiters.set(trigger, new Set([awaiter])));
+  for (const pack of packages) {
+    for (const { kind, awaits, trigger } of directivesOf(pack)) if (kind === "activate") note(trigger, awaits ? pack.infoName : "-");
+    for (const path of paths) if (pack.entries.some((entry) => entry.path === path || entry.path.startsWith(`${path}/`))) note(path, pack.infoName);
+  }
+  if (awaiters.size === 0) return;
+  const file = `${DATABASE}/triggers/Unincorp`;
+  const lines = [...awaiters].map(([trigger, who]) => `${trigger} ${[...who].join(" ")}\n`);
+  root.write(file, `${root.readText(file) ?? ""}${lines.join("")}`);
+}
+
+/** Of triggers/File, without repeats. */
+function watchedPaths(root: ImageRoot): readonly string[] {
+  const lines = (root.readText(`${DATABASE}/triggers/File`) ?? "").split("\n");
+  return [...new Set(lines.map((line) => line.slice(0, line.lastIndexOf(" "))).filter((path) => path !== ""))];
 }

@@ -1,6 +1,4 @@
-import { fieldOf } from "../../core/debian/deb822.ts";
 import type { BinaryPackage } from "./binary-package.ts";
-import { includesVersion, parseRelations } from "./relations.ts";
 
 /** Two packages that bring the same path. */
 export interface FileConflict {
@@ -27,10 +25,6 @@ export function findFileConflicts(packages: readonly BinaryPackage[]): readonly 
 
 /** `/bin/x` and `/usr/bin/x` are one file where /usr is merged, which dpkg does not know and overwrites. */
 const mergedPath = (path: string): string => path.replace(/^\/(bin|sbin|lib|lib32|lib64|libx32)\//, "/usr/$1/");
-
-/** Whether dpkg would let one package take the other's file over (Replaces). */
-export const mayReplace = (taker: BinaryPackage, from: BinaryPackage): boolean =>
-  parseRelations(fieldOf(taker.stanza, "Replaces")).some((group) => group.some((relation) => relation.name === from.name && includesVersion(relation, from.version)));
 
 export const describeConflict = ({ path, first, second }: FileConflict): string =>
   `${second.name} (${second.version}) would overwrite ${path}, which is also in ${first.name} (${first.version})`;

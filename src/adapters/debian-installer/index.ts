@@ -1,1 +1,3 @@
+export { MMDEBSTRAP_DIFFERENCES } from "./mmdebstrap-differences.ts";
+export { mmdebstrapInstaller } from "./mmdebstrap-installer.ts";
 export { ownInstaller } from "./own-installer.ts";

@@ -1,7 +1,7 @@
-import { closeSync, fchmodSync, fchownSync, futimesSync, lchownSync, linkSync, lstatSync, lutimesSync, mkdirSync, openSync, readlinkSync, statSync, symlinkSync, utimesSync, writeSync, type Stats } from "node:fs";
-import { posix } from "node:path";
+import { closeSync, fchmodSync, fchownSync, futimesSync, lchownSync, linkSync, lutimesSync, mkdirSync, openSync, readlinkSync, symlinkSync, utimesSync, writeSync } from "node:fs";
 import type { ImageRoot } from "../../ports/image-root.ts";
 import type { BinaryPackage } from "./binary-package.ts";
+import { hostName, ImagePlaces, lookAt, type HostName } from "./image-places.ts";
 import type { TarEntry } from "./tar-headers.ts";
 
 /** Owner names of the image, as dpkg prefers them over the numbers in a package. */
@@ -13,31 +13,28 @@ export interface Owners {
 /** Where conffiles go: beside their place as dpkg unpacks them, or where they will be in the end, as in an empty root. */
 export type ConffilePlace = "dpkg-new" | "final";
 
+/** The path that an entry is unpacked to. */
+export const unpackedPath = (pack: BinaryPackage, path: string, place: ConffilePlace): string =>
+  place === "dpkg-new" && pack.conffiles.has(path) ? `${path}.dpkg-new` : path;
+
 /**
  * Writes packages' entries as `dpkg --unpack` does: directories that exist are kept as they are, symbolic links to
  * directories followed inside the image. Nothing else may be there yet.
- *
- * Every directory is looked up once: while this runs nobody else may change the tree.
  */
 export class EntryWriter {
-  private readonly root: ImageRoot;
+  private readonly places: ImagePlaces;
   private readonly owners: Owners;
   private readonly conffiles: ConffilePlace;
-  /** By image directory (byte string). */
-  private readonly directories = new Map<string, Place>();
 
   constructor(root: ImageRoot, owners: Owners, conffiles: ConffilePlace) {
-    this.root = root;
+    this.places = new ImagePlaces(root);
     this.owners = owners;
     this.conffiles = conffiles;
-    const host = Buffer.from(root.hostPath, "utf8").toString("latin1");
-    this.directories.set("/", { host, setsGroup: isSetGroup(statSync(root.hostPath)) });
   }
 
   /** @throws Error with the image path and the reason */
   write(pack: BinaryPackage): void {
-    const umask = process.umask(0); // modes are given to open and mkdir, which spares a call for each entry
-    try {
+    withoutUmask(() => {
       for (const entry of pack.entries) {
         try {
           this.writeEntry(pack, entry);
@@ -45,44 +42,44 @@ export class EntryWriter {
           throw new Error(`${entry.path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
         }
       }
-    } finally {
-      process.umask(umask);
-    }
+    });
   }
 
   /** Writes something that no package's tar holds; replaces what is there. */
   addFile(path: string, content: Uint8Array, attributes: { readonly mode: number; readonly mtimeSeconds?: number }): void {
-    const file = openSync(this.place(path), "w", attributes.mode);
-    try {
-      for (let done = 0; done < content.length; ) done += writeSync(file, content, done);
-      fchmodSync(file, attributes.mode);
-      if (attributes.mtimeSeconds !== undefined) futimesSync(file, attributes.mtimeSeconds, attributes.mtimeSeconds);
-    } finally {
-      closeSync(file);
-    }
+    withoutUmask(() => {
+      const file = openSync(this.places.enter(path), "w", attributes.mode);
+      try {
+        for (let done = 0; done < content.length; ) done += writeSync(file, content, done);
+        fchmodSync(file, attributes.mode);
+        if (attributes.mtimeSeconds !== undefined) futimesSync(file, attributes.mtimeSeconds, attributes.mtimeSeconds);
+      } finally {
+        closeSync(file);
+      }
+    });
   }
 
   private writeEntry(pack: BinaryPackage, entry: TarEntry): void {
     if (entry.path === "/.") return;
-    const path = this.unpackedPath(pack, entry.path);
-    if (entry.kind === "file") this.writeFile(pack, entry, this.place(path));
-    else if (entry.kind === "directory") this.makeDirectory(entry);
-    else if (entry.kind === "symlink") this.makeLink(entry, this.place(path));
-    else if (entry.kind === "hardlink") linkSync(this.place(this.unpackedPath(pack, entry.target)), this.place(path));
+    const place = this.places.enter(this.unpacked(pack, entry.path));
+    if (entry.kind === "file") this.writeFile(pack, entry, place);
+    else if (entry.kind === "directory") this.makeDirectory(entry, place);
+    else if (entry.kind === "symlink") this.makeLink(entry, place);
+    else if (entry.kind === "hardlink") linkSync(this.places.enter(this.unpacked(pack, entry.target)), place);
     else throw new Error("a package cannot bring devices, fifos or sockets here");
   }
 
-  private unpackedPath(pack: BinaryPackage, path: string): string {
-    return this.conffiles === "dpkg-new" && pack.conffiles.has(path) ? `${path}.dpkg-new` : path;
+  private unpacked(pack: BinaryPackage, path: string): string {
+    return unpackedPath(pack, path, this.conffiles);
   }
 
-  private writeFile(pack: BinaryPackage, entry: TarEntry, place: Name): void {
+  private writeFile(pack: BinaryPackage, entry: TarEntry, place: HostName): void {
     const file = openSync(place, "wx", entry.mode);
     try {
       pack.content.copy(entry.offset, entry.sizeBytes, file);
-      const [uid, gid] = this.ownerOf(entry);
-      if (uid !== 0 || gid !== 0 || this.directory(posix.dirname(entry.path)).setsGroup) {
-        fchownSync(file, uid, gid);
+      const owner = this.ownerToSet(entry);
+      if (owner !== undefined) {
+        fchownSync(file, ...owner);
         fchmodSync(file, entry.mode); // a change of owner takes setuid and setgid away
       }
       futimesSync(file, entry.mtimeSeconds, entry.mtimeSeconds);
@@ -91,87 +88,49 @@ export class EntryWriter {
     }
   }
 
-  private makeDirectory(entry: TarEntry): void {
-    if (this.directories.has(entry.path)) return;
-    const place = this.place(entry.path);
+  private makeDirectory(entry: TarEntry, place: HostName): void {
     if (lookAt(place) === undefined) {
       mkdirSync(place, entry.mode);
-      const [uid, gid] = this.ownerOf(entry);
-      if (uid !== 0 || gid !== 0 || this.directory(posix.dirname(entry.path)).setsGroup) {
-        lchownSync(place, uid, gid);
-        chmodPath(place, entry.mode);
+      const owner = this.ownerToSet(entry);
+      if (owner !== undefined) {
+        lchownSync(place, ...owner);
+        changeMode(place, entry.mode);
       }
       utimesSync(place, entry.mtimeSeconds, entry.mtimeSeconds);
     }
-    this.directory(entry.path);
+    this.places.enterDirectory(entry.path);
   }
 
-  private makeLink(entry: TarEntry, place: Name): void {
+  private makeLink(entry: TarEntry, place: HostName): void {
     if (isLinkTo(place, entry.target)) return; // such as /bin, made before the first package
-    symlinkSync(name(entry.target), place);
-    const [uid, gid] = this.ownerOf(entry);
-    if (uid !== 0 || gid !== 0 || this.directory(posix.dirname(entry.path)).setsGroup) lchownSync(place, uid, gid);
+    symlinkSync(hostName(entry.target), place);
+    const owner = this.ownerToSet(entry);
+    if (owner !== undefined) lchownSync(place, ...owner);
     lutimesSync(place, entry.mtimeSeconds, entry.mtimeSeconds);
   }
 
-  private ownerOf(entry: TarEntry): readonly [number, number] {
-    return [this.owners.user(entry.userName, entry.uid), this.owners.group(entry.groupName, entry.gid)];
-  }
-
-  /** Host path of an image path, its own last component not followed. */
-  place(path: string): Name {
-    return name(`${this.directory(posix.dirname(path)).host}/${posix.basename(path)}`);
-  }
-
-  /** Makes the directory, 0755 and root's, if a package forgot to bring it. */
-  private directory(path: string): Place {
-    const known = this.directories.get(path);
-    if (known !== undefined) return known;
-    const parent = this.directory(posix.dirname(path));
-    const found = this.enter(path, `${parent.host}/${posix.basename(path)}`);
-    this.directories.set(path, found);
-    return found;
-  }
-
-  private enter(path: string, host: string): Place {
-    const stats = lookAt(name(host));
-    if (stats === undefined) {
-      mkdirSync(name(host), 0o755);
-      return { host, setsGroup: false };
-    }
-    if (stats.isDirectory()) return { host, setsGroup: isSetGroup(stats) };
-    if (!stats.isSymbolicLink()) throw new Error(`${path} is no directory`);
-    const target = this.followLink(path);
-    return { host: target, setsGroup: isSetGroup(statSync(name(target))) };
-  }
-
-  private followLink(path: string): string {
-    const imagePath = Buffer.from(path, "latin1").toString("utf8");
-    if (this.root.stat(imagePath)?.kind !== "directory") throw new Error(`${path} is a link that leads to no directory`);
-    return Buffer.from(posix.dirname(this.root.resolve(`${imagePath}/x`)), "utf8").toString("latin1");
+  /** Undefined where the kernel has given it to root already, as nearly always. */
+  private ownerToSet(entry: TarEntry): readonly [uid: number, gid: number] | undefined {
+    const uid = this.owners.user(entry.userName, entry.uid);
+    const gid = this.owners.group(entry.groupName, entry.gid);
+    return uid === 0 && gid === 0 && !this.places.setsGroup(entry.path) ? undefined : [uid, gid];
   }
 }
 
-/** A directory on the host, every link resolved; what is made in one that sets the group belongs to its group at first. */
-interface Place {
-  /** Byte string. */
-  readonly host: string;
-  readonly setsGroup: boolean;
+/** Modes are given to open and mkdir as they shall be, which spares a call for each entry. */
+function withoutUmask(work: () => void): void {
+  const umask = process.umask(0);
+  try {
+    work();
+  } finally {
+    process.umask(umask);
+  }
 }
 
-const isSetGroup = (stats: Stats): boolean => (stats.mode & 0o2000) !== 0;
-
-/** Node takes names that are not UTF-8 as buffers only; strings are faster. */
-type Name = string | Buffer;
-// eslint-disable-next-line no-control-regex -- the range is what ASCII means
-const name = (bytes: string): Name => (/^[\x00-\x7f]*$/.test(bytes) ? bytes : Buffer.from(bytes, "latin1"));
-
-const isLinkTo = (place: Name, target: string): boolean =>
+const isLinkTo = (place: HostName, target: string): boolean =>
   lookAt(place)?.isSymbolicLink() === true && readlinkSync(place, "buffer").toString("latin1") === target;
 
-const lookAt = (place: Name): Stats | undefined => lstatSync(place, { throwIfNoEntry: false });
-
-function chmodPath(place: Name, mode: number): void {
+function changeMode(place: HostName, mode: number): void {
   const directory = openSync(place, "r");
   try {
     fchmodSync(directory, mode);

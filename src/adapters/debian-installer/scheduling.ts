@@ -1,0 +1,14 @@
+import { BakehouseError } from "../../core/errors.ts";
+
+/** xz processes side by side; two keep a small machine busy and leave larger ones to other layers. */
+export const JOBS = 2;
+
+/** Lets other work of this process happen between two packages. */
+export const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+/** The error for packages that could not be read, or a stop while they were. */
+export const unreadable = (cause: unknown, signal: AbortSignal): unknown => {
+  if (signal.aborted) return new BakehouseError("CANCELLED", "Stopped while the packages were read", {}, cause);
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new BakehouseError("STEP_FAILED", `A package cannot be read: ${reason}`, { hint: "bakehouse verify, to find damaged packages in the store" }, cause);
+};
