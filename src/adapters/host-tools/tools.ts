@@ -171,6 +171,28 @@ export const HOST_TOOLS: readonly HostTool[] = [
     versionArguments: ["--version"],
     minimum: "1.3",
   },
+  { name: "gpg", debianPackage: "gpg", purpose: "tests that sign repositories", features: ["test"], versionArguments: ["--version"] },
+  {
+    name: "gpgconf",
+    debianPackage: "gpgconf",
+    purpose: "tests that sign repositories",
+    features: ["test"],
+    versionArguments: ["--version"],
+  },
+  {
+    name: "gpg-agent",
+    debianPackage: "gpg-agent",
+    purpose: "tests that sign repositories",
+    features: ["test"],
+    versionArguments: ["--version"],
+  },
+  {
+    name: "systemctl",
+    debianPackage: "systemd",
+    purpose: "tests that enabling units is the same as systemd's own",
+    features: ["test"],
+    versionArguments: ["--version"],
+  },
   {
     name: "umoci",
     debianPackage: "umoci",
