@@ -69,7 +69,9 @@ describe("templates", () => {
 });
 
 describe("examples", () => {
-  const recipes = readdirSync(join(root, "examples"), { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(`/${RECIPE_FILE}`) && !path.includes("node_modules"));
+  const recipes = readdirSync(join(root, "examples"), { recursive: true, encoding: "utf8" }).filter(
+    (path) => path.endsWith(`/${RECIPE_FILE}`) && !path.includes("node_modules"),
+  );
   it.each(recipes.map((path) => [path]))("%s is right, for the parser and for the schema", (path) => {
     expectRight(read(join("examples", path)), join("examples", path));
   });
@@ -90,7 +92,9 @@ describe("every step", () => {
     );
   });
 
-  it.each([...steps.values()].flatMap((step) => step.examples.map((example, index) => [`${step.id} ${index + 1}`, step, example] as const)))("is right in its example: %s", (_name, step, example) => {
+  it.each(
+    [...steps.values()].flatMap((step) => step.examples.map((example, index) => [`${step.id} ${index + 1}`, step, example] as const)),
+  )("is right in its example: %s", (_name, step, example) => {
     const head = step.role === "foundation" ? "" : "    from: image:c\n";
     const parameters = [...new Set([...example.matchAll(/\{\{\s*([a-zA-Z][\w-]*)\s*\}\}/g)].map(([, name = ""]) => name))];
     const secrets = [...new Set([...example.matchAll(/secrets: \[(.*?)\]/g)].flatMap(([, names = ""]) => names.split(/,\s*/)))];
@@ -108,7 +112,9 @@ describe("every step", () => {
 });
 
 describe("docs/guide/recipe.md", () => {
-  const snippets = [...read("docs/guide/recipe.md").matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text = ""]) => [/^name: (.*)$/m.exec(text)?.[1] ?? text, text] as const);
+  const snippets = [...read("docs/guide/recipe.md").matchAll(/^```yaml\n(.*?)^```$/gms)].map(
+    ([, text = ""]) => [/^name: (.*)$/m.exec(text)?.[1] ?? text, text] as const,
+  );
   it.each(snippets)("the recipe %s is right", (_name, text) => {
     const { problems } = parseRecipe({ text, file: "/docs/bakehouse.yaml", folder: "/docs", shownAs: "recipe.md", steps });
     expect(problems.map(formatProblem)).toEqual([]);

@@ -2,7 +2,11 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { substitute, substituteText } from "./substitute.ts";
 
-const parameters = new Map<string, string | number | boolean>([["version", "1.2.0"], ["port", 8080], ["tls", true]]);
+const parameters = new Map<string, string | number | boolean>([
+  ["version", "1.2.0"],
+  ["port", 8080],
+  ["tls", true],
+]);
 
 describe("substituteText", () => {
   it.each([
@@ -30,7 +34,10 @@ describe("substitute", () => {
   it("tells what was used and what is unknown", () => {
     const { used, unknown } = substitute({ a: "{{version}} {{nope}}", b: [{ c: "{{gone}}" }] }, parameters);
     expect([...used]).toEqual(["version"]);
-    expect(unknown).toEqual([{ name: "nope", path: ["a"] }, { name: "gone", path: ["b", 0, "c"] }]);
+    expect(unknown).toEqual([
+      { name: "nope", path: ["a"] },
+      { name: "gone", path: ["b", 0, "c"] },
+    ]);
   });
 
   it("leaves keys alone", () => {
@@ -38,19 +45,23 @@ describe("substitute", () => {
   });
 
   it("changes nothing where there is no parameter", () => {
-    fc.assert(fc.property(fc.jsonValue(), (value) => {
-      const text = JSON.stringify(value);
-      fc.pre(!text.includes("{{") && !text.includes("__proto__"));
-      expect(substitute(JSON.parse(text), parameters).value).toEqual(JSON.parse(text));
-    }));
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        const text = JSON.stringify(value);
+        fc.pre(!text.includes("{{") && !text.includes("__proto__"));
+        expect(substitute(JSON.parse(text), parameters).value).toEqual(JSON.parse(text));
+      }),
+    );
   });
 
   it("escapes any text so that it comes out as it was", () => {
     const piece = fc.constantFrom("{{", "}}", "!", " ", "version", "port", "x", "{", "}", "$");
-    fc.assert(fc.property(fc.array(piece), (pieces) => {
-      const text = pieces.join("");
-      const escaped = text.replace(/\{\{(?=!*\s*[A-Za-z][A-Za-z0-9_-]*\s*\}\})/g, "{{!");
-      expect(substitute(escaped, parameters).value).toBe(text);
-    }));
+    fc.assert(
+      fc.property(fc.array(piece), (pieces) => {
+        const text = pieces.join("");
+        const escaped = text.replace(/\{\{(?=!*\s*[A-Za-z][A-Za-z0-9_-]*\s*\}\})/g, "{{!");
+        expect(substitute(escaped, parameters).value).toBe(text);
+      }),
+    );
   });
 });

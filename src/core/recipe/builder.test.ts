@@ -3,21 +3,27 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { defineStep } from "../step.ts";
 import { defineRecipe, recipeBuilder, recipeToYaml } from "./builder.ts";
-import { fixtureSteps, parseText } from "./fixture-steps.ts";
+import { fixtureSteps, parseText } from "../../../test/fixture-steps.ts";
 import { requireRecipe } from "./parse-recipe.ts";
 import { readYaml } from "./read-yaml.ts";
 import type { Recipe } from "./model.ts";
 import type { RecipeSource } from "./source.ts";
 
 const common = { version: 1, summary: "", description: "", examples: [], needs: [], run: () => Promise.resolve() } as const;
-const debian = defineStep({ ...common, id: "debian", role: "foundation", options: z.strictObject({ suite: z.enum(["bookworm", "trixie"]) }) });
+const debian = defineStep({
+  ...common,
+  id: "debian",
+  role: "foundation",
+  options: z.strictObject({ suite: z.enum(["bookworm", "trixie"]) }),
+});
 const apt = defineStep({ ...common, id: "apt", role: "provision", options: z.array(z.string()) });
 const run = defineStep({ ...common, id: "run", role: "provision", options: z.union([z.string(), z.strictObject({ script: z.string() })]) });
 const hostPolicy = defineStep({ ...common, id: "host-policy", role: "provision", options: z.strictObject({ name: z.string() }) });
 
 const recipe = recipeBuilder({ debian, apt, run, "host-policy": hostPolicy });
 
-const withoutPositions = (parsed: Recipe): unknown => JSON.parse(JSON.stringify(parsed, (key, value: unknown) => (key === "position" ? undefined : value)));
+const withoutPositions = (parsed: Recipe): unknown =>
+  JSON.parse(JSON.stringify(parsed, (key, value: unknown) => (key === "position" ? undefined : value)));
 
 describe("recipeBuilder", () => {
   const built = recipe("shop")
@@ -26,8 +32,19 @@ describe("recipeBuilder", () => {
     .parameter("port", { type: "number", default: 80, min: 1 })
     .secret("licence", { env: "LICENCE" })
     .layer("foundation", (layer) => layer.debian({ suite: "bookworm" }))
-    .layer("base", (layer) => layer.from("foundation").apt(["curl"]).run("echo {{version}} {{port}}", { name: "greet", timeout: "5m", secrets: ["licence"] }))
-    .layer("release", (layer) => layer.from("base").step("run", { script: "true" }).image({ ports: [80] }).release({ volume: "/srv/shop" }));
+    .layer("base", (layer) =>
+      layer
+        .from("foundation")
+        .apt(["curl"])
+        .run("echo {{version}} {{port}}", { name: "greet", timeout: "5m", secrets: ["licence"] }),
+    )
+    .layer("release", (layer) =>
+      layer
+        .from("base")
+        .step("run", { script: "true" })
+        .image({ ports: [80] })
+        .release({ volume: "/srv/shop" }),
+    );
 
   const written = `name: shop
 description: The shop
@@ -74,18 +91,61 @@ layers:
 
 describe("recipeToYaml", () => {
   const name = fc.stringMatching(/^[a-z]{1,6}$/);
-  const text = fc.oneof(fc.string(), fc.string({ unit: "binary", maxLength: 8 }), fc.constantFrom("yes", "1.10", "0644", "null", "~", "{{version}}", "a: b", "- x", "#", "*a", "&a", "!x", "\t", "a\n", "\n\na\n \n", "'", '"', "%", "@", " ", ".inf", "0x1f"))
+  const text = fc
+    .oneof(
+      fc.string(),
+      fc.string({ unit: "binary", maxLength: 8 }),
+      fc.constantFrom(
+        "yes",
+        "1.10",
+        "0644",
+        "null",
+        "~",
+        "{{version}}",
+        "a: b",
+        "- x",
+        "#",
+        "*a",
+        "&a",
+        "!x",
+        "\t",
+        "a\n",
+        "\n\na\n \n",
+        "'",
+        '"',
+        "%",
+        "@",
+        " ",
+        ".inf",
+        "0x1f",
+      ),
+    )
     .filter((value) => !/[\0\uFFFD]/.test(value) && value.isWellFormed() && !value.includes("{{"));
   const step = fc.oneof(
-    fc.record({ apt: fc.array(text.filter((value) => value !== ""), { minLength: 1, maxLength: 3 }) }),
+    fc.record({
+      apt: fc.array(
+        text.filter((value) => value !== ""),
+        { minLength: 1, maxLength: 3 },
+      ),
+    }),
     fc.record({ run: text.filter((value) => value !== ""), timeout: fc.constantFrom("5m", "1h30m") }),
-    fc.record({ sysctl: fc.dictionary(text.filter((key) => key !== "<<" && key !== "__proto__"), fc.oneof(text, fc.maxSafeInteger()), { maxKeys: 3 }) }),
+    fc.record({
+      sysctl: fc.dictionary(
+        text.filter((key) => key !== "<<" && key !== "__proto__"),
+        fc.oneof(text, fc.maxSafeInteger()),
+        { maxKeys: 3 },
+      ),
+    }),
   );
   const source: fc.Arbitrary<RecipeSource> = fc
     .record({
       name,
       description: text,
-      parameters: fc.dictionary(name.filter((one) => !/^(env|stage)/.test(one)), fc.record({ type: fc.constant("string" as const), default: text }), { maxKeys: 3 }),
+      parameters: fc.dictionary(
+        name.filter((one) => !/^(env|stage)/.test(one)),
+        fc.record({ type: fc.constant("string" as const), default: text }),
+        { maxKeys: 3 },
+      ),
       layer: name,
       steps: fc.array(step, { minLength: 1, maxLength: 4 }),
     })
@@ -107,10 +167,18 @@ describe("recipeToYaml", () => {
       fc.property(source, (written) => {
         const parsed = requireRecipe(parseText(recipeToYaml(written), { steps: fixtureSteps }));
         expect(parsed.description).toBe(written.description);
-        expect(parsed.parameters.map(({ value }) => value)).toEqual(Object.values(written.parameters ?? {}).map((one) => (typeof one === "object" ? one.default : one)));
+        expect(parsed.parameters.map(({ value }) => value)).toEqual(
+          Object.values(written.parameters ?? {}).map((one) => (typeof one === "object" ? one.default : one)),
+        );
         const steps = Object.values(written.layers)[0]?.steps ?? [];
-        expect(parsed.layers[0]?.steps.map(({ id, options }) => ({ [id]: id === "apt" ? (options as { packages: unknown }).packages : options }))).toEqual(
-          steps.map(({ apt: packages, run: script, sysctl }) => (packages === undefined ? (script === undefined ? { sysctl } : { run: script }) : { apt: packages })),
+        expect(
+          parsed.layers[0]?.steps.map(({ id, options }) => ({
+            [id]: id === "apt" ? (options as { packages: unknown }).packages : options,
+          })),
+        ).toEqual(
+          steps.map(({ apt: packages, run: script, sysctl }) =>
+            packages === undefined ? (script === undefined ? { sysctl } : { run: script }) : { apt: packages },
+          ),
         );
       }),
       { numRuns: 200 },

@@ -93,7 +93,10 @@ function layerFrom<Options extends object>(source: LayerSource<Options>, ids: re
     image: (image) => change({ image }),
     release: (release) => change({ release }),
   };
-  const methods = ids.map((id) => [methodName(id), (options: never, settings?: StepSettings) => step(id as keyof Options & string, options, settings)]);
+  const methods = ids.map((id) => [
+    methodName(id),
+    (options: never, settings?: StepSettings) => step(id as keyof Options & string, options, settings),
+  ]);
   // The type of the methods is computed from the same ids; the compiler cannot see that.
   return { ...Object.fromEntries(methods), ...calls } as LayerBuilder<Options>;
 }

@@ -64,7 +64,12 @@ function explain(issue: Issue, schemas: readonly AnySchema[], root: unknown, bas
   if (value === undefined && isAbsence(issue)) return [missing(path, own, schemasAt(schemas, inner))];
   if (own !== undefined) return [{ path, at: "value", message: own, ...(issue.code === "custom" ? { rule: true } : {}) }];
   if (issue.code === "invalid_union") return explainUnion(issue, schemasAt(schemas, inner), value, path);
-  if (issue.code === "invalid_key") return issue.issues.map((part) => ({ path, at: "key", message: `key ${quote(String(inner.at(-1)))}: ${part.message === OWN_WORDS ? sentence(part, inner.at(-1)).message : part.message}` }));
+  if (issue.code === "invalid_key")
+    return issue.issues.map((part) => ({
+      path,
+      at: "key",
+      message: `key ${quote(String(inner.at(-1)))}: ${part.message === OWN_WORDS ? sentence(part, inner.at(-1)).message : part.message}`,
+    }));
   if (issue.code === "invalid_element") return issue.issues.flatMap((part) => explain(part, [], value, path));
   return [{ path, at: "value", ...sentence(issue, value) }];
 }
@@ -94,7 +99,13 @@ function sentence(issue: Issue, value: unknown): { readonly message: string; rea
     }
     case "invalid_value": {
       const values = issue.values.map((one) => (typeof one === "string" ? quote(one) : String(one)));
-      const guess = typeof value === "string" ? didYouMean(value, issue.values.filter((one) => typeof one === "string")) : undefined;
+      const guess =
+        typeof value === "string"
+          ? didYouMean(
+              value,
+              issue.values.filter((one) => typeof one === "string"),
+            )
+          : undefined;
       return { message: `expected ${oneOf(values)}, found ${found}`, ...(guess === undefined ? {} : { hint: `did you mean "${guess}"?` }) };
     }
     case "too_small":
@@ -104,21 +115,29 @@ function sentence(issue: Issue, value: unknown): { readonly message: string; rea
     case "not_multiple_of":
       return { message: `expected a multiple of ${issue.divisor}, found ${found}` };
     case "invalid_format":
-      return { message: issue.format === "regex" ? `${found} does not match ${issue.pattern ?? "its pattern"}` : `${found} is no valid ${issue.format}` };
+      return {
+        message:
+          issue.format === "regex" ? `${found} does not match ${issue.pattern ?? "its pattern"}` : `${found} is no valid ${issue.format}`,
+      };
     default:
       return { message: issue.message === OWN_WORDS ? `${found} is not possible here` : issue.message };
   }
 }
 
 function tooSmall(origin: string, minimum: number, inclusive: boolean, value: unknown): string {
-  if (origin === "string") return minimum <= 1 ? "must not be empty" : `must have at least ${minimum} characters, ${describeValue(value)} has ${String(value).length}`;
-  if (origin === "array" || origin === "set" || origin === "object" || origin === "map") return minimum <= 1 ? "must not be empty" : `must have at least ${minimum} entries`;
+  if (origin === "string")
+    return minimum <= 1
+      ? "must not be empty"
+      : `must have at least ${minimum} characters, ${describeValue(value)} has ${String(value).length}`;
+  if (origin === "array" || origin === "set" || origin === "object" || origin === "map")
+    return minimum <= 1 ? "must not be empty" : `must have at least ${minimum} entries`;
   return `must be ${inclusive ? "at least" : "more than"} ${minimum}, found ${String(value)}`;
 }
 
 function tooBig(origin: string, maximum: number, inclusive: boolean, value: unknown): string {
   if (origin === "string") return `must have at most ${maximum} characters, this has ${String(value).length}`;
-  if (origin === "array" || origin === "set" || origin === "object" || origin === "map") return `must have at most ${maximum} ${maximum === 1 ? "entry" : "entries"}`;
+  if (origin === "array" || origin === "set" || origin === "object" || origin === "map")
+    return `must have at most ${maximum} ${maximum === 1 ? "entry" : "entries"}`;
   return `must be ${inclusive ? "at most" : "less than"} ${maximum}, found ${String(value)}`;
 }
 
@@ -144,19 +163,30 @@ function typeHint(expected: string, value: unknown): { readonly hint?: string } 
     if (/^(n|no|off)$/i.test(value)) return { hint: "write false" };
   }
   if (expected === "string" && (typeof value === "number" || typeof value === "boolean")) return { hint: "put it in quotes" };
-  if ((expected === "number" || expected === "int") && typeof value === "string" && value.trim() !== "" && Number.isFinite(Number(value))) return { hint: "leave the quotes out" };
+  if ((expected === "number" || expected === "int") && typeof value === "string" && value.trim() !== "" && Number.isFinite(Number(value)))
+    return { hint: "leave the quotes out" };
   if (expected === "array" && typeof value === "string") return { hint: `write it as a list: [${value}]` };
   return {};
 }
 
 /** Tells the alternative that fits best; if none even has the right kind of value, what kinds there are. */
-function explainUnion(issue: Issue & { readonly code: "invalid_union" }, schemas: readonly AnySchema[], value: unknown, path: ValuePath): readonly Finding[] {
+function explainUnion(
+  issue: Issue & { readonly code: "invalid_union" },
+  schemas: readonly AnySchema[],
+  value: unknown,
+  path: ValuePath,
+): readonly Finding[] {
   if (issue.errors.length === 0) return [noAlternative(issue, value, path)];
   const options = schemas.flatMap(optionsOf);
-  const branches = issue.errors.map((issues, index) => ({ issues, schema: options.length === issue.errors.length ? options[index] : undefined }));
+  const branches = issue.errors.map((issues, index) => ({
+    issues,
+    schema: options.length === issue.errors.length ? options[index] : undefined,
+  }));
   const fitting = branches.filter((branch) => !branch.issues.some(isWrongKind));
   if (fitting.length === 0) return [{ path, at: "value", ...wrongKind(issue, value) }];
-  const told = fitting.map((branch) => dropEchoes(branch.issues.flatMap((part) => explain(part, branch.schema === undefined ? [] : [branch.schema], value, path))));
+  const told = fitting.map((branch) =>
+    dropEchoes(branch.issues.flatMap((part) => explain(part, branch.schema === undefined ? [] : [branch.schema], value, path))),
+  );
   return told.reduce((best, next) => (next.length < best.length ? next : best));
 }
 
@@ -165,7 +195,12 @@ function noAlternative(issue: Issue & { readonly code: "invalid_union" }, value:
   const options = "options" in issue && Array.isArray(issue.options) ? issue.options.map(String) : [];
   const guess = typeof value === "string" ? didYouMean(value, options) : undefined;
   const expected = options.length === 0 ? "another value" : oneOf(options.map(quote));
-  return { path, at: "value", message: `expected ${expected}, found ${describeValue(value)}`, ...(guess === undefined ? {} : { hint: `did you mean "${guess}"?` }) };
+  return {
+    path,
+    at: "value",
+    message: `expected ${expected}, found ${describeValue(value)}`,
+    ...(guess === undefined ? {} : { hint: `did you mean "${guess}"?` }),
+  };
 }
 
 /** The alternative is about another kind of value altogether, such as a list where a text stands. */
@@ -177,7 +212,15 @@ function isWrongKind(issue: Issue): boolean {
 
 function wrongKind(issue: Issue, value: unknown): { readonly message: string; readonly hint?: string } {
   const leaves = kindIssues(issue);
-  const words = leaves.flatMap((leaf) => (leaf.code === "invalid_type" ? (leaf.expected === "boolean" ? ["true", "false"] : [typeName(leaf.expected)]) : leaf.code === "invalid_value" ? leaf.values.map((one) => (typeof one === "string" ? quote(one) : String(one))) : []));
+  const words = leaves.flatMap((leaf) =>
+    leaf.code === "invalid_type"
+      ? leaf.expected === "boolean"
+        ? ["true", "false"]
+        : [typeName(leaf.expected)]
+      : leaf.code === "invalid_value"
+        ? leaf.values.map((one) => (typeof one === "string" ? quote(one) : String(one)))
+        : [],
+  );
   const strings = leaves.flatMap((leaf) => (leaf.code === "invalid_value" ? leaf.values.filter((one) => typeof one === "string") : []));
   const guess = typeof value === "string" ? didYouMean(value, strings) : undefined;
   const hints = leaves.map((leaf) => (leaf.code === "invalid_type" ? typeHint(leaf.expected, value).hint : undefined));

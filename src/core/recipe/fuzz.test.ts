@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { formatProblem } from "../errors.ts";
-import { fixtureSteps, parseText } from "./fixture-steps.ts";
+import { fixtureSteps, parseText } from "../../../test/fixture-steps.ts";
 import { recipeToYaml } from "./builder.ts";
 import { MAX_PROBLEMS } from "./problems.ts";
 import { MAX_RECIPE_BYTES } from "./read-yaml.ts";
@@ -55,28 +55,87 @@ describe("a recipe that is damaged", () => {
   });
 
   it("may have any character in any place", () => {
-    const piece = fc.constantFrom(..."{}[]:,-#&*!|>'\"%@`?\n\r\t \0\\~<", "<<: ", "{{", "}}", "- ", "? ", "---\n", "...\n", "\uFFFD", "\u2028", "__proto__: ", "null", "0644", "&a *a");
+    const piece = fc.constantFrom(
+      ..."{}[]:,-#&*!|>'\"%@`?\n\r\t \0\\~<",
+      "<<: ",
+      "{{",
+      "}}",
+      "- ",
+      "? ",
+      "---\n",
+      "...\n",
+      "\uFFFD",
+      "\u2028",
+      "__proto__: ",
+      "null",
+      "0644",
+      "&a *a",
+    );
     fc.assert(
-      fc.property(fc.nat(RECIPE.length), fc.nat(6), fc.array(piece, { maxLength: 3 }), (at, cut, pieces) => holds(RECIPE.slice(0, at) + pieces.join("") + RECIPE.slice(at + cut))),
+      fc.property(fc.nat(RECIPE.length), fc.nat(6), fc.array(piece, { maxLength: 3 }), (at, cut, pieces) =>
+        holds(RECIPE.slice(0, at) + pieces.join("") + RECIPE.slice(at + cut)),
+      ),
       { numRuns: 500 },
     );
   });
 
   it("may be no recipe at all", () => {
     fc.assert(fc.property(fc.string({ unit: "binary", maxLength: 200 }), holds), { numRuns: 500 });
-    const yamlish = fc.array(fc.constantFrom("a", "b", ": ", "\n", "  ", "- ", "[", "]", "{", "}", ",", "&x ", "*x", "|", ">", '"', "'", "#", "layers", "steps", "run", "{{a}}"), { maxLength: 60 }).map((parts) => parts.join(""));
+    const yamlish = fc
+      .array(
+        fc.constantFrom(
+          "a",
+          "b",
+          ": ",
+          "\n",
+          "  ",
+          "- ",
+          "[",
+          "]",
+          "{",
+          "}",
+          ",",
+          "&x ",
+          "*x",
+          "|",
+          ">",
+          '"',
+          "'",
+          "#",
+          "layers",
+          "steps",
+          "run",
+          "{{a}}",
+        ),
+        { maxLength: 60 },
+      )
+      .map((parts) => parts.join(""));
     fc.assert(fc.property(yamlish, holds), { numRuns: 400 });
   });
 
   it("may have any value anywhere", () => {
-    const value = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom("{{version}}", "{{port}}", "{{nope}}", "constructor", "toString"));
+    const value = fc.oneof(
+      fc.jsonValue({ maxDepth: 2 }),
+      fc.constantFrom("{{version}}", "{{port}}", "{{nope}}", "constructor", "toString"),
+    );
     const places: readonly ((value: unknown) => unknown)[] = [
       (v) => v,
       (v) => ({ name: v, layers: {} }),
-      ...["description", "cake", "foundation", "parameters", "repositories", "secrets", "layers"].map((key) => (v: unknown) => ({ name: "a", layers: { b: { from: "image:c" } }, [key]: v })),
-      ...["parameters", "repositories", "secrets", "layers"].map((key) => (v: unknown) => ({ name: "a", layers: { b: { from: "image:c" } }, [key]: { d: v } })),
+      ...["description", "cake", "foundation", "parameters", "repositories", "secrets", "layers"].map((key) => (v: unknown) => ({
+        name: "a",
+        layers: { b: { from: "image:c" } },
+        [key]: v,
+      })),
+      ...["parameters", "repositories", "secrets", "layers"].map((key) => (v: unknown) => ({
+        name: "a",
+        layers: { b: { from: "image:c" } },
+        [key]: { d: v },
+      })),
       ...["from", "steps", "image", "release"].map((key) => (v: unknown) => ({ name: "a", layers: { b: { from: "image:c", [key]: v } } })),
-      ...[...fixtureSteps.keys(), "name", "timeout", "network", "secrets"].map((key) => (v: unknown) => ({ name: "a", layers: { b: { from: "image:c", steps: [{ system: {}, [key]: v }] } } })),
+      ...[...fixtureSteps.keys(), "name", "timeout", "network", "secrets"].map((key) => (v: unknown) => ({
+        name: "a",
+        layers: { b: { from: "image:c", steps: [{ system: {}, [key]: v }] } },
+      })),
       ...[...fixtureSteps.keys()].map((key) => (v: unknown) => ({ name: "a", layers: { b: { from: "image:c", steps: [{ [key]: v }] } } })),
     ];
     fc.assert(
@@ -96,15 +155,24 @@ describe("a recipe that is meant to hurt", () => {
     ["keys", Array.from({ length: large / 16 }, (_, index) => `k${index}: 1`).join("\n")],
     ["the same key", "name: a\n".repeat(large / 8)],
     ["aliases", `x-a: &a 1\nx-b: [${"*a,".repeat(large / 4)}]`],
-    ["nested aliases", `x-a: &a0 [1]\n${Array.from({ length: 90 }, (_, index) => `x-${index}: &a${index + 1} [${`*a${index},`.repeat(2)}]`).join("\n")}`],
+    [
+      "nested aliases",
+      `x-a: &a0 [1]\n${Array.from({ length: 90 }, (_, index) => `x-${index}: &a${index + 1} [${`*a${index},`.repeat(2)}]`).join("\n")}`,
+    ],
     ["anchors", "&a ".repeat(large / 8)],
     ["directives", "%a\n".repeat(large / 16)],
     ["line breaks", "\n".repeat(large)],
     ["one long line", `name: ${"a ".repeat(large / 2)}`],
     ["many steps", `name: a\nlayers: { b: { from: image:c, steps: [${"run: x,".repeat(large / 64)}] } }`],
     ["many wrong steps", `name: a\nlayers: { b: { from: image:c, steps: [${"rnu: x,".repeat(large / 64)}] } }`],
-    ["many layers", `name: a\nlayers:\n${Array.from({ length: 3000 }, (_, index) => `  l${index}: { from: l${index + 1}, steps: [run: x] }`).join("\n")}`],
-    ["a cycle of many", `name: a\nlayers:\n${Array.from({ length: 3000 }, (_, index) => `  l${index}: { from: l${(index + 1) % 3000}, steps: [run: x] }`).join("\n")}`],
+    [
+      "many layers",
+      `name: a\nlayers:\n${Array.from({ length: 3000 }, (_, index) => `  l${index}: { from: l${index + 1}, steps: [run: x] }`).join("\n")}`,
+    ],
+    [
+      "a cycle of many",
+      `name: a\nlayers:\n${Array.from({ length: 3000 }, (_, index) => `  l${index}: { from: l${(index + 1) % 3000}, steps: [run: x] }`).join("\n")}`,
+    ],
   ])("%s", (_what, text) => {
     holds(text);
   });

@@ -79,7 +79,13 @@ type Outputs<F extends Fields> = { readonly [Key in keyof F]?: z.output<F[Key]> 
  * @param ignore  keys that start with it are left alone
  * @returns the members that fit; nothing at all if the value is no mapping
  */
-export function readFields<F extends Fields>(inspection: Inspection, value: unknown, path: ValuePath, fields: F, ignore = ""): Outputs<F> | undefined {
+export function readFields<F extends Fields>(
+  inspection: Inspection,
+  value: unknown,
+  path: ValuePath,
+  fields: F,
+  ignore = "",
+): Outputs<F> | undefined {
   if (!isMapping(value)) {
     inspection.error(path, `expected a mapping, found ${describeValue(value)}`, `keys here: ${Object.keys(fields).join(", ")}`);
     return undefined;
@@ -106,7 +112,8 @@ function tellUnknownKeys(inspection: Inspection, value: Mapping, path: ValuePath
 }
 
 /** Whether the mapping has the key, or one that was probably meant to be it (which is told already). */
-export const hasOrMeans = (value: Mapping, key: string, fields: Fields): boolean => Object.hasOwn(value, key) || meantKeys(value, fields).has(key);
+export const hasOrMeans = (value: Mapping, key: string, fields: Fields): boolean =>
+  Object.hasOwn(value, key) || meantKeys(value, fields).has(key);
 
 /** The known keys that unknown ones were probably meant to be. */
 function meantKeys(value: Mapping, fields: Fields): ReadonlySet<string | undefined> {

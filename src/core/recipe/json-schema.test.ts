@@ -1,10 +1,12 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { describe, expect, it } from "vitest";
-import { fixtureSteps, parseText } from "./fixture-steps.ts";
+import { fixtureSteps, parseText } from "../../../test/fixture-steps.ts";
 import { generateSchema, recipeJsonSchema } from "./json-schema.ts";
 import { readYaml } from "./read-yaml.ts";
 
-const validate = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allErrors: true }).compile(recipeJsonSchema(fixtureSteps));
+const validate = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allErrors: true }).compile(
+  recipeJsonSchema(fixtureSteps),
+);
 
 const steps = (text: string): string => `{ name: a, layers: { b: { from: image:c, steps: [${text}] } } }`;
 const layer = (text: string): string => `{ name: a, layers: { b: { from: image:c, steps: [run: x], ${text} } } }`;
@@ -35,7 +37,9 @@ const GOOD: readonly string[] = [
   top("parameters: { p: { type: number, default: 3, min: 1, max: 4, enum: [3, 4] } }"),
   top("parameters: { p: x, q: 1, r: true }"),
   top("secrets: { s: { env: A }, t: { file: b } }"),
-  top("repositories: { r: { url: 'file:x', suites: [a], trusted: true }, s: { url: 'http://h/', suites: [a], components: [b], key: k, priority: 990 } }"),
+  top(
+    "repositories: { r: { url: 'file:x', suites: [a], trusted: true }, s: { url: 'http://h/', suites: [a], components: [b], key: k, priority: 990 } }",
+  ),
   `{ name: a, parameters: { n: { type: number, default: 80 }, t: { type: boolean, default: true }, s: { type: string, default: "0644" } }, layers: { b: { from: "image:{{s}}", steps: [listen: { port: "{{n}}", tls: "{{ t }}" }, copy: { from: a, to: "/{{s}}", mode: "{{s}}" }], image: { ports: ["{{n}}"], labels: { l: "{{s}}" } } } } }`,
 ];
 
@@ -122,7 +126,9 @@ describe("the JSON Schema and the parser", () => {
 });
 
 describe("generateSchema", () => {
-  const schema = recipeJsonSchema(fixtureSteps) as { readonly $defs: Record<string, { readonly properties?: Record<string, { readonly description?: string }> }> };
+  const schema = recipeJsonSchema(fixtureSteps) as {
+    readonly $defs: Record<string, { readonly properties?: Record<string, { readonly description?: string }> }>;
+  };
 
   it("describes every step, every option and every setting", () => {
     for (const id of fixtureSteps.keys()) expect(schema.$defs[`step-${id}`]).toBeDefined();

@@ -1,6 +1,16 @@
 import { z } from "zod";
 import type { JsonValue } from "../json.ts";
-import { layerFields, nameSchema, parameterNameSchema, parameterSchema, parameterValueSchema, recipeFields, repositorySchema, secretFields, stepSettingFields } from "./schema.ts";
+import {
+  layerFields,
+  nameSchema,
+  parameterNameSchema,
+  parameterSchema,
+  parameterValueSchema,
+  recipeFields,
+  repositorySchema,
+  secretFields,
+  stepSettingFields,
+} from "./schema.ts";
 import type { StepRegistry } from "./steps.ts";
 
 type JsonObject = { readonly [key: string]: JsonValue };
@@ -17,7 +27,9 @@ export function recipeJsonSchema(steps: StepRegistry): JsonObject {
   const shape = toJson(z.strictObject({ ...recipeFields, layers: z.record(z.string(), z.unknown()) }));
   const properties = objectAt(shape, "properties");
   const sections: JsonObject = {
-    parameters: section(properties, "parameters", parameterNameSchema, { anyOf: [{ $ref: "#/$defs/parameter" }, { ...toJson(parameterValueSchema), description: "Short for its type and default" }] }),
+    parameters: section(properties, "parameters", parameterNameSchema, {
+      anyOf: [{ $ref: "#/$defs/parameter" }, { ...toJson(parameterValueSchema), description: "Short for its type and default" }],
+    }),
     repositories: section(properties, "repositories", nameSchema, { $ref: "#/$defs/repository" }),
     secrets: section(properties, "secrets", nameSchema, { $ref: "#/$defs/secret" }),
     layers: { ...section(properties, "layers", nameSchema, { $ref: "#/$defs/layer" }), minProperties: 1 },
@@ -77,7 +89,10 @@ function stepJson(steps: StepRegistry): JsonObject {
 function optionsDefs(id: string, options: z.ZodType, summary: string): JsonObject {
   const json = optionsJson(options, summary);
   const inner = json["$defs"] === undefined ? {} : objectAt(json, "$defs");
-  const defs = { [`step-${id}`]: without(json, "$defs"), ...Object.fromEntries(Object.entries(inner).map(([name, schema]) => [`step-${id}-${name}`, schema])) };
+  const defs = {
+    [`step-${id}`]: without(json, "$defs"),
+    ...Object.fromEntries(Object.entries(inner).map(([name, schema]) => [`step-${id}-${name}`, schema])),
+  };
   return JSON.parse(JSON.stringify(defs), (key, value: unknown) => {
     if (key !== "$ref" || typeof value !== "string" || value === PARAMETER_REFERENCE) return value;
     return value === "#" ? `#/$defs/step-${id}` : value.replace("#/$defs/", `#/$defs/step-${id}-`);
@@ -91,17 +106,35 @@ function optionsJson(options: z.ZodType, summary: string): JsonObject {
   const json = allowParameters(toJson(options)) as JsonObject;
   const described = { description: summary, ...json };
   if (!options.safeParse({}).success) return described;
-  return { description: described.description, anyOf: [without(json, "$defs"), { type: "null" }], ...(json["$defs"] === undefined ? {} : { $defs: json["$defs"] }) };
+  return {
+    description: described.description,
+    anyOf: [without(json, "$defs"), { type: "null" }],
+    ...(json["$defs"] === undefined ? {} : { $defs: json["$defs"] }),
+  };
 }
 
 function toJson(schema: z.ZodType): JsonObject {
   const json = z.toJSONSchema(schema, { io: "input", target: "draft-2020-12", unrepresentable: "any", reused: "inline" });
-  const plain = JSON.parse(JSON.stringify(json), (key, value: unknown) => (key === "format" && typeof value === "string" && !FORMATS.has(value) ? undefined : value)) as JsonObject;
+  const plain = JSON.parse(JSON.stringify(json), (key, value: unknown) =>
+    key === "format" && typeof value === "string" && !FORMATS.has(value) ? undefined : value,
+  ) as JsonObject;
   return without(plain, "$schema");
 }
 
 /** Of the formats that zod names, those that JSON Schema knows (draft 2020-12, validation §7.3); the pattern beside the others says it all. */
-const FORMATS: ReadonlySet<string> = new Set(["date-time", "date", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uuid", "regex"]);
+const FORMATS: ReadonlySet<string> = new Set([
+  "date-time",
+  "date",
+  "time",
+  "duration",
+  "email",
+  "hostname",
+  "ipv4",
+  "ipv6",
+  "uri",
+  "uuid",
+  "regex",
+]);
 
 function without(object: JsonObject, key: string): JsonObject {
   return Object.fromEntries(Object.entries(object).filter(([name]) => name !== key));
@@ -140,7 +173,7 @@ function allowParameters(schema: JsonValue): JsonValue {
 
 function mapValues(value: JsonValue): JsonValue {
   if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, allowParameters(member as JsonValue)]));
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, allowParameters(member)]));
 }
 
 function isLeafWithRules(schema: JsonObject): boolean {

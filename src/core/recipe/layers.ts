@@ -3,7 +3,7 @@ import { describeValue, quote } from "./describe-value.ts";
 import type { Inspection, Mapping } from "./inspect.ts";
 import { hasOrMeans, isMapping, readFields } from "./inspect.ts";
 import type { ImageSettings, RecipeLayer, RecipeStep } from "./model.ts";
-import { imageSchema, layerFields, nameSchema, releaseSchema } from "./schema.ts";
+import { type imageSchema, layerFields, nameSchema, type releaseSchema } from "./schema.ts";
 import { fillIn, readSteps } from "./steps.ts";
 import type { ReadStep, StepSurroundings } from "./steps.ts";
 
@@ -49,12 +49,13 @@ function readLayer(around: StepSurroundings, name: string, value: unknown): Read
   }
   const fields = readFields(inspection, fillLayer(around, name, value), path, layerFields);
   const steps = readSteps(around, name, fields?.steps ?? []);
-  if (fields?.steps !== undefined ? fields.steps.length === 0 : !hasOrMeans(value, "steps", layerFields)) inspection.warn(path, "has no steps");
+  if (fields?.steps !== undefined ? fields.steps.length === 0 : !hasOrMeans(value, "steps", layerFields))
+    inspection.warn(path, "has no steps");
   const from = parentOf(fields?.from);
   const layer: RecipeLayer = {
     name,
     ...(from === undefined ? {} : { from }),
-    steps: steps.flatMap((one) => (one?.step === undefined ? [] : [one.step] satisfies RecipeStep[])),
+    steps: steps.flatMap((one) => (one?.step === undefined ? [] : ([one.step] satisfies RecipeStep[]))),
     image: imageSettings(fields?.image),
     release: releaseOf(fields?.release),
     position: inspection.yaml.keyPositionOf(path),
@@ -77,7 +78,10 @@ function fillLayer(around: StepSurroundings, name: string, value: Mapping): Mapp
 
 function labelsAsText(image: unknown): unknown {
   if (!isMapping(image) || !isMapping(image["labels"])) return image;
-  const labels = Object.entries(image["labels"]).map(([key, label]) => [key, typeof label === "number" || typeof label === "boolean" ? String(label) : label]);
+  const labels = Object.entries(image["labels"]).map(([key, label]) => [
+    key,
+    typeof label === "number" || typeof label === "boolean" ? String(label) : label,
+  ]);
   return { ...image, labels: Object.fromEntries(labels) };
 }
 
@@ -136,7 +140,8 @@ function parentIn(byName: ReadonlyMap<string, ReadLayer>, layer: ReadLayer): Rea
 function tellCycle(inspection: Inspection, cycle: readonly ReadLayer[]): void {
   const names = cycle.map((layer) => layer.name);
   const [first = ""] = names;
-  const message = names.length === 1 ? "a layer cannot stand on itself" : `the layers stand on each other: ${[...names, first].join(" → ")}`;
+  const message =
+    names.length === 1 ? "a layer cannot stand on itself" : `the layers stand on each other: ${[...names, first].join(" → ")}`;
   inspection.error(["layers", first, "from"], message);
 }
 
@@ -154,10 +159,18 @@ function checkFoundation(around: StepSurroundings, layer: ReadLayer): void {
   for (const [index, one] of layer.steps.entries()) {
     if (one?.definition.role !== "foundation") continue;
     const path = [...one.path, one.definition.id];
-    if (hasParent) inspection.error(path, `"${one.definition.id}" starts a layer without a parent, and this one has \`from\``, "remove one of the two", "key");
+    if (hasParent)
+      inspection.error(
+        path,
+        `"${one.definition.id}" starts a layer without a parent, and this one has \`from\``,
+        "remove one of the two",
+        "key",
+      );
     else if (index > 0) inspection.error(path, `"${one.definition.id}" must be the first step of its layer`, undefined, "key");
   }
-  const unclear = layer.steps.some((one) => one === undefined) || (hasOrMeans(layer.written, "steps", layerFields) && !Array.isArray(layer.written["steps"]));
+  const unclear =
+    layer.steps.some((one) => one === undefined) ||
+    (hasOrMeans(layer.written, "steps", layerFields) && !Array.isArray(layer.written["steps"]));
   if (hasParent || unclear || layer.steps.some((one) => one?.definition.role === "foundation")) return;
   const foundations = [...registry.values()].filter((step) => step.role === "foundation").map((step) => step.id);
   const start = foundations.length === 0 ? "" : `, or start its steps with ${foundations.join(", ")}`;
@@ -168,9 +181,19 @@ function checkFoundation(around: StepSurroundings, layer: ReadLayer): void {
 function checkVolumes(inspection: Inspection, layers: readonly ReadLayer[]): void {
   const volumes = new Set(layers.filter((one) => isMapping(one.written["release"])).map((one) => one.name));
   for (const layer of layers) {
-    if (volumes.has(layer.name) && !Object.hasOwn(layer.written, "from")) inspection.error(["layers", layer.name, "release"], "a volume needs a parent, the image that it is mounted in", "say `from: …`", "key");
+    if (volumes.has(layer.name) && !Object.hasOwn(layer.written, "from"))
+      inspection.error(
+        ["layers", layer.name, "release"],
+        "a volume needs a parent, the image that it is mounted in",
+        "say `from: …`",
+        "key",
+      );
     if (layer.from === undefined || !("layer" in layer.from) || !volumes.has(layer.from.layer)) continue;
-    inspection.error(["layers", layer.name, "from"], `no layer can stand on ${quote(layer.from.layer)}, which is a volume`, "use its parent");
+    inspection.error(
+      ["layers", layer.name, "from"],
+      `no layer can stand on ${quote(layer.from.layer)}, which is a volume`,
+      "use its parent",
+    );
   }
 }
 
@@ -181,6 +204,11 @@ function warnAboutUnused(inspection: Inspection, layers: readonly ReadLayer[]): 
   const isResult = (layer: ReadLayer): boolean => Object.hasOwn(layer.written, "image") || Object.hasOwn(layer.written, "release");
   if (!leaves.some(isResult)) return;
   for (const leaf of leaves) {
-    if (!isResult(leaf)) inspection.warn(["layers", leaf.name], "no layer stands on this one", "remove it, or say with `image:` or `release:` that it is a result");
+    if (!isResult(leaf))
+      inspection.warn(
+        ["layers", leaf.name],
+        "no layer stands on this one",
+        "remove it, or say with `image:` or `release:` that it is a result",
+      );
   }
 }

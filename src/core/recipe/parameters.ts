@@ -42,7 +42,12 @@ function reportOverride(inspection: Inspection, message: string, hint?: string):
   inspection.problems.push({ severity: "error", file: "--set", message, ...(hint === undefined ? {} : { hint }) });
 }
 
-function readParameter(inspection: Inspection, name: string, declaration: unknown, given: ParameterValue | undefined): Parameter | undefined {
+function readParameter(
+  inspection: Inspection,
+  name: string,
+  declaration: unknown,
+  given: ParameterValue | undefined,
+): Parameter | undefined {
   const path = ["parameters", name];
   const before = inspection.problems.length;
   const rightName = inspection.check(parameterNameSchema, name, path);
@@ -68,7 +73,11 @@ function writtenOut(inspection: Inspection, declaration: unknown, path: ValuePat
   if (isMapping(declaration)) return declaration;
   const type = typeof declaration;
   if (type !== "string" && type !== "number" && type !== "boolean") {
-    inspection.error(path, `expected a value or a mapping, found ${describeValue(declaration)}`, 'for example { type: string, default: "1.0.0" }');
+    inspection.error(
+      path,
+      `expected a value or a mapping, found ${describeValue(declaration)}`,
+      'for example { type: string, default: "1.0.0" }',
+    );
     return undefined;
   }
   const written = inspection.yaml.writtenAs(path);
@@ -93,15 +102,19 @@ function rulesMakeSense(inspection: Inspection, name: string, rules: Rules, decl
   const before = inspection.problems.length;
   const path = (key: string): readonly string[] => ["parameters", name, key];
   const only = (key: "pattern" | "min" | "max", type: Parameter["type"]): void => {
-    if (declaration[key] !== undefined && rules.type !== type) inspection.error(path(key), `is only for parameters of type ${type}`, undefined, "key");
+    if (declaration[key] !== undefined && rules.type !== type)
+      inspection.error(path(key), `is only for parameters of type ${type}`, undefined, "key");
   };
   only("pattern", "string");
   only("min", "number");
   only("max", "number");
-  if (rules.pattern !== undefined && compile(rules.pattern) === undefined) inspection.error(path("pattern"), `${quote(rules.pattern)} is no regular expression`);
-  if (rules.min !== undefined && rules.max !== undefined && rules.min > rules.max) inspection.error(path("min"), `is more than max (${rules.max})`);
+  if (rules.pattern !== undefined && compile(rules.pattern) === undefined)
+    inspection.error(path("pattern"), `${quote(rules.pattern)} is no regular expression`);
+  if (rules.min !== undefined && rules.max !== undefined && rules.min > rules.max)
+    inspection.error(path("min"), `is more than max (${rules.max})`);
   for (const [index, value] of (rules.enum ?? []).entries()) {
-    if (typeof value !== rules.type) inspection.error([...path("enum"), index], `expected ${NAMES_OF_TYPES[rules.type]}, found ${describeValue(value)}`);
+    if (typeof value !== rules.type)
+      inspection.error([...path("enum"), index], `expected ${NAMES_OF_TYPES[rules.type]}, found ${describeValue(value)}`);
   }
   return inspection.problems.length === before;
 }
@@ -119,8 +132,10 @@ function defaultFits(inspection: Inspection, name: string, value: ParameterValue
 /** What a value breaks, in words. */
 function brokenRule(value: ParameterValue, rules: Rules): string | undefined {
   if (typeof value !== rules.type) return `expected ${NAMES_OF_TYPES[rules.type]}, found ${describeValue(value)}`;
-  if (rules.enum !== undefined && !rules.enum.includes(value)) return `expected ${oneOf(rules.enum.map((one) => JSON.stringify(one)))}, found ${describeValue(value)}`;
-  if (typeof value === "string" && rules.pattern !== undefined && compile(rules.pattern)?.test(value) === false) return `${quote(value)} does not match ${rules.pattern}`;
+  if (rules.enum !== undefined && !rules.enum.includes(value))
+    return `expected ${oneOf(rules.enum.map((one) => JSON.stringify(one)))}, found ${describeValue(value)}`;
+  if (typeof value === "string" && rules.pattern !== undefined && compile(rules.pattern)?.test(value) === false)
+    return `${quote(value)} does not match ${rules.pattern}`;
   if (typeof value === "number" && rules.min !== undefined && value < rules.min) return `must be at least ${rules.min}, found ${value}`;
   if (typeof value === "number" && rules.max !== undefined && value > rules.max) return `must be at most ${rules.max}, found ${value}`;
   return undefined;
@@ -150,7 +165,22 @@ function fromText(text: string, type: Parameter["type"]): ParameterValue {
 }
 
 const ENVIRONMENT_NAME = /^(?:.*[-_])?(?:env|environment|stage)$/i;
-const ENVIRONMENTS: ReadonlySet<string> = new Set(["dev", "develop", "development", "test", "testing", "qa", "int", "stage", "staging", "uat", "preprod", "prod", "production", "live"]);
+const ENVIRONMENTS: ReadonlySet<string> = new Set([
+  "dev",
+  "develop",
+  "development",
+  "test",
+  "testing",
+  "qa",
+  "int",
+  "stage",
+  "staging",
+  "uat",
+  "preprod",
+  "prod",
+  "production",
+  "live",
+]);
 
 /** An image goes unchanged from dev to production; a parameter that tells them apart would make two images of one release. */
 function refuseEnvironment(inspection: Inspection, name: string, values: readonly ParameterValue[]): void {

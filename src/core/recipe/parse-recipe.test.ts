@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { BakehouseError, formatProblem } from "../errors.ts";
-import { parseText } from "./fixture-steps.ts";
+import { type BakehouseError, formatProblem } from "../errors.ts";
+import { parseText } from "../../../test/fixture-steps.ts";
 import { requireRecipe } from "./parse-recipe.ts";
 import type { ParseRecipeRequest } from "./parse-recipe.ts";
 
@@ -20,61 +20,21 @@ const layers = (text: string): string => `name: shop\nlayers:\n${indent(text, " 
 
 /** What is wrong, the recipe, and every word that is said about it. */
 const MISTAKES: readonly (readonly [what: string, text: string, told: readonly string[]])[] = [
-  [
-    "empty file",
-    "",
-    ["r:1:1: the recipe is empty (bakehouse init writes one)"],
-  ],
-  [
-    "only comments",
-    "# nothing yet\n",
-    ["r:1:1: the recipe is empty (bakehouse init writes one)"],
-  ],
-  [
-    "a list at the top",
-    "- a\n- b\n",
-    ["r:1:1: a recipe is a mapping with name and layers, this is a list"],
-  ],
-  [
-    "a text at the top",
-    "hello\n",
-    ['r:1:1: a recipe is a mapping with name and layers, this is "hello"'],
-  ],
+  ["empty file", "", ["r:1:1: the recipe is empty (bakehouse init writes one)"]],
+  ["only comments", "# nothing yet\n", ["r:1:1: the recipe is empty (bakehouse init writes one)"]],
+  ["a list at the top", "- a\n- b\n", ["r:1:1: a recipe is a mapping with name and layers, this is a list"]],
+  ["a text at the top", "hello\n", ['r:1:1: a recipe is a mapping with name and layers, this is "hello"']],
   [
     "too large",
     "x: " + "y".repeat(1 << 20),
     ["r: a recipe is at most 1 MiB (1048576 bytes), this has 1048579 bytes (put long contents into files beside it and copy them)"],
   ],
-  [
-    "not UTF-8",
-    "name: caf\uFFFD\n",
-    ["r:1:10: holds bytes that are not UTF-8"],
-  ],
-  [
-    "a NUL character",
-    "name: shop\nx: a\0b\n",
-    ["r:2:5: holds a NUL character: this is not a text file"],
-  ],
-  [
-    "a tab for indentation",
-    "name: shop\nlayers:\n\tbase: {}\n",
-    ["r:3:1: a tab is used for indentation (YAML is indented with spaces)"],
-  ],
-  [
-    "an open quote",
-    "name: \"shop\nlayers: {}\n",
-    ["r:1:7: the quote that opens here is never closed"],
-  ],
-  [
-    "an open bracket",
-    "name: shop\nlayers: [a, b\n",
-    ['r:3:1: the "[" above is not closed, or what follows it is not indented'],
-  ],
-  [
-    "a colon in plain text",
-    steps("- run: echo a: b"),
-    ['r:6:14: a mapping cannot start here (a text that holds ": " needs quotes)'],
-  ],
+  ["not UTF-8", "name: caf\uFFFD\n", ["r:1:10: holds bytes that are not UTF-8"]],
+  ["a NUL character", "name: shop\nx: a\0b\n", ["r:2:5: holds a NUL character: this is not a text file"]],
+  ["a tab for indentation", "name: shop\nlayers:\n\tbase: {}\n", ["r:3:1: a tab is used for indentation (YAML is indented with spaces)"]],
+  ["an open quote", 'name: "shop\nlayers: {}\n', ["r:1:7: the quote that opens here is never closed"]],
+  ["an open bracket", "name: shop\nlayers: [a, b\n", ['r:3:1: the "[" above is not closed, or what follows it is not indented']],
+  ["a colon in plain text", steps("- run: echo a: b"), ['r:6:14: a mapping cannot start here (a text that holds ": " needs quotes)']],
   [
     "bad indentation",
     "name: shop\nlayers:\n  base:\n    from: x\n   steps: []\n",
@@ -82,22 +42,14 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "two mistakes of syntax",
-    "name: \"a\" b\nlayers:\n\tbase: {}\n",
+    'name: "a" b\nlayers:\n\tbase: {}\n',
     [
       "r:1:11: something follows a value that is already complete (put the whole text in quotes)",
       "r:3:1: a tab is used for indentation (YAML is indented with spaces)",
     ],
   ],
-  [
-    "two documents",
-    top("---\nname: b"),
-    ["r:3:1: a second document starts here (one recipe is one document: remove the `---`)"],
-  ],
-  [
-    "a tag",
-    top("description: !secret x"),
-    ['r:3:14: the tag "!secret" is not read (remove it)'],
-  ],
+  ["two documents", top("---\nname: b"), ["r:3:1: a second document starts here (one recipe is one document: remove the `---`)"]],
+  ["a tag", top("description: !secret x"), ['r:3:14: the tag "!secret" is not read (remove it)']],
   [
     "duplicate keys",
     top("description: a\ndescription: b"),
@@ -116,41 +68,32 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
     top("description: {{version}}"),
     ['r:3:15: description: a mapping cannot be a key (a text that starts with "{{" needs quotes: "{{version}}")'],
   ],
-  [
-    "a list as key",
-    top("? [a]\n: b"),
-    ["r:3:3: a list cannot be a key"],
-  ],
+  ["a list as key", top("? [a]\n: b"), ["r:3:3: a list cannot be a key"]],
   [
     "a merge key",
     layers("base: &b { from: image:debian, steps: [run: a] }\nnext: { <<: *b }"),
     ["r:4:11: layers.next: merge keys (<<) are not read (write the keys out, or use an alias for the whole value)"],
   ],
-  [
-    "__proto__",
-    top("__proto__: { a: 1 }"),
-    ['r:3:1: "__proto__" cannot be a key'],
-  ],
+  ["__proto__", top("__proto__: { a: 1 }"), ['r:3:1: "__proto__" cannot be a key']],
   [
     "an unknown alias",
     layers("base: &base { from: image:debian, steps: [run: a] }\nnext: *bsae"),
     ['r:4:9: layers.next: there is no anchor &bsae above (did you mean "base"?)'],
   ],
-  [
-    "an alias inside of itself",
-    top("x-a: &a [*a]"),
-    ["r:3:10: x-a[0]: the alias *a stands inside of what it names"],
-  ],
+  ["an alias inside of itself", top("x-a: &a [*a]"), ["r:3:10: x-a[0]: the alias *a stands inside of what it names"]],
   [
     "an alias bomb",
-    top("x-a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "abcdefgh".split("").slice(1).map((c, i) => `x-${c}: &${c} [${Array(10).fill("*" + "abcdefgh"[i])}]`).join("\n")),
+    top(
+      "x-a: &a [1,1,1,1,1,1,1,1,1,1]\n" +
+        "abcdefgh"
+          .split("")
+          .slice(1)
+          .map((c, i) => `x-${c}: &${c} [${Array(10).fill("*" + "abcdefgh"[i])}]`)
+          .join("\n"),
+    ),
     ["r:8:13: this is more than 200000 values, with its aliases followed"],
   ],
-  [
-    "nested too deeply",
-    top("x-a: " + "[".repeat(200) + "]".repeat(200)),
-    ["r:3:106: values are nested more than 100 levels deep"],
-  ],
+  ["nested too deeply", top("x-a: " + "[".repeat(200) + "]".repeat(200)), ["r:3:106: values are nested more than 100 levels deep"]],
   [
     "octal",
     steps("- copy: { from: a, to: /b, mode: 0644 }"),
@@ -175,10 +118,7 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   [
     "unknown keys at the top",
     "nmae: shop\nlayer: {}\n",
-    [
-      'r:1:1: unknown key "nmae" (did you mean "name"?)',
-      'r:2:1: unknown key "layer" (did you mean "layers"?)',
-    ],
+    ['r:1:1: unknown key "nmae" (did you mean "name"?)', 'r:2:1: unknown key "layer" (did you mean "layers"?)'],
   ],
   [
     "wrong kinds at the top",
@@ -201,11 +141,7 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
     top("foundation: { builder: mmdebootstrap }"),
     ['r:3:24: foundation.builder: expected "own" or "mmdebstrap", found "mmdebootstrap" (did you mean "mmdebstrap"?)'],
   ],
-  [
-    "no layers",
-    "name: shop\nlayers: {}\n",
-    ["r:2:9: layers: has no layers (a recipe needs at least one)"],
-  ],
+  ["no layers", "name: shop\nlayers: {}\n", ["r:2:9: layers: has no layers (a recipe needs at least one)"]],
   [
     "a layer that is nothing",
     layers("base:"),
@@ -219,31 +155,20 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   [
     "a layer's keys",
     layers("base: { form: image:debian, stesp: [] }"),
-    [
-      'r:3:11: layers.base: unknown key "form" (did you mean "from"?)',
-      'r:3:31: layers.base: unknown key "stesp" (did you mean "steps"?)',
-    ],
+    ['r:3:11: layers.base: unknown key "form" (did you mean "from"?)', 'r:3:31: layers.base: unknown key "stesp" (did you mean "steps"?)'],
   ],
   [
     "a layer's name",
     layers("Base_1: { from: image:debian, steps: [run: a] }"),
     ["r:3:11: layers.Base_1: use lower-case letters, digits and hyphens, starting with a letter"],
   ],
-  [
-    "steps that are nothing",
-    layers("base:\n  from: image:debian\n  steps:"),
-    ["r:5:5: layers.base.steps: expected a list, found nothing"],
-  ],
+  ["steps that are nothing", layers("base:\n  from: image:debian\n  steps:"), ["r:5:5: layers.base.steps: expected a list, found nothing"]],
   [
     "steps that are a mapping",
     layers("base:\n  from: image:debian\n  steps: { run: a }"),
     ["r:5:12: layers.base.steps: expected a list, found a mapping"],
   ],
-  [
-    "no steps",
-    layers("base: { from: image:debian }"),
-    ["warning: r:3:3: layers.base: has no steps"],
-  ],
+  ["no steps", layers("base: { from: image:debian }"), ["warning: r:3:3: layers.base: has no steps"]],
   [
     "an unknown parent",
     layers("base: { from: image:debian, steps: [run: a] }\napp: { from: bsae, steps: [run: a] }"),
@@ -256,14 +181,12 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "a cycle of three",
-    layers("a: { from: c, steps: [run: a] }\nb: { from: a, steps: [run: a] }\nc: { from: b, steps: [run: a] }\nd: { from: a, steps: [run: a] }"),
+    layers(
+      "a: { from: c, steps: [run: a] }\nb: { from: a, steps: [run: a] }\nc: { from: b, steps: [run: a] }\nd: { from: a, steps: [run: a] }",
+    ),
     ["r:3:14: layers.a.from: the layers stand on each other: a → c → b → a"],
   ],
-  [
-    "a layer on itself",
-    layers("a: { from: a, steps: [run: a] }"),
-    ["r:3:14: layers.a.from: a layer cannot stand on itself"],
-  ],
+  ["a layer on itself", layers("a: { from: a, steps: [run: a] }"), ["r:3:14: layers.a.from: a layer cannot stand on itself"]],
   [
     "from as a number",
     layers("a: { from: 12, steps: [run: a] }"),
@@ -296,7 +219,9 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "a layer beside",
-    layers("base: { from: image:x, steps: [run: a] }\napp: { from: base, steps: [run: a], image: {} }\nold: { from: base, steps: [run: a] }"),
+    layers(
+      "base: { from: image:x, steps: [run: a] }\napp: { from: base, steps: [run: a], image: {} }\nold: { from: base, steps: [run: a] }",
+    ),
     ["warning: r:5:3: layers.old: no layer stands on this one (remove it, or say with `image:` or `release:` that it is a result)"],
   ],
   [
@@ -326,7 +251,9 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "image settings",
-    layers("a:\n  from: image:x\n  steps: [run: a]\n  image: { entry: nginx, ports: [80, 70000, http], users: www, labels: { version: 1.10 }, prots: [1] }"),
+    layers(
+      "a:\n  from: image:x\n  steps: [run: a]\n  image: { entry: nginx, ports: [80, 70000, http], users: www, labels: { version: 1.10 }, prots: [1] }",
+    ),
     [
       "r:6:21: layers.a.image.entry: must be a systemd unit, such as nginx.service",
       "r:6:40: layers.a.image.ports[1]: must be at most 65535, found 70000",
@@ -336,15 +263,13 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
       'r:6:93: layers.a.image: unknown key "prots" (did you mean "ports"?)',
     ],
   ],
-  [
-    "an unknown step",
-    steps("- atp: [curl]"),
-    ['r:6:9: layers.base.steps[0]: unknown step "atp" (did you mean "apt"?)'],
-  ],
+  ["an unknown step", steps("- atp: [curl]"), ['r:6:9: layers.base.steps[0]: unknown step "atp" (did you mean "apt"?)']],
   [
     "a step that is far off",
     steps("- dockerfile: x"),
-    ['r:6:9: layers.base.steps[0]: unknown step "dockerfile" (steps: anything, apt, copy, debian, listen, rootfs, run, sysctl, system, unit)'],
+    [
+      'r:6:9: layers.base.steps[0]: unknown step "dockerfile" (steps: anything, apt, copy, debian, listen, rootfs, run, sysctl, system, unit)',
+    ],
   ],
   [
     "an entry without a step",
@@ -396,7 +321,7 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "a timeout without a unit",
-    steps("- run: a\n  timeout: \"10\"\n- run: b\n  timeout: 0s\n- run: c\n  timeout: 25h"),
+    steps('- run: a\n  timeout: "10"\n- run: b\n  timeout: 0s\n- run: c\n  timeout: 25h'),
     [
       "r:7:18: layers.base.steps[0].timeout: must be a time such as 90s, 10m or 1h30m",
       "r:9:18: layers.base.steps[1].timeout: must be more than nothing and at most 24h",
@@ -422,7 +347,7 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
     "options that are missing",
     steps("- copy:\n- copy: { form: a }\n- debian: {}"),
     [
-      "r:6:9: layers.base.steps[0].copy: \"from\" is missing (Source in the recipe's folder)",
+      'r:6:9: layers.base.steps[0].copy: "from" is missing (Source in the recipe\'s folder)',
       'r:6:9: layers.base.steps[0].copy: "to" is missing',
       'r:7:9: layers.base.steps[1].copy: "to" is missing',
       'r:7:17: layers.base.steps[1].copy: unknown key "form" (did you mean "from"?)',
@@ -432,7 +357,7 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "options of the wrong kind",
-    steps("- copy: { from: 1, to: b, mode: \"644\" }"),
+    steps('- copy: { from: 1, to: b, mode: "644" }'),
     [
       'r:6:23: layers.base.steps[0].copy.from: expected text, found the number 1 (put it in quotes: "1")',
       "r:6:30: layers.base.steps[0].copy.to: must be an absolute path",
@@ -471,7 +396,7 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "a number out of range",
-    steps("- system: { limit: 11 }\n- system: { limit: 1.5 }\n- system: { limit: \"3\" }"),
+    steps('- system: { limit: 11 }\n- system: { limit: 1.5 }\n- system: { limit: "3" }'),
     [
       "r:6:26: layers.base.steps[0].system.limit: must be at most 10, found 11",
       "r:7:26: layers.base.steps[1].system.limit: expected a whole number, found the number 1.5",
@@ -538,7 +463,9 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "rules that do not fit",
-    top("parameters: { a: { type: string, min: 1, pattern: \"(\", default: x }, b: { type: number, min: 5, max: 3, default: 4, enum: [a] } }"),
+    top(
+      'parameters: { a: { type: string, min: 1, pattern: "(", default: x }, b: { type: number, min: 5, max: 3, default: 4, enum: [a] } }',
+    ),
     [
       "r:3:34: parameters.a.min: is only for parameters of type number",
       'r:3:51: parameters.a.pattern: "(" is no regular expression',
@@ -548,7 +475,9 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "defaults that break a rule",
-    top("parameters: { a: { type: string, pattern: \"v.*\", default: x }, b: { type: number, min: 5, default: 4 }, c: { type: string, enum: [x, y], default: z } , d: { type: number, max: 5, default: 7 }}"),
+    top(
+      'parameters: { a: { type: string, pattern: "v.*", default: x }, b: { type: number, min: 5, default: 4 }, c: { type: string, enum: [x, y], default: z } , d: { type: number, max: 5, default: 7 }}',
+    ),
     [
       'r:3:59: parameters.a.default: "x" does not match v.*',
       "r:3:100: parameters.b.default: must be at least 5, found 4",
@@ -568,7 +497,9 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "a parameter for the environment",
-    top("parameters: { env: { type: string, default: dev }, deploy-env: { type: string, default: x }, where: { type: string, default: qa, enum: [qa, prod] } }"),
+    top(
+      "parameters: { env: { type: string, default: dev }, deploy-env: { type: string, default: x }, where: { type: string, default: qa, enum: [qa, prod] } }",
+    ),
     [
       "r:3:15: parameters.env: an image must not depend on the environment that it runs in (the same bytes go from dev to production: name environments with channels, and pass settings at launch)",
       "r:3:52: parameters.deploy-env: an image must not depend on the environment that it runs in (the same bytes go from dev to production: name environments with channels, and pass settings at launch)",
@@ -577,7 +508,9 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "things that nothing uses",
-    top("parameters: { a: { type: string, default: x } }\nsecrets: { b: { env: B } }\nrepositories: { c: { url: \"file:c\", suites: [a], trusted: true } }"),
+    top(
+      'parameters: { a: { type: string, default: x } }\nsecrets: { b: { env: B } }\nrepositories: { c: { url: "file:c", suites: [a], trusted: true } }',
+    ),
     [
       "warning: r:3:15: parameters.a: nothing uses this parameter (steps use it as {{a}})",
       "warning: r:4:12: secrets.b: no step uses this secret (a step asks for it with `secrets: [b]`)",
@@ -586,7 +519,7 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "secrets",
-    top("secrets: { a: hunter2, b: {}, c: { env: A, file: b }, d: { env: \"A B\" }, e: { vault: x }, F: { env: A } }"),
+    top('secrets: { a: hunter2, b: {}, c: { env: A, file: b }, d: { env: "A B" }, e: { vault: x }, F: { env: A } }'),
     [
       "r:3:15: secrets.a: expected where the secret comes from, found text (write { env: NAME } or { file: path }, never the secret itself)",
       "r:3:27: secrets.b: needs either env or file",
@@ -598,7 +531,9 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   ],
   [
     "repositories",
-    top("repositories:\n  a: { url: ftp://x, suites: [], key: ../k }\n  b: { url: \"http://u:p@h/\", suites: [s] }\n  debian: { url: \"http://h/\", suites: [s], key: k, trusted: true }\n  c: { url: \"http://h/\", suite: s, key: /k }\n  d: http://h/"),
+    top(
+      'repositories:\n  a: { url: ftp://x, suites: [], key: ../k }\n  b: { url: "http://u:p@h/", suites: [s] }\n  debian: { url: "http://h/", suites: [s], key: k, trusted: true }\n  c: { url: "http://h/", suite: s, key: /k }\n  d: http://h/',
+    ),
     [
       "r:4:13: repositories.a.url: must start with http://, https:// or file:",
       "r:4:30: repositories.a.suites: must not be empty",
@@ -648,10 +583,15 @@ describe("mistakes in a recipe", () => {
 });
 
 describe("values from outside", () => {
-  const text = top("parameters: { version: { type: string, default: a, pattern: '[a-z0-9.]+' }, port: { type: number, default: 1 }, tls: { type: boolean, default: false } }");
+  const text = top(
+    "parameters: { version: { type: string, default: a, pattern: '[a-z0-9.]+' }, port: { type: number, default: 1 }, tls: { type: boolean, default: false } }",
+  );
 
   it.each([
-    [{ versoin: "2", port: "x" }, ['--set: unknown parameter "versoin" (did you mean "version"?)', '--set: port: expected a number, found "x"']],
+    [
+      { versoin: "2", port: "x" },
+      ['--set: unknown parameter "versoin" (did you mean "version"?)', '--set: port: expected a number, found "x"'],
+    ],
     [{ version: "A" }, ['--set: version: "A" does not match [a-z0-9.]+']],
     [{ version: 2 }, ["--set: version: expected text, found the number 2"]],
     [{ port: "" }, ['--set: port: expected a number, found ""']],
@@ -668,7 +608,11 @@ describe("values from outside", () => {
 
   it("takes them over with the parameter's type", () => {
     const recipe = recipeOf(text, { parameters: { version: "2.0", port: "8080", tls: "true" } });
-    expect(recipe.parameters.map(({ name, value }) => [name, value])).toEqual([["version", "2.0"], ["port", 8080], ["tls", true]]);
+    expect(recipe.parameters.map(({ name, value }) => [name, value])).toEqual([
+      ["version", "2.0"],
+      ["port", 8080],
+      ["tls", true],
+    ]);
   });
 
   it("takes a plain value for a type and a default", () => {
@@ -748,7 +692,16 @@ describe("a recipe that is right", () => {
         { name: "version", type: "string", description: "What is sold", value: "1.10" },
         { name: "port", type: "number", value: 8080 },
       ],
-      repositories: [{ name: "vendor", url: "https://packages.example/1.10", suites: ["stable"], components: ["main"], keyFile: "keys/vendor.asc", priority: 700 }],
+      repositories: [
+        {
+          name: "vendor",
+          url: "https://packages.example/1.10",
+          suites: ["stable"],
+          components: ["main"],
+          keyFile: "keys/vendor.asc",
+          priority: 700,
+        },
+      ],
       secrets: { licence: { env: "SHOP_LICENCE" } },
       file: "/srv/shop/bakehouse.yaml",
       folder: "/srv/shop",
@@ -757,11 +710,23 @@ describe("a recipe that is right", () => {
 
   it("has parents before children", () => {
     expect(recipe.layers.map(({ name }) => name)).toEqual(["foundation", "base", "base-app", "release", "other"]);
-    expect(recipe.layers.map(({ from }) => from)).toEqual([undefined, { layer: "foundation" }, { layer: "base" }, { layer: "base-app" }, { image: "shop@stable" }]);
+    expect(recipe.layers.map(({ from }) => from)).toEqual([
+      undefined,
+      { layer: "foundation" },
+      { layer: "base" },
+      { layer: "base-app" },
+      { image: "shop@stable" },
+    ]);
   });
 
   it("names steps by their name, else their id, counted up", () => {
-    expect(layer("base")?.steps.map(({ address }) => address)).toEqual(["base/apt", "base/harden", "base/apt-2", "base/run", "base/system"]);
+    expect(layer("base")?.steps.map(({ address }) => address)).toEqual([
+      "base/apt",
+      "base/harden",
+      "base/apt-2",
+      "base/run",
+      "base/system",
+    ]);
   });
 
   it("fills in parameters and defaults", () => {
@@ -782,7 +747,12 @@ describe("a recipe that is right", () => {
   });
 
   it("has image settings", () => {
-    expect(layer("base-app")?.image).toEqual({ entry: "nginx.service", ports: ["80", "53/udp", "443", "8080"], users: ["www-data"], labels: { version: "1.10", port: "8080" } });
+    expect(layer("base-app")?.image).toEqual({
+      entry: "nginx.service",
+      ports: ["80", "53/udp", "443", "8080"],
+      users: ["www-data"],
+      labels: { version: "1.10", port: "8080" },
+    });
     expect(layer("base")?.image).toEqual({ ports: [], users: [], labels: {} });
     expect(layer("release")?.release).toEqual({ as: "volume", path: "/srv/shop" });
     expect(layer("other")?.release).toEqual({ as: "layer" });
@@ -790,9 +760,13 @@ describe("a recipe that is right", () => {
 
   it("changes only the steps that use a parameter when it changes", () => {
     const changed = recipeOf(SHOP, { parameters: { version: "2.0" } });
-    const options = (of: typeof recipe) => new Map(of.layers.flatMap((one) => one.steps).map((one) => [one.address, JSON.stringify(one.options)]));
+    const options = (of: typeof recipe) =>
+      new Map(of.layers.flatMap((one) => one.steps).map((one) => [one.address, JSON.stringify(one.options)]));
     const before = options(recipe);
-    expect([...options(changed)].filter(([address, json]) => before.get(address) !== json).map(([address]) => address)).toEqual(["base/harden", "release/copy"]);
+    expect([...options(changed)].filter(([address, json]) => before.get(address) !== json).map(([address]) => address)).toEqual([
+      "base/harden",
+      "release/copy",
+    ]);
   });
 
   it.each([

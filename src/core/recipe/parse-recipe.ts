@@ -54,8 +54,12 @@ export function requireRecipe(parsed: ParsedRecipe): Recipe {
   throw recipeInvalid(parsed.problems);
 }
 
-export const recipeInvalid = (problems: readonly RecipeProblem[]): BakehouseError =>
-  problemsError("RECIPE_INVALID", problems.filter((problem) => problem.severity === "error"), "bakehouse schema shows what a recipe may hold");
+const recipeInvalid = (problems: readonly RecipeProblem[]): BakehouseError =>
+  problemsError(
+    "RECIPE_INVALID",
+    problems.filter((problem) => problem.severity === "error"),
+    "bakehouse schema shows what a recipe may hold",
+  );
 
 function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipeRequest): Recipe | undefined {
   if (value === undefined) {
@@ -101,7 +105,11 @@ function readSecretSources(inspection: Inspection, section: Readonly<Record<stri
     inspection.check(nameSchema, name, path);
     if (typeof declaration === "string") {
       // The value must not stand in a message either: it may be the secret itself.
-      inspection.error(path, "expected where the secret comes from, found text", "write { env: NAME } or { file: path }, never the secret itself");
+      inspection.error(
+        path,
+        "expected where the secret comes from, found text",
+        "write { env: NAME } or { file: path }, never the secret itself",
+      );
       return [];
     }
     const source = inspection.check(secretSchema, declaration, path);
@@ -116,7 +124,8 @@ function readRepositories(around: StepSurroundings, section: Readonly<Record<str
     const path = ["repositories", name];
     const { inspection } = around;
     inspection.check(nameSchema, name, path);
-    if (RESERVED_REPOSITORIES.includes(name)) inspection.error(path, `${quote(name)} is what the lock calls packages of the suite itself`, "choose another name", "key");
+    if (RESERVED_REPOSITORIES.includes(name))
+      inspection.error(path, `${quote(name)} is what the lock calls packages of the suite itself`, "choose another name", "key");
     const filled = fillIn(around, declaration, path);
     const fields = readFields(inspection, filled.value, path, repositoryFields);
     if (fields === undefined) return [];
@@ -130,7 +139,12 @@ function readRepositories(around: StepSurroundings, section: Readonly<Record<str
 function requireTrust({ inspection }: StepSurroundings, path: readonly string[], declaration: unknown): void {
   if (!isMapping(declaration)) return;
   if (declaration["key"] === undefined && declaration["trusted"] === undefined) {
-    inspection.error(path, 'has neither "key" nor "trusted"', "key: keys/name.asc says who signs it; trusted: true takes it unsigned", "key");
+    inspection.error(
+      path,
+      'has neither "key" nor "trusted"',
+      "key: keys/name.asc says who signs it; trusted: true takes it unsigned",
+      "key",
+    );
   } else if (declaration["key"] !== undefined && declaration["trusted"] !== undefined) {
     inspection.error([...path, "trusted"], "a repository with a key is verified: remove one of the two", undefined, "key");
   }
@@ -168,8 +182,10 @@ function warnAboutUnused(around: StepSurroundings, layers: readonly RecipeLayer[
     if (!used) inspection.warn(["parameters", name], "nothing uses this parameter", `steps use it as {{${name}}}`);
   }
   for (const name of around.secretNames) {
-    if (!around.usedSecrets.has(name)) inspection.warn(["secrets", name], "no step uses this secret", `a step asks for it with \`secrets: [${name}]\``);
+    if (!around.usedSecrets.has(name))
+      inspection.warn(["secrets", name], "no step uses this secret", `a step asks for it with \`secrets: [${name}]\``);
   }
   if (needs.some((need) => need?.packages !== undefined || need?.lent !== undefined)) return;
-  for (const { name } of repositories) inspection.warn(["repositories", name], "no step installs packages, so nothing uses this repository");
+  for (const { name } of repositories)
+    inspection.warn(["repositories", name], "no step installs packages, so nothing uses this repository");
 }

@@ -6,8 +6,7 @@ export interface RecipeProblem extends Problem {
 }
 
 /** In the order of the text; problems without a place come first. */
-export const byPlace = (a: RecipeProblem, b: RecipeProblem): number =>
-  (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);
+const byPlace = (a: RecipeProblem, b: RecipeProblem): number => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0);
 
 /** How many problems are told at once: beyond it the file is not a recipe, and a list of 100,000 helps nobody (a guess). */
 export const MAX_PROBLEMS = 100;

@@ -58,7 +58,16 @@ const TOO_DEEP = {
 
 function unreadable(problems: readonly RecipeProblem[]): YamlSource {
   const start: Position = { line: 1, column: 1 };
-  return { value: undefined, problems, readable: false, broken: new Set(), positionOf: () => start, positionInside: () => start, keyPositionOf: () => start, writtenAs: () => undefined };
+  return {
+    value: undefined,
+    problems,
+    readable: false,
+    broken: new Set(),
+    positionOf: () => start,
+    positionInside: () => start,
+    keyPositionOf: () => start,
+    writtenAs: () => undefined,
+  };
 }
 
 function refuseText(text: string, file: string): RecipeProblem | undefined {
@@ -72,8 +81,8 @@ function refuseText(text: string, file: string): RecipeProblem | undefined {
     };
   }
   // U+FFFD is what a decoder leaves in place of bytes that are not UTF-8; a NUL is never text.
-  const bad = text.search(/[\u0000\uFFFD]/);
-  if (bad < 0) return undefined;
+  const bad = Math.min(...["\0", "\uFFFD"].map((character) => text.indexOf(character)).filter((index) => index >= 0));
+  if (bad === Infinity) return undefined;
   const before = text.slice(0, bad).split("\n");
   return {
     severity: "error",
@@ -103,7 +112,13 @@ function syntaxProblems(document: Document.Parsed, text: string, lines: LineCoun
     const { line, col } = lines.linePos(Math.min(openQuote ?? error.pos[0], text.length));
     if (found.has(line)) continue;
     const written = text.slice(error.pos[0], error.pos[1]).trim();
-    found.set(line, { severity: "error", file, line: Math.max(line, 1), column: Math.max(col, 1), ...explainSyntax(error.code, error.message, written) });
+    found.set(line, {
+      severity: "error",
+      file,
+      line: Math.max(line, 1),
+      column: Math.max(col, 1),
+      ...explainSyntax(error.code, error.message, written),
+    });
   }
   return [...found.values()];
 }
@@ -129,10 +144,13 @@ function explainSyntax(code: ErrorCode, message: string, written: string): { mes
     case "TAG_RESOLVE_FAILED":
       return { message: `the tag ${quote(written)} is not read`, hint: "remove it" };
     case "UNEXPECTED_TOKEN":
-      return message.endsWith("at node end") ? { message: "something follows a value that is already complete", hint: "put the whole text in quotes" } : { message: lowerFirst(message) };
+      return message.endsWith("at node end")
+        ? { message: "something follows a value that is already complete", hint: "put the whole text in quotes" }
+        : { message: lowerFirst(message) };
     case "BAD_INDENT": {
       const bracket = /end with a ([\]}])$/.exec(message)?.[1];
-      if (bracket !== undefined) return { message: `the "${bracket === "]" ? "[" : "{"}" above is not closed, or what follows it is not indented` };
+      if (bracket !== undefined)
+        return { message: `the "${bracket === "]" ? "[" : "{"}" above is not closed, or what follows it is not indented` };
       return { message: `the indentation does not fit: ${lowerFirst(message)}` };
     }
     case "BLOCK_AS_IMPLICIT_KEY":
@@ -191,7 +209,9 @@ class YamlReader implements YamlSource {
     const empty = root === null || (isScalar(root) && root.value === null);
     this.value = empty ? undefined : this.#convert(root, []).value;
     if (!this.#tooMuch) return this;
-    return unreadable([...this.problems.filter((problem) => problem.message === TOO_DEEP.message || problem.message === TOO_MUCH).slice(0, 1)]);
+    return unreadable([
+      ...this.problems.filter((problem) => problem.message === TOO_DEEP.message || problem.message === TOO_MUCH).slice(0, 1),
+    ]);
   }
 
   #convert(node: Node | null | undefined, path: ValuePath): Plain {
@@ -260,11 +280,13 @@ class YamlReader implements YamlSource {
   /** The key as text; numbers and booleans as they are written. */
   #key(node: Node, path: ValuePath): string | undefined {
     if (isAlias(node)) return this.#keyMistake(node, path, "an alias cannot be a key");
-    if (isMap(node) && node.flow === true) return this.#keyMistake(node, path, "a mapping cannot be a key", 'a text that starts with "{{" needs quotes: "{{version}}"');
+    if (isMap(node) && node.flow === true)
+      return this.#keyMistake(node, path, "a mapping cannot be a key", 'a text that starts with "{{" needs quotes: "{{version}}"');
     if (!isScalar(node)) return this.#keyMistake(node, path, `${isSeq(node) ? "a list" : "a mapping"} cannot be a key`);
     if (node.value === null) return this.#keyMistake(node, path, "a key is empty");
     const key = typeof node.value === "string" ? node.value : this.#written(node);
-    if (key === "<<") return this.#keyMistake(node, path, "merge keys (<<) are not read", "write the keys out, or use an alias for the whole value");
+    if (key === "<<")
+      return this.#keyMistake(node, path, "merge keys (<<) are not read", "write the keys out, or use an alias for the whole value");
     if (key === "__proto__") return this.#keyMistake(node, path, '"__proto__" cannot be a key');
     if (node.anchor !== undefined) this.#anchors.set(node.anchor, { node, plain: { value: key, size: 1, depth: 0 } });
     return key;
@@ -286,8 +308,10 @@ class YamlReader implements YamlSource {
     const written = this.#written(node);
     const quoted = `in quotes for text: "${written}"`;
     if (!Number.isFinite(value)) this.#report(node, path, `${written} is not a number that a recipe can hold`);
-    else if (/^[-+]?0\d/.test(written)) this.#report(node, path, `${written} is read as the number ${value}, not as octal`, `write it ${quoted}`);
-    else if (/^[-+]?\d+$/.test(written) && !Number.isSafeInteger(value)) this.#report(node, path, `${written} has more digits than a number can hold`, `write it ${quoted}`);
+    else if (/^[-+]?0\d/.test(written))
+      this.#report(node, path, `${written} is read as the number ${value}, not as octal`, `write it ${quoted}`);
+    else if (/^[-+]?\d+$/.test(written) && !Number.isSafeInteger(value))
+      this.#report(node, path, `${written} has more digits than a number can hold`, `write it ${quoted}`);
   }
 
   #follow(alias: Alias, path: ValuePath): Plain {
@@ -297,7 +321,12 @@ class YamlReader implements YamlSource {
       return NOTHING;
     }
     if (target === undefined) {
-      this.#report(alias, path, `there is no anchor &${alias.source} above`, suggestion(alias.source, [...this.#anchors.keys()], "anchors"));
+      this.#report(
+        alias,
+        path,
+        `there is no anchor &${alias.source} above`,
+        suggestion(alias.source, [...this.#anchors.keys()], "anchors"),
+      );
       return NOTHING;
     }
     this.#targets.set(alias, target.node);
@@ -319,7 +348,13 @@ class YamlReader implements YamlSource {
   }
 
   #tell(node: Node, path: ValuePath, message: string, hint?: string): void {
-    this.problems.push({ severity: "error", file: this.#file, ...this.#place(node), message: `${prefix(path)}${message}`, ...(hint === undefined ? {} : { hint }) });
+    this.problems.push({
+      severity: "error",
+      file: this.#file,
+      ...this.#place(node),
+      message: `${prefix(path)}${message}`,
+      ...(hint === undefined ? {} : { hint }),
+    });
   }
 
   #place(node: Node | null | undefined): Position {
@@ -364,7 +399,9 @@ class YamlReader implements YamlSource {
     let node = this.#resolve(this.#document.contents ?? undefined);
     let key: Node | undefined;
     for (const part of path) {
-      const next: Partial<Member> | undefined = isSeq(node) ? { value: node.items[Number(part)] as Node | undefined } : node && this.#members.get(node)?.get(String(part));
+      const next: Partial<Member> | undefined = isSeq(node)
+        ? { value: node.items[Number(part)] as Node | undefined }
+        : node && this.#members.get(node)?.get(String(part));
       if (next?.value === undefined && next?.key === undefined) return { node, key, exact: false };
       key = next.key;
       node = this.#resolve(next.value);

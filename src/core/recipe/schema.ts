@@ -10,19 +10,20 @@ import { DURATION, parseDuration } from "./duration.ts";
 const NAME_RULE = "use lower-case letters, digits and hyphens, starting with a letter";
 
 /** Names of recipes, layers, repositories and secrets: they become file names, annotations and unit names. */
-export const nameSchema = z.string().max(64).regex(/^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/, NAME_RULE);
-
-export const isName = (text: string): boolean => nameSchema.safeParse(text).success;
+export const nameSchema = z
+  .string()
+  .max(64)
+  .regex(/^[a-z][a-z0-9]*(?:-[a-z0-9]+)*$/, NAME_RULE);
 
 /** Step names stand in addresses (`base/harden`) and in the lock. */
-export const stepNameSchema = z
+const stepNameSchema = z
   .string()
   .max(64)
   .regex(/^[a-z0-9][a-z0-9._-]*$/, "use lower-case letters, digits, hyphens, dots and underscores")
   .describe("Name of the step in plan, log and lock; its id if absent");
 
 /** A path in the recipe's folder. */
-export const recipePathSchema = z
+const recipePathSchema = z
   .string()
   .min(1)
   .refine((path) => !path.startsWith("/"), "must be relative to the recipe's folder")
@@ -42,7 +43,10 @@ export const parameterFields = {
   max: z.number().optional().describe("Largest number"),
 };
 export const parameterSchema = z.strictObject(parameterFields);
-export const parameterNameSchema = z.string().max(64).regex(PARAMETER_NAME, "use letters, digits, hyphens and underscores, starting with a letter");
+export const parameterNameSchema = z
+  .string()
+  .max(64)
+  .regex(PARAMETER_NAME, "use letters, digits, hyphens and underscores, starting with a letter");
 
 // ---- repositories ----
 
@@ -74,7 +78,10 @@ export const secretFields = {
 };
 export const secretSchema = z
   .strictObject(secretFields)
-  .refine((secret) => (secret.env === undefined) !== (secret.file === undefined), { error: "needs either env or file", when: ({ issues }) => issues.length === 0 });
+  .refine((secret) => (secret.env === undefined) !== (secret.file === undefined), {
+    error: "needs either env or file",
+    when: ({ issues }) => issues.length === 0,
+  });
 
 // ---- layers ----
 
@@ -89,7 +96,7 @@ const portSchema = z.union([
     .refine((port) => Number.parseInt(port, 10) <= MAX_PORT, `must be a port between 1 and ${MAX_PORT}`),
 ]);
 
-export const imageFields = {
+const imageFields = {
   entry: z
     .string()
     .regex(/^[\w@.:\\-]+\.(?:service|socket|target|timer|path)$/, "must be a systemd unit, such as nginx.service")
@@ -115,12 +122,16 @@ const volumePathSchema = z
 export const releaseSchema = z.union(
   [
     z.literal("layer").describe("The release is a layer of the image"),
-    z.strictObject({ volume: volumePathSchema.describe("Where the volume is mounted") }).describe("The release is a read-only volume beside the image"),
+    z
+      .strictObject({ volume: volumePathSchema.describe("Where the volume is mounted") })
+      .describe("The release is a read-only volume beside the image"),
   ],
-  { error: ({ input }) => (typeof input === "string" ? "must be layer, or { volume: /path } with the path where it is mounted" : undefined) },
+  {
+    error: ({ input }) => (typeof input === "string" ? "must be layer, or { volume: /path } with the path where it is mounted" : undefined),
+  },
 );
 
-export const fromSchema = z.union([
+const fromSchema = z.union([
   z.string().min(1).describe("A layer of this recipe, image:<name or digest>, name@channel, or sha256:…"),
   z.strictObject({ image: z.string().min(1).describe("Name or digest of an image in the store") }),
 ]);
@@ -152,7 +163,9 @@ const networkSchema = z.union([z.enum(["none", "recorded"]), z.boolean()]);
 export const stepSettingFields = {
   name: stepNameSchema.optional(),
   timeout: timeoutSchema.optional().describe("How long it may take: 90s, 10m, 1h30m; 30m if absent"),
-  network: networkSchema.optional().describe("none (default); recorded: what the lock recorded; true: anything, and the image is not hermetic"),
+  network: networkSchema
+    .optional()
+    .describe("none (default); recorded: what the lock recorded; true: anything, and the image is not hermetic"),
   secrets: z.array(z.string()).optional().describe("Secrets of the recipe that it may read, as files in /run/secrets"),
 };
 export const STEP_SETTINGS: readonly string[] = Object.keys(stepSettingFields);

@@ -55,12 +55,20 @@ export function readSteps(around: StepSurroundings, layer: string, items: readon
 /** Finds out which step an entry is. */
 function recognise(around: StepSurroundings, item: unknown, path: ValuePath): Recognised | undefined {
   const { inspection, registry } = around;
-  if (typeof item === "string" && registry.has(item)) return complain(inspection, path, `expected a mapping such as \`${item}: …\`, found ${quote(item)}`);
-  if (!isMapping(item)) return complain(inspection, path, `expected a step such as \`run: …\`, found ${describeValue(item)}`, stepList(registry));
+  if (typeof item === "string" && registry.has(item))
+    return complain(inspection, path, `expected a mapping such as \`${item}: …\`, found ${quote(item)}`);
+  if (!isMapping(item))
+    return complain(inspection, path, `expected a step such as \`run: …\`, found ${describeValue(item)}`, stepList(registry));
   const keys = Object.keys(item);
   const kinds = keys.filter((key) => registry.has(key));
   if (kinds.length > 1) {
-    return complain(inspection, [...path, kinds[1] ?? ""], `${oneOf(kinds.map(quote)).replace(" or ", " and ")} stand in one step`, "start each step with a `-` of its own", "key");
+    return complain(
+      inspection,
+      [...path, kinds[1] ?? ""],
+      `${oneOf(kinds.map(quote)).replace(" or ", " and ")} stand in one step`,
+      "start each step with a `-` of its own",
+      "key",
+    );
   }
   const definition = registry.get(kinds[0] ?? "");
   refuseOtherKeys(inspection, registry, path, keys, definition);
@@ -76,7 +84,13 @@ function complain(inspection: Inspection, path: ValuePath, message: string, hint
 const stepList = (registry: StepRegistry): string => `steps: ${shortList([...registry.keys()].toSorted())}`;
 
 /** Keys that are neither the step nor a setting; without a step they are most likely a misspelt one. */
-function refuseOtherKeys(inspection: Inspection, registry: StepRegistry, path: ValuePath, keys: readonly string[], definition: StepDefinition | undefined): void {
+function refuseOtherKeys(
+  inspection: Inspection,
+  registry: StepRegistry,
+  path: ValuePath,
+  keys: readonly string[],
+  definition: StepDefinition | undefined,
+): void {
   const unknown = keys.filter((key) => !registry.has(key) && !STEP_SETTINGS.includes(key));
   const options = definition === undefined ? [] : keysOf(definition.options);
   for (const key of unknown) {
@@ -86,12 +100,18 @@ function refuseOtherKeys(inspection: Inspection, registry: StepRegistry, path: V
   if (definition === undefined && unknown.length === 0) inspection.error(path, "this entry names no step", stepList(registry));
 }
 
-function explainKey(registry: StepRegistry, key: string, definition: StepDefinition | undefined, options: readonly string[]): { message: string; hint?: string } {
+function explainKey(
+  registry: StepRegistry,
+  key: string,
+  definition: StepDefinition | undefined,
+  options: readonly string[],
+): { message: string; hint?: string } {
   if (definition === undefined) {
     const hint = suggestion(key, [...registry.keys(), ...STEP_SETTINGS], "steps");
     return { message: `unknown step ${quote(key)}`, hint: hint?.startsWith("did") === true ? hint : stepList(registry) };
   }
-  if (options.includes(key)) return { message: `${quote(key)} is an option of "${definition.id}"`, hint: `indent it below "${definition.id}:"` };
+  if (options.includes(key))
+    return { message: `${quote(key)} is an option of "${definition.id}"`, hint: `indent it below "${definition.id}:"` };
   const hint = suggestion(key, STEP_SETTINGS, "beside the step");
   return { message: `unknown key ${quote(key)} beside "${definition.id}"`, ...(hint === undefined ? {} : { hint }) };
 }
@@ -104,7 +124,12 @@ function nameSteps(inspection: Inspection, steps: readonly (Recognised | undefin
     const path = [...one.path, "name"];
     const first = taken.get(one.givenName);
     if (first === undefined) taken.set(one.givenName, path);
-    else inspection.error(path, `another step of the layer is called ${quote(one.givenName)}`, `the first is in line ${inspection.yaml.positionOf(first).line}`);
+    else
+      inspection.error(
+        path,
+        `another step of the layer is called ${quote(one.givenName)}`,
+        `the first is in line ${inspection.yaml.positionOf(first).line}`,
+      );
   }
   return steps.map((one) => {
     if (one === undefined) return "";
@@ -161,7 +186,11 @@ function readOptions(around: StepSurroundings, { definition, item, path: step }:
   if (checked.ok) return checked.value as JsonValue;
   const findings = checked.findings.filter((finding) => {
     // An option that stands beside the step instead of in it was told as that.
-    const misplaced = finding.missing !== undefined && finding.path.length === 0 && finding.missing !== definition.id && Object.hasOwn(item, finding.missing);
+    const misplaced =
+      finding.missing !== undefined &&
+      finding.path.length === 0 &&
+      finding.missing !== definition.id &&
+      Object.hasOwn(item, finding.missing);
     return !misplaced && !unclear.some((place) => isWithin(place, finding.path));
   });
   around.inspection.findings(findings, path);
@@ -178,7 +207,11 @@ export interface Filled {
 }
 
 /** Fills in parameters, notes which are used, and tells those that do not exist. */
-export function fillIn(around: Pick<StepSurroundings, "inspection" | "parameters" | "usedParameters">, written: unknown, path: ValuePath): Filled {
+export function fillIn(
+  around: Pick<StepSurroundings, "inspection" | "parameters" | "usedParameters">,
+  written: unknown,
+  path: ValuePath,
+): Filled {
   const { parameters, inspection, usedParameters } = around;
   const filled: Substituted = substitute(written as JsonValue, parameters.values);
   for (const name of filled.used) usedParameters.add(name);

@@ -53,7 +53,16 @@ export const nameRecipe = (text: string, name: string): string => text.replace(/
  * @returns `image` when nothing of the name can stand in one
  */
 export function nameFromFolder(folder: string): string {
-  const words = folder.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().split(/[^a-z0-9]+/).filter((word) => word !== "");
-  const name = words.join("-").replace(/^[0-9-]+/, "").slice(0, 64).replace(/-$/, "");
+  const words = folder
+    .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
+    .toLowerCase()
+    .split(/[^a-z0-9]+/)
+    .filter((word) => word !== "");
+  const name = words
+    .join("-")
+    .replace(/^[0-9-]+/, "")
+    .slice(0, 64)
+    .replace(/-$/, "");
   return name === "" ? "image" : name;
 }

@@ -23,10 +23,12 @@ describe("didYouMean", () => {
   });
 
   it("only offers candidates", () => {
-    fc.assert(fc.property(fc.string(), fc.array(fc.string()), (word, candidates) => {
-      const guess = didYouMean(word, candidates);
-      expect(guess === undefined || candidates.includes(guess)).toBe(true);
-    }));
+    fc.assert(
+      fc.property(fc.string(), fc.array(fc.string()), (word, candidates) => {
+        const guess = didYouMean(word, candidates);
+        expect(guess === undefined || candidates.includes(guess)).toBe(true);
+      }),
+    );
   });
 });
 
@@ -45,10 +47,12 @@ describe("suggestion", () => {
 describe("editDistance", () => {
   const word = fc.string({ maxLength: 12 });
   it("is a symmetric count that is zero for equal words only", () => {
-    fc.assert(fc.property(word, word, (a, b) => {
-      expect(editDistance(a, b)).toBe(editDistance(b, a));
-      expect(editDistance(a, b) === 0).toBe(a === b);
-      expect(editDistance(a, b)).toBeLessThanOrEqual(Math.max(a.length, b.length));
-    }));
+    fc.assert(
+      fc.property(word, word, (a, b) => {
+        expect(editDistance(a, b)).toBe(editDistance(b, a));
+        expect(editDistance(a, b) === 0).toBe(a === b);
+        expect(editDistance(a, b)).toBeLessThanOrEqual(Math.max(a.length, b.length));
+      }),
+    );
   });
 });
