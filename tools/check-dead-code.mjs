@@ -109,7 +109,9 @@ function unusedExports() {
   });
 }
 
-const uses = (text, name) => text.match(new RegExp(`\\b${name.replaceAll("$", "\\$")}\\b`, "g"))?.length ?? 0;
+function uses(text, name) {
+  return text.match(new RegExp(`\\b${name.replaceAll("$", "\\$")}\\b`, "g"))?.length ?? 0;
+}
 
 function unusedPackages() {
   const { dependencies, devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
