@@ -14,8 +14,8 @@ export default defineConfig({
     // Real bakes use both cores by themselves: more files at once only makes them wait for each other.
     maxWorkers: Math.max(2, Math.min(4, availableParallelism())),
     globalSetup: existsSync(globalSetup) ? [globalSetup] : [],
-    testTimeout: 30_000,
-    hookTimeout: 120_000,
+    testTimeout: 60_000,
+    hookTimeout: 300_000,
     // Nothing of the user who runs the tests may change their result.
     env: { BAKEHOUSE_HOME: "", NO_COLOR: "", FORCE_COLOR: "0" },
     reporters: process.env["CI"] === undefined ? ["default"] : ["dot"],

@@ -49,7 +49,7 @@ const result = await build({
   banner: { js: 'import{createRequire as bakehouseRequire}from"node:module";const require=bakehouseRequire(import.meta.url);' },
   logLevel: "warning",
   metafile: true,
-});
+}).catch(() => process.exit(1)); // esbuild has said what is wrong, with file and line
 
 const written = new Set(result.outputFiles.map(({ path, contents }) => writeIfChanged(path, contents)));
 removeOldChunks();
@@ -90,5 +90,8 @@ async function declarations() {
     [join(root, "node_modules/typescript/bin/tsc"), "-p", project, "--outDir", join(dist, "types")],
     { stdio: "inherit" },
   );
-  if (status !== 0) throw new Error(`tsc -p ${relative(root, project)} failed`);
+  if (status !== 0) {
+    console.error(`tsc -p ${relative(root, project)} failed`);
+    process.exit(1);
+  }
 }
