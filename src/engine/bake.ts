@@ -7,13 +7,14 @@ import type { Recipe, RecipeLayer } from "../core/recipe/model.ts";
 import type { CatalogStep } from "../ports/catalog.ts";
 import type { BakeLog } from "../ports/host.ts";
 import type { StepRecord } from "../ports/store.ts";
-import type { RunnerName } from "../ports/workspaces.ts";
+import type { ReplaySession } from "../ports/network-recorder.ts";
+import type { RunnerName, Workspace } from "../ports/workspaces.ts";
 import { assembleImage, assembleVolume, type BakedImage, type Lineage } from "./assemble-image.ts";
-import { wantedLayers, type BoundStep } from "./bound-recipe.ts";
+import { layerChain, wantedLayers, type BoundStep } from "./bound-recipe.ts";
 import { limiter } from "./limiter.ts";
 import { readLastInputs, saveLastInputs, type LastInputs } from "./last-inputs.ts";
 import type { EngineParts, Report } from "./parts.ts";
-import { askedToBake, chainOfDiffs, isHermetic, isUsable, layerBase, missReason, planBake, volumeFacts, VOLUME_STEP, type Force, type LayerBase } from "./plan-bake.ts";
+import { askedToBake, chainOfDiffs, isHermetic, isUsable, layerBase, missReason, NO_FORCE, planBake, volumeFacts, VOLUME_STEP, type Force, type LayerBase } from "./plan-bake.ts";
 import { runStep, type StepEnvironment } from "./run-step.ts";
 import { chainAfter, stepFacts, stepKey, type StepFacts } from "./step-key.ts";
 
@@ -84,6 +85,18 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
   }
 }
 
+/** Bakes everything that lies below a step, and nothing else: what the lock needs to look at or to stand on. */
+export async function bakeBelow(parts: EngineParts, input: BakeInput, bound: BoundStep, options: Pick<BakeOptions, "signal" | "report">, including = false): Promise<{ readonly diffs: readonly DiffId[]; readonly epochSeconds: number; readonly bake: string }> {
+  const id = parts.newBakeId();
+  const log = parts.openLog(id);
+  const session = new BakeSession(parts, input, { layers: [], force: NO_FORCE, runner: "bubblewrap", keepOnFailure: false, parallel: 1, ...options }, id, log);
+  try {
+    return { ...(await session.below(bound, including)), bake: id };
+  } finally {
+    log.close();
+  }
+}
+
 class BakeSession {
   readonly ended: CatalogStep[] = [];
   private readonly parts: EngineParts;
@@ -128,6 +141,25 @@ class BakeSession {
       options.signal.removeEventListener("abort", onAbort);
       saveLastInputs(parts, input.recipe, this.facts);
       if (this.workFolder !== undefined && !this.kept) parts.store.releaseWorkFolder(this.id);
+    }
+  }
+
+  async below(bound: BoundStep, including: boolean): Promise<LayerEnd> {
+    const { parts, input } = this;
+    const chain = layerChain(input.recipe, bound.layer);
+    const all = chain.flatMap((layer) => input.steps.filter((step) => step.layer.name === layer.name));
+    const steps = all.slice(0, all.findIndex((step) => step.step.address === bound.step.address) + (including ? 1 : 0));
+    const [lowest = bound.layer] = chain;
+    let at: LayerEnd = { ...layerBase(parts.store, input.recipe, lowest, input.lock, (diffs) => chainOfDiffs(parts, diffs)), steps: [], forced: false };
+    try {
+      await this.fetch(chain, steps);
+      for (const step of steps) {
+        const { record } = await this.stepResult(step, at);
+        at = { ...at, diffs: [...at.diffs, record.diffId], chain: chainAfter(at.chain, record.diffId, parts.hasher), steps: [...at.steps, { bound: step, record }] };
+      }
+      return at;
+    } finally {
+      if (this.workFolder !== undefined) parts.store.releaseWorkFolder(this.id);
     }
   }
 
@@ -258,6 +290,7 @@ class BakeSession {
       signal: this.stop.signal,
       log: this.log,
       tell: (body) => this.tell(body),
+      openNetwork: (bound, workspace) => replayNetwork(this.parts, this.input, bound, workspace, this.stop.signal, this.log),
     };
   }
 
@@ -379,6 +412,14 @@ class BakeSession {
       details: outside,
     });
   }
+}
+
+/** Serves a step what its recording in the lock holds, and nothing else. */
+async function replayNetwork(parts: EngineParts, input: BakeInput, bound: BoundStep, workspace: Workspace, signal: AbortSignal, log: BakeLog): Promise<ReplaySession> {
+  const { address } = bound.step;
+  const recorded = input.lock?.steps[address]?.recorded;
+  if (recorded === undefined) throw new BakehouseError("LOCK_STALE", `${address}: its network is \`recorded\`, but the lock holds no recording of it`, { hint: `bakehouse lock --update ${address}` });
+  return parts.network.replay({ address, namespacePid: workspace.holderPid, mirrors: await parts.mirrors(input.recipe), signal, log: (line) => log.write(address, line) }, recorded);
 }
 
 export const cancelled = (): BakehouseError => new BakehouseError("CANCELLED", "Stopped. Every finished step is kept; the same command goes on from there");

@@ -9,7 +9,8 @@ import type { StepServices } from "../core/step.ts";
 import type { BoundStep, StepRegistry } from "./bound-recipe.ts";
 import type { LockedStep } from "../core/lock/model.ts";
 import type { Catalog } from "../ports/catalog.ts";
-import type { DiffId } from "../core/digest.ts";
+import type { NamedMirror, NetworkRecorder } from "../ports/network-recorder.ts";
+import type { DiffId, Sha256 } from "../core/digest.ts";
 import type { Workspace } from "../ports/workspaces.ts";
 
 /** Everything that the use cases need from outside; a preset puts it together. */
@@ -32,20 +33,23 @@ export interface EngineParts {
   newBakeId(): string;
   /** Services of one step that work on host files. */
   stepFiles(bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined, workspace: Workspace): Promise<Omit<StepServices, "root" | "sandbox" | "inputs" | "secrets" | "installer">>;
-  lentFolder(digest: string): string;
+  lentFolder(digest: Sha256): string;
   /** Makes sure that every byte that the steps name is in the store, fetching what is missing. */
   fetchMissing(steps: readonly { readonly bound: BoundStep; readonly locked: LockedStep | undefined }[], recipe: Recipe, options: { readonly signal: AbortSignal; progress(doneBytes: number, totalBytes: number): void }): Promise<{ readonly count: number; readonly totalBytes: number }>;
   /** Whether the image made of these diffs has something at a path. */
   lowerLookup(diffs: readonly DiffId[]): (path: string) => { readonly exists: boolean; readonly directory: boolean };
+  /** Reads text files of the image made of these diffs. */
+  readLower(diffs: readonly DiffId[]): (path: string) => string | undefined;
   /** Names of secrets found in a directory, by path. */
   findSecrets(directory: string, secrets: ReadonlyMap<string, string>): Promise<readonly { readonly path: string; readonly secret: string; readonly form: string }[]>;
-  maskSecrets(secrets: ReadonlyMap<string, string>): (line: string) => string;
+  maskSecrets(secrets: ReadonlyMap<string, string>): Promise<(line: string) => string>;
   /** Makes a reproducible erofs image of a directory; its digest. */
   buildVolume(directory: string, target: string, options: { readonly epochSeconds: number; readonly signal: AbortSignal }): Promise<{ readonly digest: DiffId; readonly sizeBytes: number }>;
   /** Paths of a diff's directory that lie outside of one subtree (at most `limit`). */
   pathsOutside(directory: string, subtree: string, limit: number): readonly string[];
-  /** Opens the network to a step whose policy is `recorded`; closed again after the step. */
-  replayNetwork(workspace: Workspace, bound: BoundStep, locked: LockedStep | undefined): Promise<{ readonly environment: Readonly<Record<string, string>>; close(): Promise<void> }>;
+  readonly network: NetworkRecorder;
+  /** Addresses of the package mirrors, which the lock knows by name. */
+  mirrors(recipe: Recipe): Promise<readonly NamedMirror[]>;
 }
 
 export type Report = (event: BakehouseEvent) => void;

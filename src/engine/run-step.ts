@@ -4,7 +4,8 @@ import type { Lock } from "../core/lock/model.ts";
 import type { Recipe } from "../core/recipe/model.ts";
 import type { StepContext, StepServices } from "../core/step.ts";
 import type { BakeLog } from "../ports/host.ts";
-import type { Sandbox } from "../ports/sandbox.ts";
+import type { NetworkSession } from "../ports/network-recorder.ts";
+import type { Sandbox, SandboxCommand } from "../ports/sandbox.ts";
 import type { Workspace } from "../ports/workspaces.ts";
 import type { BoundStep } from "./bound-recipe.ts";
 import type { EngineParts } from "./parts.ts";
@@ -16,6 +17,10 @@ export interface StepEnvironment {
   readonly signal: AbortSignal;
   readonly log: BakeLog;
   tell(body: EventBody): void;
+  /** Other services than those of a bake, for a look at what a step would do. */
+  adapt?(services: StepServices): StepServices;
+  /** For a step whose network is `recorded`: replays, or records during `lock`. */
+  openNetwork(bound: BoundStep, workspace: Workspace): Promise<NetworkSession & { close(): Promise<unknown> }>;
 }
 
 /** Runs one step in an open workspace, then undoes what it asked to undo, newest first, whatever happened. */
@@ -23,17 +28,16 @@ export async function runStep(parts: EngineParts, bound: BoundStep, workspace: W
   const { step } = bound;
   const undo: (() => void | Promise<void>)[] = [];
   const problems: unknown[] = [];
-  const locked = environment.lock?.steps[step.address];
   const secrets = parts.secrets(environment.recipe).resolve(step.secrets);
-  const mask = parts.maskSecrets(secrets);
-  const network = step.network === "recorded" ? await parts.replayNetwork(workspace, bound, locked) : undefined;
+  const mask = await parts.maskSecrets(secrets);
+  const network = step.network === "recorded" ? await environment.openNetwork(bound, workspace) : undefined;
   try {
-    const context = await stepContext(parts, bound, workspace, environment, { secrets, mask, undo, networkEnvironment: network?.environment ?? {} });
+    const context = await stepContext(parts, bound, workspace, environment, { secrets, mask, undo, network });
     await bound.definition.run(context);
   } catch (error) {
     problems.push(error);
   }
-  for (const task of [...undo, async () => network?.close()]) {
+  for (const task of [...undo, async () => void (await network?.close())]) {
     try {
       await task();
     } catch (error) {
@@ -54,7 +58,7 @@ interface StepSecrets {
   readonly secrets: ReadonlyMap<string, string>;
   readonly mask: (line: string) => string;
   readonly undo: (() => void | Promise<void>)[];
-  readonly networkEnvironment: Readonly<Record<string, string>>;
+  readonly network: NetworkSession | undefined;
 }
 
 async function stepContext(parts: EngineParts, bound: BoundStep, workspace: Workspace, environment: StepEnvironment, given: StepSecrets): Promise<StepContext<unknown, keyof StepServices>> {
@@ -64,9 +68,9 @@ async function stepContext(parts: EngineParts, bound: BoundStep, workspace: Work
     environment.log.write(step.address, line);
     environment.tell({ type: "step-output", step: step.address, line });
   };
-  const sandbox = withEnvironment(
+  const sandbox = throughProxy(
     workspace.sandbox({ epochSeconds, network: step.network, timeoutMs: step.timeoutMs, address: step.address, signal, lentFolder: (digest) => parts.lentFolder(digest), onLine, mask: given.mask }),
-    given.networkEnvironment,
+    given.network,
   );
   const files = await parts.stepFiles(bound, recipe, environment.lock?.steps[step.address], workspace);
   const requests = [...(bound.requirements.files ?? []), ...(bound.requirements.packages?.files ?? []).map((path) => ({ path }))];
@@ -79,7 +83,7 @@ async function stepContext(parts: EngineParts, bound: BoundStep, workspace: Work
     secrets: { names: step.secrets, get: (name) => secretValue(given.secrets, name, step.address) },
   };
   return {
-    ...grant(services, definition.needs),
+    ...grant(environment.adapt?.(services) ?? services, definition.needs),
     options: bound.options,
     address: step.address,
     recipeName: recipe.name,
@@ -102,10 +106,16 @@ function secretValue(secrets: ReadonlyMap<string, string>, name: string, address
   return value;
 }
 
-const withEnvironment = (sandbox: Sandbox, environment: Readonly<Record<string, string>>): Sandbox => ({
-  run: (command) => sandbox.run({ ...command, environment: { ...environment, ...command.environment } }),
-  check: (command) => sandbox.check({ ...command, environment: { ...environment, ...command.environment } }),
-});
+/** Every command of a step with a recorded network is told of the proxy and given what it needs to trust it. */
+function throughProxy(sandbox: Sandbox, network: NetworkSession | undefined): Sandbox {
+  if (network === undefined) return sandbox;
+  const told = (command: SandboxCommand): SandboxCommand => ({
+    ...command,
+    environment: { ...network.environment, ...command.environment },
+    memoryFiles: [...network.memoryFiles, ...(command.memoryFiles ?? [])],
+  });
+  return { run: (command) => sandbox.run(told(command)), check: (command) => sandbox.check(told(command)) };
+}
 
 /** Nothing but what the step asked for is reachable from its `run`. */
 function grant(services: StepServices, needs: readonly (keyof StepServices)[]): StepServices {

@@ -31,6 +31,8 @@ export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefin
     ...packageInputs("lent", locked?.lent),
     ...(locked?.image === undefined ? {} : { image: locked.image.digest }),
   };
+  const named = requirements.parameters ?? [];
+  for (const { name, value } of recipe.parameters) if (named === "all" || named.includes(name)) inputs[`parameter.${name}`] = String(value);
   for (const download of requirements.downloads ?? []) inputs[`download.${download.url}`] = download.sha256;
   for (const response of locked?.recorded ?? []) inputs[`recorded.${response.method} ${response.url}`] = response.sha256;
   for (const secret of step.secrets) inputs[`secret.${secret}`] = "given";

@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, type Stats } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, type Stats } from "node:fs";
 import { join } from "node:path";
 
 /**
@@ -15,6 +15,19 @@ export function lowerLookup(folders: readonly string[]): (path: string) => { rea
       if (found !== undefined) return { exists: true, directory: found.isDirectory() };
     }
     return { exists: false, directory: false };
+  };
+}
+
+/** Reads a regular file of a stack of unpacked diffs; undefined when there is none at this path. Follows no link. */
+export function lowerReader(folders: readonly string[]): (path: string) => string | undefined {
+  const parts = (path: string): readonly string[] => path.split("/").filter((part) => part !== "");
+  return (path) => {
+    for (const folder of [...folders].reverse()) {
+      const found = lookIn(folder, parts(path));
+      if (found === "hidden") return undefined;
+      if (found !== undefined) return found.isFile() ? readFileSync(join(folder, path), "utf8") : undefined;
+    }
+    return undefined;
   };
 }
 

@@ -1,0 +1,71 @@
+import { defineCommand } from "../command.ts";
+import { parameterOverrides, RECIPE_ARGUMENT, RECIPE_OPTIONS, warn } from "../recipe/recipe-options.ts";
+import { bakeTable } from "../reporters/bake-table.ts";
+import { formatDuration } from "../text.ts";
+
+export const command = defineCommand({
+  name: "bake",
+  summary: "Bake what changed, from a recipe to images",
+  description: `Takes every step whose inputs are the same as before from the cache, bakes the others, and assembles one image per layer.
+A step that fails keeps everything before it; the same command goes on from there. Ctrl-C stops cleanly, a second one at once.`,
+  arguments: { recipe: RECIPE_ARGUMENT },
+  options: {
+    ...RECIPE_OPTIONS,
+    layer: { value: "name", many: true, summary: "Bake only this layer and what it stands on" },
+    updateLock: { summary: "Write the lock first if it is missing or stale" },
+    from: { value: "step", many: true, summary: "Bake this step (base/apt) and all on top of it again" },
+    noCache: { summary: "Bake every step again" },
+    keepOnFailure: { summary: "Keep the state that a failed step leaves, for `bakehouse shell --failed`" },
+    runner: { value: "name", choices: ["bubblewrap", "runc"], default: "bubblewrap", summary: "What the steps run in" },
+    parallel: { value: "count", type: "count", default: 2, summary: "Layers baked at the same time" },
+    watch: { summary: "Go on: bake again when a file of the recipe's folder is saved" },
+  },
+  examples: [
+    { line: "bake", does: "Bake the recipe of this folder" },
+    { line: "bake examples/shop --layer base-app", does: "Only up to base-app" },
+    { line: "bake --from base/apt --keep-on-failure", does: "Again from a step on, keeping what a failure leaves" },
+    { line: "bake --watch", does: "Save a file, see the next digest" },
+  ],
+  reports: true,
+  run: async ({ args, options, global, terminal, folder, env, signal, report }) => {
+    const { checkSetup } = await import("../../adapters/host-tools/check-setup.ts");
+    const { createBakehouse } = await import("../../presets/create-bakehouse.ts");
+    const bakehouse = createBakehouse({ store: global.store, env, warn: (message) => terminal.err(`${message}\n`) });
+    try {
+      const loadOptions = { from: folder, parameters: parameterOverrides(options.set) };
+      const loaded = bakehouse.load(args.recipe, loadOptions);
+      if (!global.json && !global.quiet) warn(loaded, terminal);
+      checkSetup(["core"]);
+      if (options.updateLock) await bakehouse.lock(loaded, { signal, onEvent: report });
+      const runOptions = {
+        layers: options.layer,
+        from: options.from,
+        noCache: options.noCache,
+        keepOnFailure: options.keepOnFailure,
+        runner: options.runner,
+        parallel: options.parallel,
+        signal,
+        onEvent: report,
+      };
+      if (options.watch) {
+        const { watchBake } = await import("../recipe/watch-bake.ts");
+        return await watchBake({ bakehouse, path: args.recipe, loadOptions, runOptions, terminal, signal });
+      }
+      return { ...(await bakehouse.bake(loaded, runOptions)), recipe: loaded.shownAs };
+    } finally {
+      await bakehouse.close();
+    }
+  },
+  render: (result, { terminal, args }) => {
+    const { bold, dim } = terminal.colors;
+    if (result.images.length === 0) return "";
+    const last = result.images.at(-1);
+    const nothing = result.baked === 0;
+    const summary = nothing
+      ? `Nothing changed: the inputs of all ${result.hits} steps are the same as when they were baked (${formatDuration(result.durationMs)}).`
+      : `Baked ${result.baked} of ${result.baked + result.hits} steps in ${formatDuration(result.durationMs)}.`;
+    const recipe = args.recipe === "." ? "" : ` ${args.recipe}`;
+    const next = last === undefined ? [] : [`bakehouse image show ${last.name}`, `bakehouse plan${recipe}`];
+    return `${bakeTable(result.images, terminal)}\n${bold(summary)}\n${dim("Next:")} ${next.join(dim("  or  "))}\n`;
+  },
+});

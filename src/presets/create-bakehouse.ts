@@ -1,0 +1,203 @@
+import { resolve } from "node:path";
+import { BakehouseError } from "../core/errors.ts";
+import type { Sha256 } from "../core/digest.ts";
+import { parseLock, serialiseLock } from "../core/lock/lock-file.ts";
+import type { Lock } from "../core/lock/model.ts";
+import { parseRecipe, requireRecipe } from "../core/recipe/parse-recipe.ts";
+import type { RecipeProblem } from "../core/recipe/problems.ts";
+import type { ParameterValue, Recipe } from "../core/recipe/model.ts";
+import type { BakehouseEvent, EventBody } from "../core/events.ts";
+import { readLockText, readRecipeFile, writeLockText } from "../adapters/local-host/recipe-files.ts";
+import { bindSteps, wantedLayers, type BoundStep } from "../engine/bound-recipe.ts";
+import { bake, type BakeOptions, type BakeResult } from "../engine/bake.ts";
+import { requireFreshLock } from "../engine/check-lock.ts";
+import { findImage } from "../engine/find-image.ts";
+import type { LockResult } from "../engine/lock-recipe.ts";
+import { checkPlaybooks, type PlaybookCheck } from "../engine/check-playbooks.ts";
+import { readBaseSystem, recordNetwork } from "../engine/lock-by-baking.ts";
+import { NO_FORCE, planBake, type BakePlan, type Force } from "../engine/plan-bake.ts";
+import { steps } from "../steps/registry.ts";
+import { embedded, type EmbeddedOptions, type EmbeddedParts } from "./embedded.ts";
+
+/** A recipe as read from its file, valid, with the code of its steps. */
+export interface LoadedRecipe {
+  readonly recipe: Recipe;
+  readonly steps: readonly BoundStep[];
+  readonly warnings: readonly RecipeProblem[];
+  /** SHA-256 of the recipe's text. */
+  readonly digest: Sha256;
+  readonly lockFile: string;
+  /** The path as the user would write it. */
+  readonly shownAs: string;
+}
+
+export interface LoadOptions {
+  /** Folder that a relative path starts from; default the current one. */
+  readonly from?: string;
+  /** Values that replace the parameters' defaults; texts are read by the parameter's type. */
+  readonly parameters?: Readonly<Record<string, ParameterValue>>;
+}
+
+export interface RunOptions {
+  /** Layers to bake, with everything below them; default all. */
+  readonly layers?: readonly string[];
+  readonly noCache?: boolean;
+  /** Addresses (`base/apt`) or step names: these and everything on top of them are baked again. */
+  readonly from?: readonly string[];
+  readonly runner?: BakeOptions["runner"];
+  /** Leaves the state of a failed step for `bakehouse shell --failed`. */
+  readonly keepOnFailure?: boolean;
+  /** Layers baked at the same time; default 2. */
+  readonly parallel?: number;
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: BakehouseEvent) => void;
+}
+
+export interface LockRunOptions {
+  /** true: move every version to the newest; names: only these. Default: keep what is locked. */
+  readonly update?: boolean | readonly string[];
+  /** Take a repository whose release file is past its date, with a warning. Also `BAKEHOUSE_ALLOW_EXPIRED=1`. */
+  readonly allowExpired?: boolean;
+  /** Default true. false only tells what would change. */
+  readonly write?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: BakehouseEvent) => void;
+}
+
+export interface LockOutcome extends LockResult {
+  /** The text differs from the lock file that was there. */
+  readonly changed: boolean;
+  readonly written: boolean;
+}
+
+/** Bakehouse as a library: what the CLI does, as calls. */
+export interface Bakehouse {
+  /** The parts it is made of, for what has no call of its own. */
+  readonly parts: EmbeddedParts;
+  /** Reads a recipe (a file, or the folder that holds `bakehouse.yaml`). @throws RECIPE_NOT_FOUND, RECIPE_INVALID with every mistake */
+  load(path: string, options?: LoadOptions): LoadedRecipe;
+  /** Resolves what the recipe needs and writes `bakehouse.lock`, unless nothing changed. */
+  lock(loaded: LoadedRecipe, options?: LockRunOptions): Promise<LockOutcome>;
+  /** What a bake would do, and why. @throws LOCK_MISSING, LOCK_STALE, LOCK_INVALID */
+  plan(loaded: LoadedRecipe, options?: Pick<RunOptions, "layers" | "noCache" | "from">): BakePlan;
+  /** Runs the playbooks of the steps that a plan would bake in check mode, on what lies below them (which is baked for it). */
+  checkPlaybooks(loaded: LoadedRecipe, plan: BakePlan, options?: Pick<RunOptions, "signal" | "onEvent">): Promise<readonly PlaybookCheck[]>;
+  /** Bakes what is not in the cache. @throws LOCK_MISSING, LOCK_STALE, LOCK_INVALID, STEP_FAILED … */
+  bake(loaded: LoadedRecipe, options?: RunOptions): Promise<BakeResult>;
+  close(): Promise<void>;
+}
+
+export function createBakehouse(options: EmbeddedOptions): Bakehouse {
+  const parts = embedded({ ...options, store: resolve(options.store) });
+  return {
+    parts,
+    load: (path, loadOptions = {}) => load(parts, path, loadOptions),
+    lock: (loaded, lockOptions = {}) => lock(parts, loaded, lockOptions),
+    plan: (loaded, runOptions = {}) => {
+      const lockFile = readLock(parts, loaded);
+      return planBake(parts, loaded.recipe, loaded.steps, wantedLayers(loaded.recipe, checkedLayers(loaded, runOptions.layers)), requireLock(parts, loaded, lockFile), force(loaded, runOptions));
+    },
+    bake: (loaded, runOptions = {}) => {
+      const lockFile = requireLock(parts, loaded, readLock(parts, loaded));
+      return bake(
+        parts,
+        {
+          recipe: loaded.recipe,
+          steps: loaded.steps,
+          lock: lockFile,
+          recipeDigest: loaded.digest,
+          ...(lockFile === undefined ? {} : { lockDigest: lockFile.integrity }),
+        },
+        {
+          layers: checkedLayers(loaded, runOptions.layers),
+          force: force(loaded, runOptions),
+          runner: runOptions.runner ?? "bubblewrap",
+          keepOnFailure: runOptions.keepOnFailure ?? false,
+          parallel: runOptions.parallel ?? 2,
+          signal: runOptions.signal ?? new AbortController().signal,
+          report: runOptions.onEvent ?? (() => undefined),
+        },
+      );
+    },
+    checkPlaybooks: (loaded, plan, { signal = new AbortController().signal, onEvent = () => undefined } = {}) =>
+      checkPlaybooks(parts, { recipe: loaded.recipe, steps: loaded.steps, lock: readLock(parts, loaded), recipeDigest: loaded.digest }, plan, { signal, report: onEvent }),
+    close: () => parts.close(),
+  };
+}
+
+function load(parts: EmbeddedParts, path: string, { from = process.cwd(), parameters }: LoadOptions): LoadedRecipe {
+  const file = readRecipeFile(path, from);
+  const parsed = parseRecipe({ text: file.text, file: file.file, folder: file.folder, shownAs: file.shownAs, steps, ...(parameters === undefined ? {} : { parameters }) });
+  const recipe = requireRecipe(parsed);
+  return {
+    recipe,
+    steps: bindSteps(recipe, steps),
+    warnings: parsed.problems,
+    digest: parts.hasher.digestOf(file.text),
+    lockFile: file.lockFile,
+    shownAs: file.shownAs,
+  };
+}
+
+function readLock(parts: EmbeddedParts, loaded: LoadedRecipe): Lock | undefined {
+  const text = readLockText(loaded.lockFile);
+  return text === undefined ? undefined : parseLock(text, { file: loaded.lockFile, hash: parts.hasher.digestOf });
+}
+
+/** A recipe that needs nothing resolved needs no lock. */
+function requireLock(parts: EmbeddedParts, loaded: LoadedRecipe, lockFile: Lock | undefined): Lock | undefined {
+  requireFreshLock({ recipe: loaded.recipe, steps: loaded.steps, lock: lockFile, hasher: parts.hasher, lockFile: loaded.lockFile });
+  return lockFile;
+}
+
+async function lock(parts: EmbeddedParts, loaded: LoadedRecipe, options: LockRunOptions): Promise<LockOutcome> {
+  const { lockRecipe } = await import("../engine/lock-recipe.ts");
+  const previousText = readLockText(loaded.lockFile);
+  const previous = previousText === undefined ? undefined : readLock(parts, loaded);
+  const signal = options.signal ?? new AbortController().signal;
+  const bakeId = parts.newBakeId();
+  const report = (body: EventBody): void => options.onEvent?.({ ...body, at: parts.clock.now().toISOString(), bake: bakeId });
+  const result = await lockRecipe({
+    recipe: loaded.recipe,
+    steps: loaded.steps,
+    ...(previous === undefined ? {} : { previous }),
+    update: options.update ?? false,
+    resolver: await parts.resolver(),
+    packageStore: await parts.packageStore(),
+    downloader: await parts.downloader(),
+    hasher: parts.hasher,
+    ociSource: { resolve: async (...args) => (await parts.ociSource()).resolve(...args) },
+    resolveImage: (reference) => findImage(parts.store, reference).digest,
+    baseSystem: (lowest, image) => readBaseSystem(parts, { recipe: loaded.recipe, steps: loaded.steps, recipeDigest: loaded.digest }, lowest, image, { signal, report: options.onEvent ?? (() => undefined), resolveImage: async (reference) => (await parts.ociSource()).resolve(reference, loaded.recipe.folder) }),
+    recorder: { record: (bound, lockSoFar, { signal: stop }) => recordNetwork(parts, { recipe: loaded.recipe, steps: loaded.steps, recipeDigest: loaded.digest, lock: lockSoFar }, bound, { signal: stop, report: options.onEvent ?? (() => undefined) }) },
+    ...(options.allowExpired === true ? { allowExpired: true } : {}),
+    signal,
+    report,
+  });
+  const text = serialiseLock(result.lock);
+  const changed = text !== previousText;
+  const written = changed && options.write !== false;
+  if (written) writeLockText(loaded.lockFile, text);
+  return { ...result, changed, written };
+}
+
+function checkedLayers(loaded: LoadedRecipe, names: readonly string[] = []): readonly string[] {
+  const known = loaded.recipe.layers.map((layer) => layer.name);
+  const unknown = names.filter((name) => !known.includes(name));
+  if (unknown.length > 0) throw new BakehouseError("USAGE", `${loaded.shownAs} has no layer ${unknown.map((name) => JSON.stringify(name)).join(", ")}`, { hint: `its layers: ${known.join(", ")}` });
+  return names;
+}
+
+function force(loaded: LoadedRecipe, { noCache = false, from = [] }: Pick<RunOptions, "noCache" | "from">): Force {
+  if (!noCache && from.length === 0) return NO_FORCE;
+  const addresses = loaded.steps.map((bound) => bound.step.address);
+  const found = from.map((name) => {
+    const matches = addresses.filter((address) => address === name || address.endsWith(`/${name}`));
+    const inLayer = loaded.steps.find((bound) => bound.layer.name === name)?.step.address;
+    const [match = inLayer] = matches;
+    if (matches.length > 1) throw new BakehouseError("USAGE", `--from ${name} could be ${matches.join(" or ")}`, { hint: "give the whole address" });
+    if (match === undefined) throw new BakehouseError("USAGE", `${loaded.shownAs} has no step ${JSON.stringify(name)}`, { hint: `its steps: ${addresses.join(", ")}` });
+    return match;
+  });
+  return { noCache, from: found };
+}

@@ -1,0 +1,266 @@
+import { createHash } from "node:crypto";
+import { closeSync, existsSync, mkdirSync, openSync, readSync, rmSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Sha256 } from "../core/digest.ts";
+import { hexOf } from "../core/digest.ts";
+import type { LockedStep } from "../core/lock/model.ts";
+import type { Recipe } from "../core/recipe/model.ts";
+import type { StepServices } from "../core/step.ts";
+import { VERSION } from "../core/version.ts";
+import { bindSteps, type BoundStep } from "../engine/bound-recipe.ts";
+import { imagesFromStore } from "../engine/images-from-store.ts";
+import { foundationOf } from "../engine/package-sources.ts";
+import type { EngineParts } from "../engine/parts.ts";
+import type { Catalog } from "../ports/catalog.ts";
+import type { FoundationInstaller } from "../ports/foundation-installer.ts";
+import type { NetworkRecorder } from "../ports/network-recorder.ts";
+import type { PackageResolver } from "../ports/package-resolver.ts";
+import type { OciSource } from "../ports/oci-source.ts";
+import type { PackageStore } from "../ports/package-store.ts";
+import type { PackageDownloader } from "../ports/package-downloader.ts";
+import type { Store } from "../ports/store.ts";
+import type { Workspace } from "../ports/workspaces.ts";
+import { openBakeLog } from "../adapters/local-host/bake-log.ts";
+import { currentBaker, newBakeId, systemClock } from "../adapters/local-host/clock.ts";
+import { hostSecrets } from "../adapters/local-host/secret-source.ts";
+import { openLocalStore } from "../adapters/local-store/local-store.ts";
+import { lowerLookup, lowerReader, pathsOutside } from "../adapters/local-store/lower-lookup.ts";
+import { isAlive, thisProcess } from "../adapters/local-store/owners.ts";
+import { hashInputs, openStatCache, recipeInputs } from "../adapters/recipe-inputs/index.ts";
+import { removeCgroups } from "../adapters/sandbox/cgroups.ts";
+import { cgroupName, overlayWorkspaces } from "../adapters/sandbox/overlay-workspaces.ts";
+import { steps } from "../steps/registry.ts";
+
+export interface EmbeddedOptions {
+  /** Folder of the store; made when it is not there. */
+  readonly store: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly warn?: (message: string) => void;
+}
+
+/** Parts of the engine together with what `lock` needs. */
+export interface EmbeddedParts extends EngineParts {
+  readonly resolver: () => Promise<PackageResolver>;
+  readonly downloader: () => Promise<PackageDownloader>;
+  readonly packageStore: () => Promise<PackageStore>;
+  readonly ociSource: () => Promise<OciSource>;
+  close(): Promise<void>;
+}
+
+/**
+ * Everything on one machine, in one process: SQLite, local blobs, overlayfs. What only a bake needs is imported when it
+ * is used, so that listing images or finding that nothing changed stays quick.
+ */
+export function embedded(options: EmbeddedOptions): EmbeddedParts {
+  const env = options.env ?? process.env;
+  const store = openLocalStore(options.store, { onTidy: tidyStep });
+  const statCache = openStatCache(store.path("stat-cache.json"));
+  const packages = lazy(async () => (await import("../adapters/local-package-store/index.ts")).localPackageStore(store.path("packages")));
+  const transfer = lazy(async () => (await import("../adapters/local-package-store/index.ts")).createTransfer({ environment: env }));
+  const resolver = lazy(async () => {
+    const { aptResolver } = await import("../adapters/apt-resolver/index.ts");
+    return aptResolver({ folder: store.path("apt"), packageStore: await packages(), transfer: await transfer(), environment: env });
+  });
+  const downloader = lazy(async () => (await import("../adapters/local-package-store/index.ts")).packageDownloader(await packages(), await transfer()));
+  const ociSource = lazy(async () => (await import("../adapters/oci-source/index.ts")).ociSource({ folder: store.path("downloads", "oci") }));
+  const diffs = lazy(async () => (await import("../adapters/overlay-diffs/index.ts")).overlayDiffs());
+  const installers = lazy(() => import("../adapters/debian-installer/index.ts"));
+  const installer = (name: "own" | "mmdebstrap"): FoundationInstaller => {
+    const made = async (): Promise<FoundationInstaller> => (name === "own" ? (await installers()).ownInstaller() : (await installers()).mmdebstrapInstaller());
+    return { install: async (request) => (await made()).install(request), add: async (request) => (await made()).add(request) };
+  };
+  let catalog: Catalog | undefined;
+  return {
+    store,
+    workspaces: overlayWorkspaces({ diffs: store.path("diffs"), diffName: (diff) => store.diffs.name(diff) }),
+    diffs: {
+      normalise: async (...args) => (await diffs()).normalise(...args),
+      write: async (...args) => (await diffs()).write(...args),
+      unpack: async (...args) => (await diffs()).unpack(...args),
+    },
+    steps,
+    hasher: {
+      hash: (folder, requests) => hashInputs(folder, requests, statCache),
+      inputs: (folder, requests) => recipeInputs(folder, requests),
+      digestOf: (text) => `sha256:${createHash("sha256").update(text).digest("hex")}`,
+      save: () => (store.readOnly ? undefined : statCache.save()),
+    },
+    clock: systemClock,
+    baker: currentBaker(),
+    tool: `bakehouse ${VERSION}`,
+    installers: { own: installer("own"), mmdebstrap: installer("mmdebstrap") },
+    catalog: () => (catalog ??= lazyCatalog(store, options)),
+    secrets: (recipe) => hostSecrets(recipe, env),
+    openLog: (bake) => openBakeLog(store.path("logs"), bake),
+    newBakeId: () => newBakeId(new Date()),
+    stepFiles: (bound, recipe, locked, workspace) => stepFiles(store, bound, recipe, locked, workspace),
+    lentFolder: (digest) => join(store.path("lent"), hexOf(digest).slice(0, 16)),
+    fetchMissing: (needed, recipe, fetching) => fetchMissing(store, { resolver, downloader, transfer }, needed, recipe, fetching),
+    lowerLookup: (below) => lowerLookup(below.map((diff) => store.diffs.folder(diff))),
+    readLower: (below) => lowerReader(below.map((diff) => store.diffs.folder(diff))),
+    findSecrets: async (directory, secrets) => (await import("../adapters/secret-scan/index.ts")).scanForSecrets(directory, [...secrets].map(([name, value]) => ({ name, value }))),
+    maskSecrets: async (secrets) => (secrets.size === 0 ? (line) => line : (await import("../adapters/secret-scan/index.ts")).maskSecrets([...secrets].map(([name, value]) => ({ name, value })))),
+    buildVolume,
+    pathsOutside,
+    network: lazyNetwork(store),
+    mirrors: async (recipe) => {
+      const { namedMirrors } = await import("./named-mirrors.ts");
+      return namedMirrors(await resolver(), recipe, bindSteps(recipe, steps));
+    },
+    resolver,
+    downloader,
+    packageStore: packages,
+    ociSource,
+    close: async () => {
+      await catalog?.close();
+      store.close();
+    },
+  };
+}
+
+/** Made once, when first asked for. */
+function lazy<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
+}
+
+/** kysely is only loaded when the catalog is asked something. */
+function lazyCatalog(store: Store, options: EmbeddedOptions): Catalog {
+  let opened: Promise<Catalog> | undefined;
+  const open = (): Promise<Catalog> =>
+    (opened ??= import("../adapters/sqlite-catalog/sqlite-catalog.ts").then(({ openSqliteCatalog }) =>
+      openSqliteCatalog(store.path("catalog.db"), { rebuildFrom: () => imagesFromStore(store), owner: thisProcess("bake"), isAlive, warn: (message) => options.warn?.(message) }),
+    ));
+  return {
+    startBake: async (...args) => (await open()).startBake(...args),
+    endBake: async (...args) => (await open()).endBake(...args),
+    bakes: async (...args) => (await open()).bakes(...args),
+    bake: async (...args) => (await open()).bake(...args),
+    putImages: async (...args) => (await open()).putImages(...args),
+    removeImages: async (...args) => (await open()).removeImages(...args),
+    images: async () => (await open()).images(),
+    close: async () => (opened === undefined ? undefined : (await opened).close()),
+  };
+}
+
+function lazyNetwork(store: Store): NetworkRecorder {
+  const open = lazy(async () => (await import("../adapters/network-recorder/index.ts")).networkRecorder({ folder: store.path("recorded") }));
+  return {
+    record: async (request) => (await open()).record(request),
+    replay: async (request, responses) => (await open()).replay(request, responses),
+  };
+}
+
+/** A killed bake's cgroups, by the folders of its steps. */
+function tidyStep(folder: string): void {
+  removeCgroups(cgroupName(folder));
+}
+
+type FileServices = Omit<StepServices, "root" | "sandbox" | "inputs" | "secrets" | "installer">;
+
+async function stepFiles(store: Store, bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined, workspace: Workspace): Promise<FileServices> {
+  const { localPackageStore, packageSet } = await import("../adapters/local-package-store/index.ts");
+  const { archives } = await import("../adapters/overlay-diffs/index.ts");
+  const packageStore = localPackageStore(store.path("packages"));
+  const work = dirname(workspace.upper);
+  return {
+    packages: packageSet(packageStore, locked?.packages ?? [], join(work, "packages")),
+    downloads: { file: (sha256) => downloadPath(store, sha256) },
+    archives: archives(workspace.root),
+    lent: await lentTools(store, packageStore, locked, work),
+    oci: await lockedImage(store, bound, recipe, locked),
+    ansible: await ansible(work),
+  };
+}
+
+const downloadPath = (store: Store, sha256: Sha256): string => store.path("downloads", hexOf(sha256));
+
+async function lentTools(store: Store, packageStore: Parameters<typeof import("../adapters/local-package-store/index.ts").packageSet>[0], locked: LockedStep | undefined, work: string): Promise<FileServices["lent"]> {
+  if (locked?.lent === undefined || locked.lent.length === 0) return { digest: undefined, hostPath: undefined };
+  const { packageSet } = await import("../adapters/local-package-store/index.ts");
+  const { extractLentTools } = await import("../adapters/lent-tools/index.ts");
+  return extractLentTools({ folder: store.path("lent"), packages: packageSet(packageStore, locked.lent, join(work, "lent")).files, signal: new AbortController().signal });
+}
+
+async function lockedImage(store: Store, bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined): Promise<FileServices["oci"]> {
+  const { image } = bound.requirements;
+  if (image === undefined || locked?.image === undefined) return { digest: `sha256:${"0".repeat(64)}`, layers: async () => [] };
+  const { digest } = locked.image;
+  const { ociSource } = await import("../adapters/oci-source/index.ts");
+  const source = ociSource({ folder: store.path("downloads", "oci") });
+  return { digest, layers: () => source.layers(image, recipe.folder, digest) };
+}
+
+async function ansible(work: string): Promise<FileServices["ansible"]> {
+  const { ansibleRunner } = await import("../adapters/ansible/index.ts");
+  return ansibleRunner({
+    scratchFolder: () => {
+      mkdirSync(join(work, "ansible"), { recursive: true });
+      return join(work, "ansible");
+    },
+  });
+}
+
+interface Fetchers {
+  readonly resolver: () => Promise<PackageResolver>;
+  readonly downloader: () => Promise<PackageDownloader>;
+  readonly transfer: () => Promise<import("../ports/transfer.ts").Transfer>;
+}
+
+type Needed = Parameters<EngineParts["fetchMissing"]>[0];
+
+async function fetchMissing(store: Store, fetchers: Fetchers, needed: Needed, recipe: Recipe, options: Parameters<EngineParts["fetchMissing"]>[2]): Promise<{ readonly count: number; readonly totalBytes: number }> {
+  const { localPackageStore } = await import("../adapters/local-package-store/index.ts");
+  const packageStore = localPackageStore(store.path("packages"));
+  const missing = needed.flatMap(({ bound, locked }) =>
+    [...(locked?.packages ?? []), ...(locked?.lent ?? [])]
+      .filter((item) => item.repository !== "local" && packageStore.find(item.sha256) === undefined)
+      .map((item) => ({ bound, item })),
+  );
+  if (missing.length > 0) {
+    const resolver = await fetchers.resolver();
+    const downloads = missing.map(({ bound, item }) => {
+      const foundation = foundationOf(recipe, bound, steps);
+      const [urls = []] = resolver.locate({ repositories: recipe.repositories, folder: recipe.folder, ...(foundation === undefined ? {} : { foundation }) }, [item]);
+      return { package: item, urls };
+    });
+    await (await fetchers.downloader()).fetch(downloads, { signal: options.signal, onProgress: options.progress });
+  }
+  const local = needed.flatMap(({ bound, locked }) => (locked?.packages ?? []).filter((item) => item.repository === "local").map((item) => ({ bound, item })));
+  for (const { item } of local) if (packageStore.find(item.sha256) === undefined) await packageStore.add(join(recipe.folder, item.path), item.sha256);
+  const files = needed.flatMap(({ bound }) => bound.requirements.downloads ?? []).filter((download) => !existsSync(downloadPath(store, download.sha256)));
+  for (const download of files) {
+    mkdirSync(store.path("downloads"), { recursive: true });
+    const target = `${downloadPath(store, download.sha256)}.part-${process.pid}`;
+    const transfer = await fetchers.transfer();
+    await transfer.download({ urls: [download.url], target, what: download.url, expected: { sha256: download.sha256 }, signal: options.signal });
+    const { adopt } = await import("../adapters/local-store/files.ts");
+    adopt(target, downloadPath(store, download.sha256));
+  }
+  return { count: missing.length + files.length, totalBytes: missing.reduce((sum, { item }) => sum + item.sizeBytes, 0) };
+}
+
+/** Any constant: a volume is named by its digest, and nothing mounts it by UUID. */
+const VOLUME_UUID = "9f1f4a1c-6f0e-4a53-9d0a-62616b656800";
+
+/** Every file of a volume carries the one time of its epoch: what a file's own time would be depends on how the app was checked out. */
+const buildVolume: EngineParts["buildVolume"] = async (directory, target, { epochSeconds, signal }) => {
+  const { buildErofs, withoutOverlayMarks } = await import("../adapters/overlay-diffs/index.ts");
+  mkdirSync(directory, { recursive: true });
+  await withoutOverlayMarks(directory, signal);
+  rmSync(target, { force: true });
+  await buildErofs({ directory, target, epochSeconds, uuid: VOLUME_UUID, signal, oneTime: true });
+  return { digest: hashFile(target), sizeBytes: statSync(target).size };
+};
+
+function hashFile(path: string): Sha256 {
+  const hash = createHash("sha256");
+  const buffer = Buffer.allocUnsafe(4 * 1024 * 1024);
+  const file = openSync(path, "r");
+  try {
+    for (let count = readSync(file, buffer); count > 0; count = readSync(file, buffer)) hash.update(buffer.subarray(0, count));
+  } finally {
+    closeSync(file);
+  }
+  return `sha256:${hash.digest("hex")}`;
+}
