@@ -63,9 +63,9 @@ class AptResolver implements PackageResolver {
   }
 
   async resolve(request: ResolveRequest): Promise<Resolution> {
-    request.signal.throwIfAborted();
     const scratch = openScratch(join(this.#options.folder, "tmp"));
     try {
+      request.signal.throwIfAborted();
       const states = await this.#fetch(request, request.refresh, scratch);
       return await this.#resolveFrom(states, request, scratch).catch((error: unknown) => this.#resolveRefreshed(error, states, request, scratch));
     } catch (error) {

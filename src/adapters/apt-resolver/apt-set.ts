@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { compareVersions } from "../../core/debian/version.ts";
 import { relabelRelease } from "../../core/debian/release.ts";
 import { adopt, storeError } from "../local-store/files.ts";
 import type { PackageIndex } from "./package-index.ts";
@@ -33,6 +34,10 @@ export interface AptSet {
   /** The label that pins a repository; of one suite when `suite` is given. */
   readonly labels: readonly { readonly suite: FetchedSuite; readonly label: string }[];
 }
+
+/** Of all suites of a set. */
+export const newestVersion = (name: string, { suites }: AptSet): string | undefined =>
+  suites.flatMap(({ lists }) => lists.flatMap(({ index }) => index.find(name).map(({ version }) => version))).sort(compareVersions).at(-1);
 
 /** Sets older than the newest few belong to lists that have moved on. */
 const SETS_KEPT = 6;

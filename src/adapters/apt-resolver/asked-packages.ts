@@ -4,7 +4,7 @@ import { compareVersions } from "../../core/debian/version.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { JsonValue } from "../../core/json.ts";
 import type { LockedPackage } from "../../core/lock/model.ts";
-import { didYouMean } from "../../core/text/did-you-mean.ts";
+import { didYouMean, shortList } from "../../core/text/did-you-mean.ts";
 import type { AptSet } from "./apt-set.ts";
 
 /** What can be asked for besides what the lists have. */
@@ -54,15 +54,24 @@ function notFound(mistakes: readonly Mistake[], set: AptSet): BakehouseError {
 function mistakeIn(argument: PackageArgument, set: AptSet, extra: Extra): string | undefined {
   const { name } = argument;
   const versions = versionsOf(name, set, extra);
-  const isVirtual = set.suites.some(({ lists }) => lists.some(({ index }) => index.providersOf(name).length > 0)) || extra.files.some((file) => providedNames(file.provides).includes(name));
-  if (versions.length === 0 && !extra.installed.has(name)) {
-    if (isVirtual && argument.version === undefined && argument.suite === undefined) return undefined;
-    const guess = didYouMean(name, set.suites.flatMap(({ lists }) => lists.flatMap(({ index }) => index.names())));
-    const reason = isVirtual ? "is a virtual package and has no versions of its own" : "is in no repository";
-    return guess === undefined || isVirtual ? reason : `${reason}: did you mean ${guess}?`;
-  }
+  if (versions.length === 0 && !extra.installed.has(name)) return absenceMistake(argument, set, extra);
   if (argument.version !== undefined) return versionMistake(argument.version, versions);
   return argument.suite === undefined ? undefined : suiteMistake(argument.suite, name, set);
+}
+
+/** A name that no package has: a virtual one, or a misspelt one. */
+function absenceMistake({ name, version, suite }: PackageArgument, set: AptSet, extra: Extra): string | undefined {
+  const providers = [
+    ...set.suites.flatMap(({ lists }) => lists.flatMap(({ index }) => index.providersOf(name))),
+    ...extra.files.filter(({ provides }) => providedNames(provides).includes(name)).map((file) => file.name),
+  ];
+  const distinct = [...new Set(providers)].sort();
+  if (distinct.length === 0) {
+    const guess = didYouMean(name, set.suites.flatMap(({ lists }) => lists.flatMap(({ index }) => index.names())));
+    return guess === undefined ? "is in no repository" : `is in no repository: did you mean ${guess}?`;
+  }
+  if (version !== undefined || suite !== undefined) return "is a virtual package and has no versions of its own";
+  return distinct.length === 1 ? undefined : `is a virtual package: ask for one of those that provide it: ${shortList(distinct)}`;
 }
 
 function versionsOf(name: string, set: AptSet, extra: Extra): readonly string[] {

@@ -1,3 +1,5 @@
+import { compareVersions } from "../../core/debian/version.ts";
+
 /** One package that cannot be installed, and what stands in the way. */
 export interface Conflict {
   readonly package: string;
@@ -15,8 +17,10 @@ const RELATIONS = "Depends|PreDepends|Pre-Depends|Conflicts|Breaks|Recommends|Ob
  *      exim4-config : Conflicts: postfix but 3.7 is to be installed
  *      nginx : Depends: libc6 (>= 2.40) but 2.36 is to be installed
  *              Depends: gone but it is not installable
+ *
+ * @param newestOf  newest version that the lists have of a name: apt says only that something "is not going to be installed"
  */
-export function readUnmet(output: string): readonly Conflict[] {
+export function readUnmet(output: string, newestOf: (name: string) => string | undefined): readonly Conflict[] {
   const conflicts: { package: string; reasons: string[]; others: string[] }[] = [];
   const block = output.slice(Math.max(0, output.indexOf("unmet dependencies:")));
   for (const line of block.split("\n")) {
@@ -26,21 +30,27 @@ export function readUnmet(output: string): readonly Conflict[] {
     if (name !== undefined) conflicts.push({ package: name.replace(/:amd64$/, ""), reasons: [], others: [] });
     const last = conflicts.at(-1);
     if (last === undefined) continue;
-    const isAlternative = relation === undefined;
-    last.reasons.push(`${isAlternative ? "or " : ""}${reasonOf(relation ?? "Depends", text)}`);
+    const reason = reasonOf(relation ?? "Depends", text, newestOf);
+    const before = last.reasons.pop();
+    // A line without a relation is another choice of the line before, which ended in "or".
+    if (before !== undefined && relation === undefined) last.reasons.push(`${before}; or ${reason.replace(/^\w+ /, "")}`);
+    else last.reasons.push(...(before === undefined ? [] : [before]), reason);
     last.others.push(text.split(/[\s:]/)[0] ?? "");
   }
   return conflicts;
 }
 
-function reasonOf(relation: string, text: string): string {
+function reasonOf(relation: string, text: string, newestOf: (name: string) => string | undefined): string {
   const [, wanted = text, outcome = ""] = /^(.*?)(?: but (.*?))?(?: or)?$/.exec(text) ?? [];
   const version = /^(\S+) is (?:to be )?installed$/.exec(outcome)?.[1];
   if (relation === "Conflicts" || relation === "Breaks") return `${relation === "Breaks" ? "breaks" : "conflicts with"} ${wanted}${version === undefined ? "" : `, which is there as ${version}`}`;
   const verb = relation === "Recommends" ? "recommends" : "needs";
   if (version !== undefined) return `${verb} ${wanted}, but ${version} is what can be had`;
   if (outcome === "it is not installable") return `${verb} ${wanted}, which no repository has`;
-  return `${verb} ${wanted}, which cannot be installed with the rest`;
+  const [, name = "", operator = "", bound = ""] = /^(\S+) \((<<|<=|=|>=|>>) (\S+)\)$/.exec(wanted) ?? [];
+  const newest = newestOf(name.replace(/:\w+$/, ""));
+  const isTooOld = newest !== undefined && [">=", ">>", "="].includes(operator) && compareVersions(newest, bound) < (operator === ">>" ? 1 : 0);
+  return isTooOld ? `${verb} ${wanted}, but ${newest} is the newest there is` : `${verb} ${wanted}, which cannot be installed with the rest`;
 }
 
 /** Packages of the layers below that apt would have to take out. */

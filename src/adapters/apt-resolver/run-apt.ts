@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BakehouseError } from "../../core/errors.ts";
 import type { LockedPackage } from "../../core/lock/model.ts";
-import type { AptSet } from "./apt-set.ts";
+import { newestVersion, type AptSet } from "./apt-set.ts";
 import { readErrors, readPrintedUris, readRemovals, readUnmet, type Conflict, type PrintedUri } from "./explain.ts";
 import { runProgram } from "./run-program.ts";
 
@@ -43,7 +43,7 @@ export async function askApt(question: AptQuestion): Promise<AptAnswer> {
   if (exitCode === 0) return { kind: "packages", packages: readPrintedUris(stdout) };
   const said = `${stdout}\n${stderr}`;
   const removals = readRemovals(said);
-  const conflicts = said.includes("unmet dependencies:") ? readUnmet(said) : [];
+  const conflicts = said.includes("unmet dependencies:") ? readUnmet(said, (name) => newestVersion(name, set)) : [];
   const errors = readErrors(said);
   if (errors.length === 0) throw new Error(`apt-get ended with ${exitCode}: ${said.trim()}`);
   if (conflicts.length + removals.length === 0 && errors.some((error) => /could not be parsed or opened|Could not open|Unable to (?:parse|write)/.test(error)))
