@@ -31,7 +31,8 @@ export type Checked<Output> =
  * A mismatch of a union is told for the alternative that comes nearest. Sentences that a schema brings itself are kept.
  */
 export function check<Schema extends z.ZodType>(schema: Schema, value: unknown): Checked<z.output<Schema>> {
-  const result = schema.safeParse(value, { error: () => OWN_WORDS });
+  // Each schema is used a few times and then the program ends: compiling it first takes longer than it saves.
+  const result = schema.safeParse(value, { error: () => OWN_WORDS, jitless: true });
   if (result.success) return { ok: true, value: result.data };
   const issues = result.error.issues;
   return { ok: false, issues, findings: dropEchoes(issues.flatMap((issue) => explain(issue, [schema], value, []))) };

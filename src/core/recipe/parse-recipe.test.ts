@@ -565,6 +565,11 @@ describe("mistakes in a recipe", () => {
     expect(told(text.replaceAll("\n", "\r\n"))).toEqual(told(text));
   });
 
+  it("shows a mistake behind an alias where it is written", () => {
+    const text = "name: a\nx-a: &a { form: 1, to: /b }\nlayers: { b: { from: image:c, steps: [copy: *a] } }\n";
+    expect(told(text)).toEqual(['r:2:11: layers.b.steps[0].copy: unknown key "form" (did you mean "from"?)']);
+  });
+
   it("tells a hundred mistakes and how many more there are", () => {
     const lines = told(steps(Array.from({ length: 150 }, () => "- rnu: x").join("\n")));
     expect(lines).toHaveLength(101);
@@ -782,6 +787,16 @@ describe("a recipe that is right", () => {
   it("steps around names that are taken", () => {
     const text = steps("- run: a\n- run: b\n- run: c\n  name: run-2\n- run: d");
     expect(recipeOf(text).layers[0]?.steps.map(({ name }) => name)).toEqual(["run", "run-3", "run-2", "run-4"]);
+  });
+
+  it.each([
+    ["a byte order mark", "\uFEFFname: a\nlayers: { b: { from: image:c, steps: [run: x] } }\n"],
+    ["an end mark", "name: a\nlayers: { b: { from: image:c, steps: [run: x] } }\n...\n"],
+    ["JSON", '{"name":"a","layers":{"b":{"from":"image:c","steps":[{"run":"x"}]}}}'],
+    ["keys that are numbers", "name: a\nlayers: { b: { from: image:c, steps: [sysctl: { 1: a, 1.0: b, true: c }, run: x] } }\n"],
+  ])("may have or be %s", (_what, text) => {
+    expect(told(text)).toEqual([]);
+    expect(recipeOf(text).layers[0]?.steps.at(-1)?.options).toBe("x");
   });
 
   it("may use any parameter in a template", () => {

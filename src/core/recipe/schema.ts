@@ -76,12 +76,10 @@ export const secretFields = {
   env: envNameSchema.optional().describe("Environment variable that holds it"),
   file: z.string().min(1).optional().describe("File that holds it, absolute or relative to the recipe; keep it out of version control"),
 };
-export const secretSchema = z
-  .strictObject(secretFields)
-  .refine((secret) => (secret.env === undefined) !== (secret.file === undefined), {
-    error: "needs either env or file",
-    when: ({ issues }) => issues.length === 0,
-  });
+export const secretSchema = z.strictObject(secretFields).refine((secret) => (secret.env === undefined) !== (secret.file === undefined), {
+  error: "needs either env or file",
+  when: ({ issues }) => issues.length === 0,
+});
 
 // ---- layers ----
 
