@@ -22,7 +22,7 @@ function ownNode() {
 
 /** Waits for the CLI and passes on what a terminal or service manager sends, so that it can tidy up. */
 function runWith(node) {
-  const child = spawn(node, [cli, ...process.argv.slice(2)], { stdio: "inherit" });
+  const child = spawn(node, ["--min-semi-space-size=16", cli, ...process.argv.slice(2)], { stdio: "inherit" });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     // A terminal sends Ctrl-C to both; only what was sent to this process alone is passed on.
     process.on(signal, () => (signal === "SIGINT" && process.stdin.isTTY ? undefined : child.kill(signal)));

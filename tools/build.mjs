@@ -26,6 +26,17 @@ const PROCESSES = {};
 /** Folders that are copied as they are, if they are there: name in dist → source. */
 const COPIES = { "ansible-plugin": "src/adapters/ansible/plugin" };
 
+/** zod brings its messages in fifty languages, 300 kB that nothing here can reach, since they hang on the namespace `z`. */
+const withoutLocales = {
+  name: "without-zod-locales",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /\/locales\/index\.js$/ }, ({ importer }) =>
+      importer.includes("/node_modules/zod/") ? { path: "zod-locales", namespace: "none" } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: "none" }, () => ({ contents: "export {};", loader: "js" }));
+  },
+};
+
 const isThere = (path) => existsSync(join(root, path));
 const entries = { cli: "src/cli/entry.ts", index: "src/index.ts", ...PROCESSES };
 const present = Object.fromEntries(Object.entries(entries).filter(([, source]) => isThere(source)));
@@ -47,6 +58,7 @@ const result = await build({
   legalComments: "none",
   // Some CommonJS dependencies call require() for node: modules.
   banner: { js: 'import{createRequire as bakehouseRequire}from"node:module";const require=bakehouseRequire(import.meta.url);' },
+  plugins: [withoutLocales],
   logLevel: "warning",
   metafile: true,
 }).catch(() => process.exit(1)); // esbuild has said what is wrong, with file and line
