@@ -250,5 +250,23 @@ const parentOf = (path: string): string => path.slice(0, Math.max(path.lastIndex
 
 function launchTemplates(value: Options, context: LaunchContext): string {
   if (!usesTemplates(value.template)) return "";
-  return `find "$stage" -type f -exec grep -Ilq '{{' {} \\; -exec sed -i -e ${quote(templateSed(context.parameters, value.parameters))} {} +\n`;
+  const chosen = Array.isArray(value.template) ? ` ${findExpression(value.template)}` : "";
+  return `find "$stage" -type f${chosen} -exec grep -Ilq '{{' {} \\; -exec sed -i -e ${quote(templateSed(context.parameters, value.parameters))} {} +\n`;
+}
+
+/** Globs for find(1): what a `!` takes back stays out wherever it stands in the list, and `*` in a path also goes over `/`. */
+function findExpression(globs: readonly string[]): string {
+  const test = (pattern: string): string => {
+    const body = pattern.replace(/\/+$/, "");
+    return body.includes("/") ? `-path "$stage"/${quote(body.replace(/^\//, "").replaceAll("**/", "*"))}` : `-name ${quote(body)}`;
+  };
+  const taken = globs.filter((pattern) => !pattern.startsWith("!")).flatMap(alternatives);
+  const back = globs.filter((pattern) => pattern.startsWith("!")).flatMap((pattern) => alternatives(pattern.slice(1)));
+  return [`\\( ${taken.map(test).join(" -o ")} \\)`, ...back.map((pattern) => `! ${test(pattern)}`)].join(" ");
+}
+
+/** `*.{js,map}` → `*.js`, `*.map` */
+function alternatives(pattern: string): readonly string[] {
+  const [whole, before, inner, after] = /^([^{]*)\{([^}]*)\}(.*)$/.exec(pattern) ?? [];
+  return whole === undefined ? [pattern] : (inner ?? "").split(",").flatMap((one) => alternatives(`${before}${one}${after}`));
 }

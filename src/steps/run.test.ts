@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { sandboxImage, refusals } from "../../test/steps/step-image.ts";
-import type { StepImage } from "../../test/steps/step-image.ts";
+import { makeBase, refusals, sandboxImage } from "../../test/steps/step-image.ts";
+import type { Base, StepImage } from "../../test/steps/step-image.ts";
 import { run } from "./run.ts";
 
 describe("options", () => {
@@ -23,11 +23,16 @@ describe("options", () => {
 });
 
 describe("in the sandbox", () => {
+  let base: Base;
   let image: StepImage;
   beforeAll(async () => {
-    image = await sandboxImage();
+    base = makeBase();
+    image = await sandboxImage(base);
   });
-  afterAll(() => image.dispose());
+  afterAll(async () => {
+    await image.dispose();
+    base.dispose();
+  });
   const output = async (options: unknown, extra = {}): Promise<readonly string[]> => {
     image.lines.length = 0;
     await image.run(run, options, extra);
@@ -127,7 +132,7 @@ describe("in the sandbox", () => {
     });
 
     test("by time", async () => {
-      const other = await sandboxImage();
+      const other = await sandboxImage(base);
       try {
         await expect(other.run(run, "sleep 60", { timeoutMs: 300 })).rejects.toMatchObject({ code: "STEP_TIMEOUT" });
       } finally {

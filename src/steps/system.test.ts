@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { changes, plainImage, refusals, sandboxImage } from "../../test/steps/step-image.ts";
+import { changes, makeBase, plainImage, refusals, sandboxImage } from "../../test/steps/step-image.ts";
 import type { StepImage } from "../../test/steps/step-image.ts";
 import { system } from "./system.ts";
 
@@ -85,7 +85,8 @@ describe("locale", () => {
     });
   });
   test("is generated in the sandbox", async () => {
-    const real = await sandboxImage();
+    const base = makeBase();
+    const real = await sandboxImage(base);
     try {
       // What locale-gen of Debian does with its list, without the 200 MB of locale sources.
       real.root.write(
@@ -101,6 +102,7 @@ describe("locale", () => {
       expect(real.lines).toContain("Generation complete.");
     } finally {
       await real.dispose();
+      base.dispose();
     }
   });
 });

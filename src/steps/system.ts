@@ -170,7 +170,7 @@ function launchScript(value: Options): string {
   );
   for (const name of generate) lines.push(`grep ${quote(`^${name} `)} /usr/share/i18n/SUPPORTED >> /etc/locale.gen`);
   if (generate.length > 0) lines.push("locale-gen");
-  if (value.locale !== undefined) lines.push(`printf 'LANG=%s\\n' ${quote(value.locale)} > /etc/default/locale`);
+  if (value.locale !== undefined) lines.push("mkdir -p /etc/default", `echo ${quote(`LANG=${value.locale}`)} > /etc/default/locale`);
   if (value.timezone !== undefined)
     lines.push(`ln -sfnT ${quote(`${ZONES}/${value.timezone}`)} /etc/localtime`, `echo ${quote(value.timezone)} > /etc/timezone`);
   return lines.join("\n");

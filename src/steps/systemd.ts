@@ -221,10 +221,15 @@ function launchFragment(value: Options, context: LaunchContext) {
   return {
     script: [
       ...files,
-      "systemctl daemon-reload",
       ...verbs,
       ...(value.defaultTarget === undefined ? [] : [words("systemctl", "set-default", value.defaultTarget)]),
-      ...(started.length === 0 ? [] : [words("systemctl", "start", "--no-block", ...started)]),
+      // Where systemd is not PID 1 (a container, a chroot) there is nothing to start yet.
+      [
+        "if [ -d /run/systemd/system ]; then",
+        "  systemctl daemon-reload",
+        ...(started.length === 0 ? [] : [`  ${words("systemctl", "start", "--no-block", ...started)}`]),
+        "fi",
+      ].join("\n"),
     ].join("\n"),
     ...(payload.length === 0 ? {} : { payload }),
   };

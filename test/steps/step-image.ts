@@ -24,6 +24,8 @@ export interface StepImage {
   put(path: string, content?: string): string;
   /** Checks the options as the recipe does, then runs the step. */
   run(definition: StepDefinition, options: unknown, extra?: Partial<RunExtra>): Promise<void>;
+  /** A fresh sandbox of the image, if it has one. */
+  sandbox(): Sandbox;
   /** Everything below a path: `kind mode uid:gid content`, where content is short text, a digest or a link's target. */
   tree(path?: string): Readonly<Record<string, string>>;
   dispose(): Promise<void>;
@@ -50,17 +52,28 @@ export async function plainImage(): Promise<StepImage> {
   );
 }
 
-/** An image with a shell, bash, coreutils and setpriv of this Debian, in a real sandbox. */
-export async function sandboxImage(programs: readonly string[] = []): Promise<StepImage> {
-  const top = mkdtempSync(join(tmpdir(), "bakehouse-step-"));
-  const base = join(top, "diffs/base");
-  mkdirSync(base, { recursive: true });
+export interface Base {
+  /** Holds one diff, `base`. */
+  readonly diffs: string;
+  dispose(): void;
+}
+
+/** A shell, bash, coreutils, setpriv and what else is asked for, of this Debian. Made once for many images. */
+export function makeBase(programs: readonly string[] = []): Base {
+  const diffs = mkdtempSync(join(tmpdir(), "bakehouse-base-"));
+  const base = join(diffs, "base");
   addAccounts(base);
-  addPrograms(base, ["sh", "bash", "cat", "env", "id", "ls", "mkdir", "pwd", "rm", "setpriv", "chmod", "sleep", "touch", ...programs]);
+  addPrograms(base, ["sh", "bash", "cat", "chmod", "env", "id", "ls", "mkdir", "pwd", "rm", "setpriv", "sleep", "touch", ...programs]);
   cpSync("/usr/lib/locale/C.utf8", join(base, "usr/lib/locale/C.utf8"), { recursive: true });
+  return { diffs, dispose: () => rmSync(diffs, { recursive: true, force: true }) };
+}
+
+/** An image on such a base, in a real sandbox. */
+export async function sandboxImage({ diffs }: Base): Promise<StepImage> {
+  const top = mkdtempSync(join(tmpdir(), "bakehouse-step-"));
   const folder = join(top, "workspace");
   mkdirSync(folder);
-  const workspace = await overlayWorkspaces({ diffs: join(top, "diffs"), diffName: () => "base" }).open({
+  const workspace = await overlayWorkspaces({ diffs, diffName: () => "base" }).open({
     folder,
     lowers: [`sha256:${"0".repeat(64)}`],
     runner: "bubblewrap",
@@ -128,6 +141,11 @@ function assemble(top: string, root: ImageRoot, makeSandbox: MakeSandbox, close:
       } finally {
         for (const undo of cleanups) await undo();
       }
+    },
+    sandbox() {
+      const sandbox = makeSandbox({}, new AbortController().signal, (line) => lines.push(line));
+      if (sandbox === undefined) throw new Error("This image has no sandbox");
+      return sandbox;
     },
     tree: (path = "/") => Object.fromEntries(entriesOf(root, path)),
     async dispose() {

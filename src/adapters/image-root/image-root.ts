@@ -44,11 +44,13 @@ export function hostImageRoot(hostPath: string): ImageRoot {
     const pending = componentsOf(path).reverse();
     let done = "";
     let stats: Stats | undefined;
+    // Whether `stats` is about `done`: it is not after a link or `..`.
+    let isCurrent = false;
     let links = 0;
     for (let part = pending.pop(); part !== undefined; part = pending.pop()) {
       if (part === "..") {
         done = parentOf(done);
-        stats = undefined;
+        isCurrent = false;
         continue;
       }
       const next = `${done}/${part}`;
@@ -58,13 +60,15 @@ export function hostImageRoot(hostPath: string): ImageRoot {
         const target = readlinkSync(onHost(next));
         if (target.startsWith("/")) done = "";
         pending.push(...split(target).reverse());
-        stats = undefined;
+        isCurrent = false;
         continue;
       }
       if (stats !== undefined && pending.length > 0 && !stats.isDirectory()) throw failure(path, "ENOTDIR", `${next} is not a directory`);
       done = next;
+      isCurrent = true;
     }
-    return { path: done === "" ? "/" : done, stats: stats ?? look(done === "" ? "/" : done) };
+    const found = done === "" ? "/" : done;
+    return { path: found, stats: isCurrent ? stats : look(found) };
   }
 
   /** Like `real`, but something that cannot be there is simply not there. */
