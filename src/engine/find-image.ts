@@ -9,7 +9,7 @@ export const nameOf = (entry: IndexEntry): string => entry.annotations[ANNOTATIO
 
 /**
  * Finds an image by digest (`sha256:…`), by a unique prefix of its hex digits (4 or more), by name (`shop/release`), or by
- * the name of its recipe (`shop`: the layer that nothing else of it stands on, the newest).
+ * the name of its recipe (`shop`: the image that nothing else of it stands on, else the volume). Volumes have names as images do.
  *
  * @throws IMAGE_NOT_FOUND with the nearest name, REFERENCE_AMBIGUOUS with what matches
  */
@@ -29,12 +29,14 @@ export function findImage(store: Store, reference: string): IndexEntry {
   });
 }
 
+/** A release that is a volume counts when nothing that is an image stands at the top. */
 function topOf(entries: readonly IndexEntry[], reference: string): IndexEntry {
-  const parents = new Set(entries.map((entry) => entry.annotations[ANNOTATIONS.baseDigest]));
-  const tops = entries.filter((entry) => !parents.has(entry.digest) && entry.artifactType === undefined);
-  const images = tops.length > 0 ? tops : entries;
-  if (images.length === 1 && images[0] !== undefined) return images[0];
-  throw ambiguous(reference, images);
+  const parents = new Set(entries.filter((entry) => entry.digest !== entry.annotations[ANNOTATIONS.baseDigest]).map((entry) => entry.annotations[ANNOTATIONS.baseDigest]));
+  const tops = entries.filter((entry) => !parents.has(entry.digest));
+  const images = tops.filter((entry) => entry.artifactType === undefined);
+  const choice = images.length > 0 ? images : tops.length > 0 ? tops : entries;
+  if (choice.length === 1 && choice[0] !== undefined) return choice[0];
+  throw ambiguous(reference, choice);
 }
 
 const ambiguous = (reference: string, entries: readonly IndexEntry[]): BakehouseError =>

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { spawn } from "node:child_process";
+import { constants } from "node:os";
 import type { DiffId } from "../core/digest.ts";
 import { VERSION } from "../core/version.ts";
 import { imagesFromStore } from "../engine/images-from-store.ts";
@@ -14,7 +15,9 @@ import type { ImageMounts } from "../ports/image-mounts.ts";
 import type { ImageTrees } from "../ports/image-trees.ts";
 import type { StoreContents } from "../ports/store-contents.ts";
 import type { Store } from "../ports/store.ts";
+import { currentBaker } from "../adapters/local-host/clock.ts";
 import { openLocalStore } from "../adapters/local-store/local-store.ts";
+import { readImageSizes } from "../adapters/sqlite-catalog/read-image-sizes.ts";
 
 export interface ImagePartsOptions {
   /** Folder of the store; made when it is not there. */
@@ -37,4 +40,88 @@ export interface ImageParts extends Pick<ListImagesParts, "store" | "indexed"> {
   logs(): Promise<BakeLogs>;
   shells(): Promise<OpenShellParts>;
   close(): Promise<void>;
+}
+
+/**
+ * The parts for everything about images and the store after a bake. Unlike `embedded`, it loads no step, no sandbox and no
+ * kysely before one of them is used: listing images should take no longer than starting.
+ */
+export function openImages(options: ImagePartsOptions): ImageParts {
+  let releaseStep = (_folder: string): void => undefined;
+  const store = openLocalStore(options.store, { onTidy: (folder) => releaseStep(folder) });
+  const later = lazily();
+  const diffs = later(async () => (await import("../adapters/overlay-diffs/index.ts")).overlayDiffs());
+  const trees = later(async () => (await import("../adapters/image-trees/index.ts")).localImageTrees(store));
+  const catalog = later(() => openCatalog(store, options));
+  return {
+    store,
+    clock: { now: () => new Date(), elapsedMs: () => performance.now() },
+    get baker() {
+      return currentBaker();
+    },
+    tool: `bakehouse ${VERSION}`,
+    indexed: () => readImageSizes(store.path("catalog.db")),
+    catalog,
+    trees,
+    mounts: later(async () => (await import("../adapters/image-mount/index.ts")).hostImageMounts(store)),
+    exports: later(async () => (await import("../adapters/image-export/index.ts")).localImageExports(store)),
+    imports: later(async () => (await import("../adapters/image-import/index.ts")).localImageImports(store, await diffs())),
+    contents: later(async () => {
+      // whoever looks at the contents may tidy: the cgroups of killed steps go then, too
+      const { cgroupName } = await import("../adapters/sandbox/overlay-workspaces.ts");
+      const { removeCgroups } = await import("../adapters/sandbox/cgroups.ts");
+      releaseStep = (folder) => removeCgroups(cgroupName(folder));
+      return (await import("../adapters/store-contents/index.ts")).localStoreContents(store);
+    }),
+    logs: later(async () => (await import("../adapters/local-host/bake-logs.ts")).bakeLogs(store.path("logs"))),
+    shells: later(async () => shellParts(store, await trees())),
+    close: async () => {
+      await catalog.opened()?.then((opened) => opened.close(), () => undefined);
+      store.close();
+    },
+  };
+}
+
+type Later<T> = (() => Promise<T>) & { opened(): Promise<T> | undefined };
+
+/** Makes functions that make a part once, when it is first asked for. */
+function lazily(): <T>(make: () => Promise<T>) => Later<T> {
+  return <T>(make: () => Promise<T>): Later<T> => {
+    let made: Promise<T> | undefined;
+    return Object.assign(() => (made ??= make()), { opened: () => made });
+  };
+}
+
+async function openCatalog(store: Store, options: ImagePartsOptions): Promise<Catalog> {
+  const { openSqliteCatalog } = await import("../adapters/sqlite-catalog/sqlite-catalog.ts");
+  const { isAlive, thisProcess } = await import("../adapters/local-store/owners.ts");
+  return openSqliteCatalog(store.path("catalog.db"), { rebuildFrom: () => imagesFromStore(store), owner: thisProcess("images"), isAlive, warn: (message) => options.warn?.(message) });
+}
+
+async function shellParts(store: Store, trees: ImageTrees): Promise<OpenShellParts> {
+  const { overlayWorkspaces } = await import("../adapters/sandbox/overlay-workspaces.ts");
+  const { mountInWorkspace } = await import("../adapters/image-mount/index.ts");
+  return {
+    store,
+    trees,
+    workspaces: overlayWorkspaces({ diffs: store.path("diffs"), diffName: (diff: DiffId) => store.diffs.name(diff) }),
+    mountVolume: (workspace, volume) => mountInWorkspace(workspace, store.blobs.path(volume.blob), volume.path),
+    runInteractive,
+    newId: () => `shell-${Date.now().toString(36)}-${randomBytes(3).toString("hex")}`,
+  };
+}
+
+/** Ctrl-C reaches the command from the terminal itself; other signals are passed on. */
+function runInteractive(argv: readonly string[], signal: AbortSignal): Promise<{ readonly exitCode: number }> {
+  const [program = "nsenter", ...words] = argv;
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, words, { stdio: "inherit", env: { ...process.env, PATH: "/usr/sbin:/usr/bin:/sbin:/bin" } });
+    const onAbort = (): void => void child.kill("SIGTERM");
+    signal.addEventListener("abort", onAbort, { once: true });
+    child.on("error", reject);
+    child.on("close", (code, name) => {
+      signal.removeEventListener("abort", onAbort);
+      resolve({ exitCode: code ?? 128 + (constants.signals[name ?? "SIGTERM"] ?? 15) });
+    });
+  });
 }

@@ -1,0 +1,1 @@
+export { localImageExports } from "./image-exports.ts";

@@ -1,0 +1,1 @@
+export { localImageImports } from "./image-imports.ts";

@@ -1,0 +1,2 @@
+export { hostImageMounts } from "./image-mounts.ts";
+export { mountInWorkspace } from "./workspace-volume.ts";

@@ -1,0 +1,2 @@
+export { localImageTrees, unpackInto } from "./image-trees.ts";
+export { hashFile } from "./list-directory.ts";

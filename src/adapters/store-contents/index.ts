@@ -1,0 +1,1 @@
+export { localStoreContents } from "./store-contents.ts";

@@ -1,0 +1,316 @@
+import { isSha256, shortDigest, type DiffId, type ImageDigest, type Sha256 } from "../core/digest.ts";
+import { BakehouseError } from "../core/errors.ts";
+import { ANNOTATIONS, type IndexEntry } from "../core/image/oci.ts";
+import type { Catalog } from "../ports/catalog.ts";
+import type { Clock } from "../ports/host.ts";
+import type { ImageMounts } from "../ports/image-mounts.ts";
+import type { StoreArea, StoreContents, StoreItem } from "../ports/store-contents.ts";
+import type { StepRecord, Store } from "../ports/store.ts";
+import { nameOf } from "./find-image.ts";
+import { isVolume } from "./image-content.ts";
+import { VOLUME_STEP } from "./plan-bake.ts";
+import { needsOf, parentsOf } from "./references.ts";
+import { STORE_CONTENT_LOCK } from "./store-lock.ts";
+
+export interface CollectGarbageParts {
+  readonly store: Store;
+  readonly contents: StoreContents;
+  readonly mounts: Pick<ImageMounts, "list" | "unmount">;
+  readonly clock: Clock;
+  catalog(): Promise<Pick<Catalog, "bakes" | "removeImages">>;
+}
+
+export interface CollectGarbageOptions {
+  /** Remove; otherwise only say what would be. */
+  readonly apply: boolean;
+  /** How many of the newest images of each name to keep, those counted to which the name no longer points. */
+  readonly keep: number;
+  /** What no image names yet is kept while younger than this: a failed bake goes on from there. Milliseconds. */
+  readonly recentMs: number;
+  /** What locks may name (packages, downloads, recordings) goes when it was not used for so long. Milliseconds. */
+  readonly packagesOlderThanMs: number;
+  /** Remove all of it, however young. */
+  readonly packages: boolean;
+  readonly signal: AbortSignal;
+}
+
+export type GarbageKind = "image" | "volume" | "step" | "diff" | "blob" | "mount" | "work" | StoreArea;
+
+/** One thing of the store, and what is to become of it. */
+export interface GarbageItem {
+  readonly kind: GarbageKind;
+  readonly id: string;
+  readonly name?: string;
+  /** Bytes on disk that are freed with it; an image by itself is small, its blobs and diffs are things of their own. */
+  readonly sizeBytes: number;
+  readonly keep: boolean;
+  readonly why: string;
+}
+
+export interface GarbageReport {
+  readonly applied: boolean;
+  readonly items: readonly GarbageItem[];
+  readonly keptBytes: number;
+  readonly removedBytes: number;
+  /** Bakes that run now; results of theirs are left alone. */
+  readonly running: readonly string[];
+  /** Why something that should go is still there. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Finds what nothing refers to, and removes it with `apply`. Referred to are: images with a name, the newest `keep` of
+ * each name, what those were baked onto, mounts, running bakes and shells, kept failures, and whatever any of these stands on.
+ *
+ * What happens at the same time: index entries and step records go first; then it is looked again whether a bake runs. One
+ * that began before may have taken a record from the cache, so then nothing it may stand on is removed in this run. One that
+ * begins later finds no record of what goes. Imports wait for the lock.
+ *
+ * @throws STORE_READ_ONLY (apply), STORE_DAMAGED (the index cannot be read: nothing would be referred to), CANCELLED
+ */
+export async function collectGarbage(parts: CollectGarbageParts, options: CollectGarbageOptions): Promise<GarbageReport> {
+  const { store } = parts;
+  if (options.apply && store.readOnly) throw new BakehouseError("STORE_READ_ONLY", `The store ${store.root} cannot be written to`, { hint: "run as a user who may write to it" });
+  const running = await runningBakes(parts);
+  if (!options.apply) return reportOf(survey(parts, options, running), running, false, []);
+  return store.withLock(STORE_CONTENT_LOCK, { signal: options.signal }, () => sweep(parts, options, running));
+}
+
+const runningBakes = async (parts: CollectGarbageParts): Promise<readonly string[]> =>
+  (await (await parts.catalog()).bakes({ limit: 1000 })).filter(({ outcome }) => outcome === "running").map(({ id }) => id);
+
+async function sweep(parts: CollectGarbageParts, options: CollectGarbageOptions, running: readonly string[]): Promise<GarbageReport> {
+  const { store, contents } = parts;
+  store.tidy();
+  const found = survey(parts, options, running);
+  const images = found.filter(isGoing("image", "volume")).map(({ id }) => id as ImageDigest);
+  if (images.length > 0) {
+    await store.images.remove(images);
+    await (await parts.catalog()).removeImages(images);
+  }
+  for (const { id } of found.filter(isGoing("step"))) contents.removeStepFile(id);
+  options.signal.throwIfAborted();
+  const begun = await runningBakes(parts);
+  const notes = begun.length === 0 ? [] : [`${begun.length === 1 ? `Bake ${begun[0] ?? ""} is` : `${begun.length} bakes are`} running: blobs, diffs and packages stay until it is done; run gc again then`];
+  // index and records may have changed meanwhile: what something refers to now stays
+  const still = new Map(survey(parts, options, begun).map((item) => [keyOf(item), item]));
+  const items: GarbageItem[] = [];
+  for (const item of found) {
+    options.signal.throwIfAborted();
+    const now = still.get(keyOf(item)) ?? item;
+    const isRecord = item.kind === "image" || item.kind === "volume" || item.kind === "step";
+    if (item.keep || isRecord) items.push(item);
+    else if (now.keep || (begun.length > 0 && MAY_BE_IN_USE.includes(item.kind))) items.push({ ...item, keep: true, why: now.keep ? now.why : "a bake is running" });
+    else {
+      await removeItem(parts, item);
+      items.push(item);
+    }
+  }
+  return reportOf(items, begun, true, notes);
+}
+
+const MAY_BE_IN_USE: readonly GarbageKind[] = ["blob", "diff", "packages", "recorded", "downloads", "lent", "apt", "plans", "temporary"];
+
+const isGoing =
+  (...kinds: readonly GarbageKind[]) =>
+  (item: GarbageItem): boolean =>
+    !item.keep && kinds.includes(item.kind);
+
+const keyOf = ({ kind, id }: GarbageItem): string => `${kind} ${id}`;
+
+async function removeItem({ store, contents, mounts }: CollectGarbageParts, item: GarbageItem): Promise<void> {
+  if (item.kind === "blob") store.blobs.remove(item.id as Sha256);
+  else if (item.kind === "diff") store.diffs.remove(item.id);
+  else if (item.kind === "work") contents.removeWorkFolder(item.id);
+  else if (item.kind === "mount") {
+    const record = mounts.list().find(({ id }) => id === item.id);
+    if (record !== undefined) await mounts.unmount(record);
+  } else if (item.kind !== "image" && item.kind !== "volume" && item.kind !== "step") contents.removeItem({ path: item.id, sizeBytes: item.sizeBytes, usedAt: "" });
+}
+
+function reportOf(items: readonly GarbageItem[], running: readonly string[], applied: boolean, notes: readonly string[]): GarbageReport {
+  const sum = (keep: boolean): number => items.filter((item) => item.keep === keep).reduce((total, item) => total + item.sizeBytes, 0);
+  return { applied, items, keptBytes: sum(true), removedBytes: sum(false), running, notes };
+}
+
+/** Everything in the store with a verdict. */
+function survey(parts: CollectGarbageParts, options: CollectGarbageOptions, running: readonly string[]): readonly GarbageItem[] {
+  const nowMs = parts.clock.now().getTime();
+  const images = judgeImages(parts.store, options.keep);
+  const references = new References();
+  for (const { entry, item } of images) if (item.keep) references.addImage(parts.store, entry);
+  const holders = judgeHolders(parts, references);
+  const steps = judgeSteps(parts, options, references, nowMs, running);
+  return [...images.map(({ item }) => item), ...holders, ...steps, ...judgeDiffs(parts, options, references, nowMs), ...judgeBlobs(parts, options, references, nowMs), ...judgeAreas(parts, options, nowMs)];
+}
+
+/** Who needs a blob or diff, by digest: the first that says so, for the report. */
+class References {
+  private readonly blobs = new Map<Sha256, string>();
+  private readonly diffs = new Map<DiffId, string>();
+
+  addImage(store: Store, entry: IndexEntry): void {
+    const who = `image ${nameOf(entry) || shortDigest(entry.digest)}`;
+    const needs = needsOf(store, entry);
+    for (const digest of needs.blobs) this.add(this.blobs, digest, who);
+    for (const diff of needs.diffs) {
+      this.add(this.diffs, diff, who);
+      this.add(this.blobs, diff, who);
+    }
+  }
+
+  addUse(digests: readonly Sha256[], who: string): void {
+    for (const digest of digests) {
+      this.add(this.blobs, digest, who);
+      this.add(this.diffs, digest, who);
+    }
+  }
+
+  whoNeedsBlob(digest: Sha256): string | undefined {
+    return this.blobs.get(digest);
+  }
+
+  diffsByName(store: Store): ReadonlyMap<string, string> {
+    return new Map([...this.diffs].map(([diff, who]) => [store.diffs.name(diff), who]));
+  }
+
+  private add(map: Map<Sha256, string>, digest: Sha256, who: string): void {
+    if (!map.has(digest)) map.set(digest, who);
+  }
+}
+
+interface JudgedImage {
+  readonly entry: IndexEntry;
+  readonly item: GarbageItem;
+}
+
+function judgeImages(store: Store, keep: number): readonly JudgedImage[] {
+  const entries = store.images.entries().filter(({ digest }) => isSha256(digest));
+  const reasons = new Map<ImageDigest, string>();
+  for (const entry of entries) if (entry.annotations[ANNOTATIONS.name] !== undefined) reasons.set(entry.digest, "has a name");
+  for (const [name, group] of groupedByName(entries)) {
+    for (const entry of group.slice(0, keep)) if (!reasons.has(entry.digest)) reasons.set(entry.digest, `among the newest ${keep} of ${name}`);
+  }
+  keepParents(store, entries, reasons);
+  return entries.map((entry): JudgedImage => {
+    const why = reasons.get(entry.digest);
+    const name = nameOf(entry);
+    const kind = isVolume(entry) ? "volume" : "image";
+    return { entry, item: { kind, id: entry.digest, name, sizeBytes: 0, keep: why !== undefined, why: why ?? `${name || "its name"} has moved on, and there are ${keep} newer` } };
+  });
+}
+
+function groupedByName(entries: readonly IndexEntry[]): ReadonlyMap<string, readonly IndexEntry[]> {
+  const groups = new Map<string, IndexEntry[]>();
+  for (const entry of entries) groups.set(nameOf(entry), [...(groups.get(nameOf(entry)) ?? []), entry]);
+  const bakedAt = (entry: IndexEntry): string => entry.annotations[ANNOTATIONS.bakedAt] ?? "";
+  const isCurrent = (entry: IndexEntry): number => (entry.annotations[ANNOTATIONS.name] === undefined ? 0 : 1);
+  for (const group of groups.values()) group.sort((a, b) => isCurrent(b) - isCurrent(a) || (bakedAt(a) < bakedAt(b) ? 1 : -1));
+  return groups;
+}
+
+function keepParents(store: Store, entries: readonly IndexEntry[], reasons: Map<ImageDigest, string>): void {
+  const byDigest = new Map(entries.map((entry) => [entry.digest, entry]));
+  const queue = entries.filter(({ digest }) => reasons.has(digest));
+  for (let entry = queue.pop(); entry !== undefined; entry = queue.pop()) {
+    for (const parent of parentsOf(store, entry)) {
+      const found = byDigest.get(parent);
+      if (found === undefined || reasons.has(parent)) continue;
+      reasons.set(parent, `${nameOf(entry)} (${shortDigest(entry.digest)}) stands on it`);
+      queue.push(found);
+    }
+  }
+}
+
+/** Mounts, running work and kept failures: they keep what they stand on. */
+function judgeHolders({ contents, mounts }: CollectGarbageParts, references: References): readonly GarbageItem[] {
+  const items: GarbageItem[] = [];
+  for (const mount of mounts.list()) {
+    if (mount.mounted) references.addUse([...mount.source.diffs, mount.image, ...(mount.source.volume === undefined ? [] : [mount.source.volume.blob])], `the mount at ${mount.directory}`);
+    items.push({ kind: "mount", id: mount.id, name: mount.name, sizeBytes: 0, keep: mount.mounted, why: mount.mounted ? `mounted at ${mount.directory}` : `no longer mounted at ${mount.directory}` });
+  }
+  for (const { id, sizeBytes, owner, kept, uses } of contents.workFolders()) {
+    const why = owner === undefined ? (kept ? "kept for a look at a failed step: bakehouse shell --failed" : "its process is gone") : `${owner} is at work in it`;
+    const keep = owner !== undefined || kept;
+    if (keep) references.addUse(uses, owner === undefined ? `the kept failure ${id}` : owner);
+    items.push({ kind: "work", id, sizeBytes, keep, why });
+  }
+  return items;
+}
+
+function judgeSteps({ store, contents }: CollectGarbageParts, options: CollectGarbageOptions, references: References, nowMs: number, running: readonly string[]): readonly GarbageItem[] {
+  const files = contents.stepFiles();
+  return files.map(({ file, record, problem }): GarbageItem => {
+    if (record === undefined) return { kind: "step", id: file, sizeBytes: 0, keep: false, why: `cannot be read: ${problem ?? ""}` };
+    const verdict = judgeRecord(store, record, options, references, nowMs, running);
+    return { kind: "step", id: file, name: record.address, sizeBytes: 0, ...verdict };
+  });
+}
+
+/** A kept record keeps its result, too: the judgement of blobs and diffs comes after. */
+function judgeRecord(store: Store, record: StepRecord, options: CollectGarbageOptions, references: References, nowMs: number, running: readonly string[]): { readonly keep: boolean; readonly why: string } {
+  if (!store.blobs.has(record.diffId)) return { keep: false, why: "its result is gone" };
+  const who = references.whoNeedsBlob(record.diffId);
+  if (who !== undefined) return { keep: true, why: `${who} is made of it` };
+  const ageMs = nowMs - Date.parse(record.bakedAt);
+  const recent = !(ageMs > options.recentMs); // an unreadable time counts as recent
+  if (!recent && running.length === 0) return { keep: false, why: "no image that is kept is made of it" };
+  references.addUse(record.address.endsWith(VOLUME_STEP) ? [record.diffId] : [record.diffId], `the recent step ${record.address}`);
+  return { keep: true, why: recent ? "baked recently: a bake may go on from there" : "a bake is running" };
+}
+
+function judgeDiffs({ store, contents }: CollectGarbageParts, options: CollectGarbageOptions, references: References, nowMs: number): readonly GarbageItem[] {
+  const needed = references.diffsByName(store);
+  const blobSizes = new Map(store.blobs.list().map((digest) => [store.diffs.name(digest), digest]));
+  return store.diffs.list().map((name): GarbageItem => {
+    const who = needed.get(name);
+    const blob = blobSizes.get(name);
+    // as large as its tar; walking every folder would take longer than all the rest
+    const sizeBytes = blob === undefined ? contents.diffSizeBytes(name) : store.blobs.sizeBytes(blob);
+    return { kind: "diff", id: name, sizeBytes, ...verdictOf(who, nowMs - contents.diffTime(name), options) };
+  });
+}
+
+const judgeBlobs = ({ store, contents }: CollectGarbageParts, options: CollectGarbageOptions, references: References, nowMs: number): readonly GarbageItem[] =>
+  store.blobs.list().map((digest): GarbageItem => ({ kind: "blob", id: digest, sizeBytes: store.blobs.sizeBytes(digest), ...verdictOf(references.whoNeedsBlob(digest), nowMs - contents.blobTime(digest), options) }));
+
+/** Between a blob and the record that names it lie milliseconds; an hour is a guess that no machine is that slow. */
+const FRESH_MS = 60 * 60 * 1000;
+
+function verdictOf(who: string | undefined, ageMs: number, options: CollectGarbageOptions): { readonly keep: boolean; readonly why: string } {
+  if (who !== undefined) return { keep: true, why: `${who} needs it` };
+  if (ageMs < Math.min(FRESH_MS, options.recentMs)) return { keep: true, why: "written just now" };
+  return { keep: false, why: "nothing refers to it" };
+}
+
+const WORDS: Readonly<Record<StoreArea, string>> = {
+  packages: "package",
+  recorded: "recording",
+  downloads: "download",
+  lent: "lent tools",
+  apt: "package lists",
+  plans: "note",
+  logs: "log",
+  temporary: "half-written file",
+};
+
+function judgeAreas({ contents }: CollectGarbageParts, options: CollectGarbageOptions, nowMs: number): readonly GarbageItem[] {
+  const judged = (area: StoreArea, verdict: (item: StoreItem, ageMs: number) => { readonly keep: boolean; readonly why: string }): readonly GarbageItem[] =>
+    contents.items(area).map((item): GarbageItem => ({ kind: area, id: item.path, sizeBytes: item.sizeBytes, ...verdict(item, nowMs - Date.parse(item.usedAt)) }));
+  const named = (area: StoreArea): readonly GarbageItem[] =>
+    judged(area, (_item, ageMs) => {
+      if (options.packages) return { keep: false, why: "--packages" };
+      const keep = ageMs < options.packagesOlderThanMs;
+      return { keep, why: `${WORDS[area]}: ${keep ? "used" : "not used"} in the last ${days(options.packagesOlderThanMs)}; locks may name it` };
+    });
+  return [
+    ...(["packages", "recorded", "downloads", "lent"] as const).flatMap(named),
+    ...judged("temporary", (_item, ageMs) => (ageMs > FRESH_MS ? { keep: false, why: "half-written, and its writer is gone" } : { keep: true, why: "may still be being written" })),
+    ...(["apt", "plans", "logs"] as const).flatMap((area) => judged(area, () => ({ keep: true, why: `${WORDS[area]}: gc leaves these alone` }))),
+  ];
+}
+
+const days = (ms: number): string => {
+  const count = Math.round((ms / 86_400_000) * 10) / 10;
+  return count === 1 ? "day" : `${count} days`;
+};
