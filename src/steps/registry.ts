@@ -1,6 +1,9 @@
 import type { StepDefinition } from "../core/step.ts";
 import { ansible } from "./ansible.ts";
+import { apt } from "./apt.ts";
 import { copy } from "./copy.ts";
+import { deb } from "./deb.ts";
+import { debian } from "./debian.ts";
 import { fetch } from "./fetch.ts";
 import { file } from "./file.ts";
 import { group } from "./group.ts";
@@ -17,6 +20,23 @@ import { user } from "./user.ts";
  * Every step that a recipe can name. Imported at once: a definition is a schema and a few functions, and the recipe's
  * parser needs all of the schemas. `registry.test.ts` compares this list with the folder.
  */
-const ALL: readonly StepDefinition[] = [ansible, copy, fetch, file, group, oci, remove, rootfs, run, sysctl, system, systemd, user];
+const ALL: readonly StepDefinition[] = [
+  ansible,
+  apt,
+  copy,
+  deb,
+  debian,
+  fetch,
+  file,
+  group,
+  oci,
+  remove,
+  rootfs,
+  run,
+  sysctl,
+  system,
+  systemd,
+  user,
+];
 
 export const steps: ReadonlyMap<string, StepDefinition> = new Map(ALL.map((step) => [step.id, step]));

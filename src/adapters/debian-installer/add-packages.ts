@@ -30,7 +30,10 @@ export async function addPackages(request: AddPackagesRequest, options: AddOptio
   const { packages, root, signal } = request;
   if (packages.files.length === 0) return;
   const reading = { directory: root.hostPath, jobs: JOBS, signal };
-  const control = await readControl(packages.files.map((file) => file.hostPath), reading).catch((cause: unknown) => {
+  const control = await readControl(
+    packages.files.map((file) => file.hostPath),
+    reading,
+  ).catch((cause: unknown) => {
     throw unreadable(cause, signal);
   });
   const restore = guardImage(root);
@@ -55,16 +58,25 @@ class Adding {
   }
 
   async install(round: readonly PackageControl[]): Promise<void> {
-    const reason = this.options.plain ? "asked for" : (whyNotByControl(this.request.root, round, readStatus(this.request.root)) ?? (await this.write(round)));
+    const reason = this.options.plain
+      ? "asked for"
+      : (whyNotByControl(this.request.root, round, readStatus(this.request.root)) ?? (await this.write(round)));
     if (reason === undefined) return this.run([{ kind: "configure" }]);
     if (!this.options.plain) this.request.log(`dpkg unpacks these packages itself: ${reason}`);
-    await this.run([{ kind: "unpack", files: round.map((pack) => `${FOLDER}/${this.fileName(pack)}`) }, { kind: "configure" }], [{ hostPath: this.request.packages.folder(), path: FOLDER }]);
+    await this.run(
+      [{ kind: "unpack", files: round.map((pack) => `${FOLDER}/${this.fileName(pack)}`) }, { kind: "configure" }],
+      [{ hostPath: this.request.packages.folder(), path: FOLDER }],
+    );
   }
 
   /** Unpacks as dpkg would. @returns why it did not */
   private async write(round: readonly PackageControl[]): Promise<string | undefined> {
     const { root, signal } = this.request;
-    const opened = await readPackages(round.map((pack) => pack.hostPath), { directory: root.hostPath, jobs: JOBS, signal }, round).catch((cause: unknown) => {
+    const opened = await readPackages(
+      round.map((pack) => pack.hostPath),
+      { directory: root.hostPath, jobs: JOBS, signal },
+      round,
+    ).catch((cause: unknown) => {
       throw unreadable(cause, signal);
     });
     try {
@@ -104,7 +116,10 @@ class Adding {
     const { sandbox, log, progress, packages } = this.request;
     const all = [...this.pending, ...parts];
     this.pending = [];
-    return runDpkg({ sandbox, log, progress, count: packages.files.length }, { ...dpkgCommand(all, this.options.plain ? "plain" : "fast"), mounts });
+    return runDpkg(
+      { sandbox, log, progress, count: packages.files.length },
+      { ...dpkgCommand(all, this.options.plain ? "plain" : "fast"), mounts },
+    );
   }
 
   private fileName(pack: PackageControl): string {

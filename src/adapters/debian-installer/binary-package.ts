@@ -54,13 +54,19 @@ export async function readControl(hostPaths: readonly string[], options: Decompr
  * @param known their control members, in the same order, if they have been read before
  * @throws Error that names the file and says what is wrong with it
  */
-export async function readPackages(hostPaths: readonly string[], options: DecompressOptions, known?: readonly PackageControl[]): Promise<BinaryPackages> {
+export async function readPackages(
+  hostPaths: readonly string[],
+  options: DecompressOptions,
+  known?: readonly PackageControl[],
+): Promise<BinaryPackages> {
   const archives = hostPaths.map(readDebArchive);
   const controls = known === undefined ? archives.map(({ hostPath, control: member }) => ({ hostPath, member })) : [];
   const contents = archives.map(({ hostPath, data: member }) => ({ hostPath, member }));
   const { tars, close } = await decompress([...controls, ...contents], options);
   try {
-    const packages = hostPaths.map((hostPath, index) => withContent(known?.[index] ?? controlOf(hostPath, tars[index]), tars[controls.length + index]));
+    const packages = hostPaths.map((hostPath, index) =>
+      withContent(known?.[index] ?? controlOf(hostPath, tars[index]), tars[controls.length + index]),
+    );
     return { packages, close };
   } catch (cause) {
     close();
@@ -109,9 +115,15 @@ function stanzaOf(text: string): Stanza {
 const controlMembers = ({ read }: TarContent): readonly ControlMember[] =>
   listTar(read)
     .filter((entry) => entry.kind === "file")
-    .map((entry) => ({ name: entry.path.slice(1), mode: entry.mode, mtimeSeconds: entry.mtimeSeconds, content: Buffer.from(read(entry.offset, entry.sizeBytes)) }));
+    .map((entry) => ({
+      name: entry.path.slice(1),
+      mode: entry.mode,
+      mtimeSeconds: entry.mtimeSeconds,
+      content: Buffer.from(read(entry.offset, entry.sizeBytes)),
+    }));
 
-export const contentOf = (control: readonly ControlMember[], name: string): Buffer | undefined => control.find((member) => member.name === name)?.content;
+export const contentOf = (control: readonly ControlMember[], name: string): Buffer | undefined =>
+  control.find((member) => member.name === name)?.content;
 
 /** deb-conffiles(5): a path a line; `remove-on-upgrade` before it means that the package does not hold the file. */
 function conffilesOf(control: readonly ControlMember[]): ReadonlySet<string> {

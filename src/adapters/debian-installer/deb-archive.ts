@@ -51,10 +51,12 @@ function parseMembers(hostPath: string, read: ReadAt): DebArchive {
     const header = read(offset, HEADER_BYTES).toString("latin1");
     if (header.length < HEADER_BYTES) break;
     const sizeBytes = Number(header.slice(48, 58).trim());
-    if (header.slice(58) !== "`\n" || !Number.isSafeInteger(sizeBytes)) throw notADeb(hostPath, `the member header at byte ${offset} is damaged`);
+    if (header.slice(58) !== "`\n" || !Number.isSafeInteger(sizeBytes))
+      throw notADeb(hostPath, `the member header at byte ${offset} is damaged`);
     const name = header.slice(0, 16).trim().replace(/\/$/, "");
     const member = { offset: offset + HEADER_BYTES, sizeBytes };
-    if (name === "debian-binary" && !read(member.offset, 2).toString("latin1").startsWith("2.")) throw notADeb(hostPath, "its format is not 2.x");
+    if (name === "debian-binary" && !read(member.offset, 2).toString("latin1").startsWith("2."))
+      throw notADeb(hostPath, "its format is not 2.x");
     if (name.startsWith("control.tar")) control = { ...member, compression: compressionOf(hostPath, name) };
     if (name.startsWith("data.tar")) {
       if (control === undefined) throw notADeb(hostPath, "the data come before the control member");

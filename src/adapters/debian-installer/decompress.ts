@@ -73,7 +73,13 @@ function shares(indexes: readonly number[], size: (index: number) => number, cou
   return rows.map((row) => row.indexes.sort((a, b) => a - b)).filter((row) => row.length > 0);
 }
 
-async function decompressRow(row: readonly number[], members: readonly CompressedMember[], tars: TarContent[], scratches: Scratch[], options: DecompressOptions): Promise<void> {
+async function decompressRow(
+  row: readonly number[],
+  members: readonly CompressedMember[],
+  tars: TarContent[],
+  scratches: Scratch[],
+  options: DecompressOptions,
+): Promise<void> {
   const input = openScratch(options.directory);
   const output = openScratch(options.directory);
   scratches.push(output);

@@ -21,7 +21,8 @@ export const DATABASE = "/var/lib/dpkg";
 
 /** An empty database, as debootstrap and mmdebstrap make it. */
 export function createDatabase(root: ImageRoot, architecture: string): void {
-  for (const name of ["", "/info", "/updates", "/parts", "/alternatives", "/triggers"]) root.makeDirectory(DATABASE + name, { mode: 0o755 });
+  for (const name of ["", "/info", "/updates", "/parts", "/alternatives", "/triggers"])
+    root.makeDirectory(DATABASE + name, { mode: 0o755 });
   root.write(`${DATABASE}/status`, "");
   root.write(`${DATABASE}/arch`, `${architecture}\n`);
   root.write(`${DATABASE}/info/format`, "1\n");
@@ -31,19 +32,32 @@ export function createDatabase(root: ImageRoot, architecture: string): void {
 export function addUnpacked(root: ImageRoot, packages: readonly BinaryPackage[], writer: EntryWriter, conffiles: ConffilePlace): void {
   for (const pack of packages) addInfo(pack, writer);
   const status = root.readText(`${DATABASE}/status`) ?? "";
-  root.write(`${DATABASE}/status`, joinStanzas(status, packages.map((pack) => unpackedStanza(pack, conffiles))));
+  root.write(
+    `${DATABASE}/status`,
+    joinStanzas(
+      status,
+      packages.map((pack) => unpackedStanza(pack, conffiles)),
+    ),
+  );
   addInterests(root, packages);
 }
 
-const joinStanzas = (status: string, stanzas: readonly string[]): string => [status.replace(/\n*$/, status === "" ? "" : "\n"), ...stanzas].filter((part) => part !== "").join("\n");
+const joinStanzas = (status: string, stanzas: readonly string[]): string =>
+  [status.replace(/\n*$/, status === "" ? "" : "\n"), ...stanzas].filter((part) => part !== "").join("\n");
 
 /** What a package's control file may say and the status file does not hold, or holds with another meaning. */
 const NOT_IN_STATUS = new Set(["package", "status", "filename", "size", "md5sum", "sha1", "sha256", "conffiles", "config-version"]);
 
 /** A conffile in its final place is noted with its digest, as configured: dpkg passes over one without a `.dpkg-new`. */
 function unpackedStanza(pack: BinaryPackage, place: ConffilePlace): string {
-  const digests = place === "final" ? new Map(pack.entries.filter((entry) => pack.conffiles.has(entry.path)).map((entry) => [entry.path, md5Of(pack, entry)])) : new Map<string, string>();
-  const conffiles = Buffer.from([...pack.conffiles].map((path) => `\n${path} ${digests.get(path) ?? "newconffile"}`).join(""), "latin1").toString("utf8");
+  const digests =
+    place === "final"
+      ? new Map(pack.entries.filter((entry) => pack.conffiles.has(entry.path)).map((entry) => [entry.path, md5Of(pack, entry)]))
+      : new Map<string, string>();
+  const conffiles = Buffer.from(
+    [...pack.conffiles].map((path) => `\n${path} ${digests.get(path) ?? "newconffile"}`).join(""),
+    "latin1",
+  ).toString("utf8");
   return formatStanza([
     { name: "Package", value: pack.name },
     { name: "Status", value: "install ok unpacked" },
@@ -105,10 +119,12 @@ function addInterests(root: ImageRoot, packages: readonly BinaryPackage[]): void
 export function noteTriggers(root: ImageRoot, packages: readonly BinaryPackage[]): void {
   const paths = watchedPaths(root);
   const awaiters = new Map<string, Set<string>>();
-  const note = (trigger: string, awaiter: string): void => void (awaiters.get(trigger)?.add(awaiter) ?? awaiters.set(trigger, new Set([awaiter])));
+  const note = (trigger: string, awaiter: string): void =>
+    void (awaiters.get(trigger)?.add(awaiter) ?? awaiters.set(trigger, new Set([awaiter])));
   for (const pack of packages) {
     for (const { kind, awaits, trigger } of directivesOf(pack)) if (kind === "activate") note(trigger, awaits ? pack.infoName : "-");
-    for (const path of paths) if (pack.entries.some((entry) => entry.path === path || entry.path.startsWith(`${path}/`))) note(path, pack.infoName);
+    for (const path of paths)
+      if (pack.entries.some((entry) => entry.path === path || entry.path.startsWith(`${path}/`))) note(path, pack.infoName);
   }
   if (awaiters.size === 0) return;
   const file = `${DATABASE}/triggers/Unincorp`;

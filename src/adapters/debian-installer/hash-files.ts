@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import type { BinaryPackage } from "./binary-package.ts";
 import type { TarEntry } from "./tar-headers.ts";
 
-export const md5Of = (pack: BinaryPackage, entry: TarEntry): string => createHash("md5").update(pack.content.read(entry.offset, entry.sizeBytes)).digest("hex");
+export const md5Of = (pack: BinaryPackage, entry: TarEntry): string =>
+  createHash("md5").update(pack.content.read(entry.offset, entry.sizeBytes)).digest("hex");
 
 /** The `md5sums` file that dpkg writes for a package that brings none: every regular file but conffiles. */
 export function hashFiles(pack: BinaryPackage): Buffer {

@@ -12,7 +12,11 @@ import { unpackedPath } from "./write-entries.ts";
  * writing their files and database entries here. Only new packages that nobody objects to are simple enough: upgrades,
  * removals, and packages that were there before have dpkg's rules, of which none is repeated here.
  */
-export function whyNotByControl(root: ImageRoot, packages: readonly Pick<BinaryPackage, "name" | "architecture" | "stanza">[], installed: readonly InstalledPackage[]): string | undefined {
+export function whyNotByControl(
+  root: ImageRoot,
+  packages: readonly Pick<BinaryPackage, "name" | "architecture" | "stanza">[],
+  installed: readonly InstalledPackage[],
+): string | undefined {
   const option = dpkgOption(root);
   if (option !== undefined) return `dpkg is configured with ${option}`;
   const known = new Map(installed.map((pack) => [pack.name, pack]));
@@ -21,7 +25,10 @@ export function whyNotByControl(root: ImageRoot, packages: readonly Pick<BinaryP
     if (before !== undefined) return `${name} is known already (${before.state})`;
     if (architecture !== "amd64" && architecture !== "all") return `${name} is of another architecture, ${architecture}`;
   }
-  return exclusion(packages.map((pack) => relationsOf(pack.stanza)), installed.filter((pack) => pack.state !== "config-files" && pack.state !== "not-installed"));
+  return exclusion(
+    packages.map((pack) => relationsOf(pack.stanza)),
+    installed.filter((pack) => pack.state !== "config-files" && pack.state !== "not-installed"),
+  );
 }
 
 /** The same, judged by the files that the packages bring. */
@@ -35,7 +42,8 @@ export function whyNotByFiles(root: ImageRoot, packages: readonly BinaryPackage[
       if (entry.path === "/.") continue;
       if (entry.kind === "other") return `${pack.name} brings ${entry.path}, which is no file, link or directory`;
       if (touched.has(entry.path)) return `${entry.path} is diverted or has a statoverride`;
-      if (!isFree(places, entry.kind, unpackedPath(pack, entry.path, "dpkg-new"), pack.conffiles.has(entry.path))) return `something is at ${entry.path} already`;
+      if (!isFree(places, entry.kind, unpackedPath(pack, entry.path, "dpkg-new"), pack.conffiles.has(entry.path)))
+        return `something is at ${entry.path} already`;
     }
   }
   return undefined;
@@ -75,7 +83,8 @@ function exclusion(added: readonly PackageRelations[], installed: readonly Packa
     for (const relation of pack.excludes) {
       for (const other of byName.get(relation.name) ?? []) {
         if (other.name === pack.name || (!isNew.has(pack) && !isNew.has(other))) continue;
-        if (other.name === relation.name ? includesVersion(relation, other.version) : relation.operator === undefined) return `${pack.name} excludes ${other.name}`;
+        if (other.name === relation.name ? includesVersion(relation, other.version) : relation.operator === undefined)
+          return `${pack.name} excludes ${other.name}`;
       }
     }
   }
@@ -83,7 +92,8 @@ function exclusion(added: readonly PackageRelations[], installed: readonly Packa
 }
 
 /** /var/lib/dpkg/diversions: from, to, by whom, a line each. */
-const diverted = (root: ImageRoot): readonly string[] => (root.readText(`${DATABASE}/diversions`) ?? "").split("\n").filter((line, index) => index % 3 !== 2 && line !== "");
+const diverted = (root: ImageRoot): readonly string[] =>
+  (root.readText(`${DATABASE}/diversions`) ?? "").split("\n").filter((line, index) => index % 3 !== 2 && line !== "");
 
 /** /var/lib/dpkg/statoverride: `user group mode path`. */
 const overridden = (root: ImageRoot): readonly string[] =>

@@ -19,7 +19,10 @@ export function mmdebstrapInstaller(): FoundationInstaller {
 
 async function install(request: FoundationRequest): Promise<void> {
   const { root, signal, packages } = request;
-  const control = await readControl(packages.map((file) => file.hostPath), { directory: root.hostPath, jobs: 1, signal }).catch((cause: unknown) => {
+  const control = await readControl(
+    packages.map((file) => file.hostPath),
+    { directory: root.hostPath, jobs: 1, signal },
+  ).catch((cause: unknown) => {
     throw unreadable(cause, signal);
   });
   clearMountPoints(root);
@@ -54,15 +57,44 @@ exec mmdebstrap --quiet --mode=root --variant=custom --format=tar --include="$in
 
 async function runMmdebstrap(request: FoundationRequest, control: readonly PackageControl[]): Promise<void> {
   const { root, signal, suite, packages } = request;
-  const argv = [workPlace(request), suite, control.map((pack) => pack.name).join(","), mergedLinks(control).join(" "), ...packages.map((file) => file.hostPath)];
+  const argv = [
+    workPlace(request),
+    suite,
+    control.map((pack) => pack.name).join(","),
+    mergedLinks(control).join(" "),
+    ...packages.map((file) => file.hostPath),
+  ];
   const environment = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8", SOURCE_DATE_EPOCH: String(request.epochSeconds) };
-  const builder = spawn("setpriv", ["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--propagation", "private", "sh", "-c", SCRIPT, "sh", ...argv], {
-    env: environment,
-    stdio: ["pipe", "pipe", "pipe"],
-    signal,
-    killSignal: "SIGKILL",
-  });
-  const unpack = spawn("tar", ["-C", root.hostPath, "--extract", "--preserve-permissions", "--same-owner", "--numeric-owner", "--xattrs", "--file", "-"], { stdio: ["pipe", "ignore", "pipe"] });
+  const builder = spawn(
+    "setpriv",
+    [
+      "--pdeathsig",
+      "KILL",
+      "unshare",
+      "--mount",
+      "--pid",
+      "--fork",
+      "--kill-child=KILL",
+      "--propagation",
+      "private",
+      "sh",
+      "-c",
+      SCRIPT,
+      "sh",
+      ...argv,
+    ],
+    {
+      env: environment,
+      stdio: ["pipe", "pipe", "pipe"],
+      signal,
+      killSignal: "SIGKILL",
+    },
+  );
+  const unpack = spawn(
+    "tar",
+    ["-C", root.hostPath, "--extract", "--preserve-permissions", "--same-owner", "--numeric-owner", "--xattrs", "--file", "-"],
+    { stdio: ["pipe", "ignore", "pipe"] },
+  );
   builder.stdin.on("error", () => undefined); // it may end before it has read all
   builder.stdin.end(packagesIndex(request, control));
   unpack.stdin.on("error", () => undefined);
@@ -79,9 +111,16 @@ async function runMmdebstrap(request: FoundationRequest, control: readonly Packa
   const [built, unpacked] = await Promise.all([ended(builder), ended(unpack)]);
   if (signal.aborted) throw new BakehouseError("CANCELLED", "Stopped while mmdebstrap was at work");
   if (built === "exit code 0" && unpacked === "exit code 0") return;
-  throw new BakehouseError("STEP_FAILED", `mmdebstrap ended with ${built}, tar with ${unpacked}${said.slice(-25).map((line) => `\n  | ${line}`).join("")}`, {
-    hint: "foundation.builder: own does not need mmdebstrap",
-  });
+  throw new BakehouseError(
+    "STEP_FAILED",
+    `mmdebstrap ended with ${built}, tar with ${unpacked}${said
+      .slice(-25)
+      .map((line) => `\n  | ${line}`)
+      .join("")}`,
+    {
+      hint: "foundation.builder: own does not need mmdebstrap",
+    },
+  );
 }
 
 const ended = (child: ReturnType<typeof spawn>): Promise<string> =>
@@ -92,8 +131,11 @@ const ended = (child: ReturnType<typeof spawn>): Promise<string> =>
 
 /** A directory that every Debian has and that hides no package when a file system is mounted on it, in a namespace of its own. */
 function workPlace({ packages }: FoundationRequest): string {
-  const place = ["/mnt", "/media", "/srv", "/opt"].find((path) => existsSync(path) && !packages.some((file) => file.hostPath.startsWith(`${path}/`)));
-  if (place === undefined) throw new BakehouseError("SETUP_INCOMPLETE", "mmdebstrap needs one of /mnt, /media, /srv, /opt to work in", { hint: "mkdir /mnt" });
+  const place = ["/mnt", "/media", "/srv", "/opt"].find(
+    (path) => existsSync(path) && !packages.some((file) => file.hostPath.startsWith(`${path}/`)),
+  );
+  if (place === undefined)
+    throw new BakehouseError("SETUP_INCOMPLETE", "mmdebstrap needs one of /mnt, /media, /srv, /opt to work in", { hint: "mkdir /mnt" });
   return place;
 }
 

@@ -31,7 +31,10 @@ export function ownInstaller(): FoundationInstaller {
 async function install(request: FoundationRequest): Promise<void> {
   const { root, signal } = request;
   request.progress(`reading ${request.packages.length} packages`, 0);
-  const opened = await readPackages(request.packages.map((file) => file.hostPath), { directory: root.hostPath, jobs: JOBS, signal }).catch((cause: unknown) => {
+  const opened = await readPackages(
+    request.packages.map((file) => file.hostPath),
+    { directory: root.hostPath, jobs: JOBS, signal },
+  ).catch((cause: unknown) => {
     throw unreadable(cause, signal);
   });
   let preinsts: readonly Preinst[];
@@ -55,7 +58,10 @@ async function install(request: FoundationRequest): Promise<void> {
   }
   const restore = guardImage(root);
   try {
-    await runDpkg({ ...request, count: request.packages.length }, dpkgCommand([{ kind: "preinst", scripts: preinsts }, { kind: "configure" }], "fast"));
+    await runDpkg(
+      { ...request, count: request.packages.length },
+      dpkgCommand([{ kind: "preinst", scripts: preinsts }, { kind: "configure" }], "fast"),
+    );
   } finally {
     restore();
   }
@@ -72,7 +78,11 @@ function inOrder(packages: readonly BinaryPackage[]): readonly BinaryPackage[] {
 function refuseConflicts(packages: readonly BinaryPackage[]): void {
   const conflicts = findFileConflicts(packages);
   if (conflicts.length === 0) return;
-  throw new BakehouseError("PACKAGES_UNSATISFIABLE", `These packages cannot be installed together:\n${conflicts.map((conflict) => `  ${describeConflict(conflict)}`).join("\n")}`, {
-    hint: "leave one of each pair out of `include:`, or move it to an `apt` step, where dpkg may replace files",
-  });
+  throw new BakehouseError(
+    "PACKAGES_UNSATISFIABLE",
+    `These packages cannot be installed together:\n${conflicts.map((conflict) => `  ${describeConflict(conflict)}`).join("\n")}`,
+    {
+      hint: "leave one of each pair out of `include:`, or move it to an `apt` step, where dpkg may replace files",
+    },
+  );
 }

@@ -25,7 +25,9 @@ function firstRound(packages: readonly PackageControl[]): ReadonlySet<PackageCon
   let candidates: ReadonlySet<PackageControl> = new Set(packages);
   for (;;) {
     const needed = new Set<PackageControl>();
-    for (const pack of candidates) for (const other of targets(pack, ["Pre-Depends"], providers)) if (other !== pack && candidates.has(other)) addClosure(other, providers, needed);
+    for (const pack of candidates)
+      for (const other of targets(pack, ["Pre-Depends"], providers))
+        if (other !== pack && candidates.has(other)) addClosure(other, providers, needed);
     const narrower = new Set([...needed].filter((pack) => candidates.has(pack)));
     if (narrower.size === 0 || narrower.size === candidates.size) return candidates;
     candidates = narrower;

@@ -10,5 +10,10 @@ export const turn = (): Promise<void> => new Promise((resolve) => void setImmedi
 export const unreadable = (cause: unknown, signal: AbortSignal): unknown => {
   if (signal.aborted) return new BakehouseError("CANCELLED", "Stopped while the packages were read", {}, cause);
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new BakehouseError("STEP_FAILED", `A package cannot be read: ${reason}`, { hint: "bakehouse verify, to find damaged packages in the store" }, cause);
+  return new BakehouseError(
+    "STEP_FAILED",
+    `A package cannot be read: ${reason}`,
+    { hint: "bakehouse verify, to find damaged packages in the store" },
+    cause,
+  );
 };

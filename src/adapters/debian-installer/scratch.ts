@@ -30,7 +30,7 @@ export function openScratch(directory: string): Scratch {
   return {
     fd,
     append(bytes) {
-      for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, end + done);
+      for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, bytes.length - done, end + done);
       end += bytes.length;
     },
     get sizeBytes() {
@@ -38,10 +38,10 @@ export function openScratch(directory: string): Scratch {
     },
     read: (offset, length) => readAt(fd, offset, length),
     copy(offset, length, target) {
-      for (let done = 0; done < length; ) {
+      for (let done = 0; done < length;) {
         const count = readSync(fd, transfer, 0, Math.min(transfer.length, length - done), offset + done);
         if (count === 0) throw new Error("the package ends before its file does");
-        for (let written = 0; written < count; ) written += writeSync(target, transfer, written, count - written);
+        for (let written = 0; written < count;) written += writeSync(target, transfer, written, count - written);
         done += count;
       }
     },

@@ -52,14 +52,22 @@ export function listTar(read: ReadTar): readonly TarEntry[] {
       longTarget = records.get("linkpath") ?? longTarget;
     } else if (type !== "g") {
       entries.push(entryOf(header, type, { name: longName, target: longTarget, sizeBytes, body }));
-      if (!"012345670\0".includes(type)) throw new Error(`entry ${entries.at(-1)?.path ?? ""} has the unknown type ${JSON.stringify(type)}`);
+      if (!"012345670\0".includes(type))
+        throw new Error(`entry ${entries.at(-1)?.path ?? ""} has the unknown type ${JSON.stringify(type)}`);
       if (type !== "0" && type !== "\0" && type !== "7") offset = body; // the size of a link or a directory stands for no content
       longName = longTarget = undefined;
     }
   }
 }
 
-const KINDS: Readonly<Record<string, TarEntry["kind"]>> = { "0": "file", "\0": "file", "7": "file", "1": "hardlink", "2": "symlink", "5": "directory" };
+const KINDS: Readonly<Record<string, TarEntry["kind"]>> = {
+  "0": "file",
+  "\0": "file",
+  "7": "file",
+  "1": "hardlink",
+  "2": "symlink",
+  "5": "directory",
+};
 
 interface Parts {
   readonly name: string | undefined;
@@ -134,7 +142,7 @@ function checkSum(header: Buffer, offset: number): void {
 
 function paxRecords(body: Buffer): ReadonlyMap<string, string> {
   const records = new Map<string, string>();
-  for (let start = 0; start < body.length; ) {
+  for (let start = 0; start < body.length;) {
     const space = body.indexOf(0x20, start);
     const length = Number(body.toString("latin1", start, space));
     if (space === -1 || !(length > 0)) break;

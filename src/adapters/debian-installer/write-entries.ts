@@ -1,4 +1,18 @@
-import { closeSync, fchmodSync, fchownSync, futimesSync, lchownSync, linkSync, lutimesSync, mkdirSync, openSync, readlinkSync, symlinkSync, utimesSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  futimesSync,
+  lchownSync,
+  linkSync,
+  lutimesSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  symlinkSync,
+  utimesSync,
+  writeSync,
+} from "node:fs";
 import type { ImageRoot } from "../../ports/image-root.ts";
 import type { BinaryPackage } from "./binary-package.ts";
 import { hostName, ImagePlaces, lookAt, type HostName } from "./image-places.ts";
@@ -50,7 +64,7 @@ export class EntryWriter {
     withoutUmask(() => {
       const file = openSync(this.places.enter(path), "w", attributes.mode);
       try {
-        for (let done = 0; done < content.length; ) done += writeSync(file, content, done);
+        for (let done = 0; done < content.length;) done += writeSync(file, content, done);
         fchmodSync(file, attributes.mode);
         if (attributes.mtimeSeconds !== undefined) futimesSync(file, attributes.mtimeSeconds, attributes.mtimeSeconds);
       } finally {

@@ -73,7 +73,9 @@ function linesOf(part: DpkgPart, way: "fast" | "plain"): readonly string[] {
 const admitShim = (shim: Shim): readonly string[] =>
   shim.replaces === undefined
     ? []
-    : [`if [ -f ${shim.replaces.path} ] && [ "$(sha256sum < ${shim.replaces.path})" = "${shim.replaces.sha256}  -" ]; then PATH=/run/${shimFolder(shim)}:$PATH; fi`];
+    : [
+        `if [ -f ${shim.replaces.path} ] && [ "$(sha256sum < ${shim.replaces.path})" = "${shim.replaces.sha256}  -" ]; then PATH=/run/${shimFolder(shim)}:$PATH; fi`,
+      ];
 
 /**
  * ca-certificates asks for each of its 148 certificates whether the administrator's list, which a first installation does
@@ -150,20 +152,30 @@ const SHOWN_LINES = 25;
 export function dpkgFailure(lines: readonly string[], end: DpkgEnd): BakehouseError {
   const failures = failuresIn(lines);
   const ended = end.signal ?? `exit code ${end.exitCode}`;
-  if (failures.length === 0) return new BakehouseError("STEP_FAILED", `dpkg ended with ${ended}${shown(lines)}`, { hint: HINT, details: { packages: [] } });
+  if (failures.length === 0)
+    return new BakehouseError("STEP_FAILED", `dpkg ended with ${ended}${shown(lines)}`, { hint: HINT, details: { packages: [] } });
   // A package that waits for a failed one fails too; the first is the cause.
   const [first] = failures;
   const others = failures.slice(1).map((failure) => failure.packageName);
-  const rest = others.length === 0 ? "" : `\n  and ${others.join(", ")}, which ${others.length === 1 ? "waits" : "wait"} for it or failed after it`;
-  return new BakehouseError("STEP_FAILED", `${first?.packageName ?? "dpkg"}: ${first?.reason ?? ended}${shown(first?.output ?? [])}${rest}`, {
-    hint: HINT,
-    details: { packages: failures.map((failure) => failure.packageName) },
-  });
+  const rest =
+    others.length === 0 ? "" : `\n  and ${others.join(", ")}, which ${others.length === 1 ? "waits" : "wait"} for it or failed after it`;
+  return new BakehouseError(
+    "STEP_FAILED",
+    `${first?.packageName ?? "dpkg"}: ${first?.reason ?? ended}${shown(first?.output ?? [])}${rest}`,
+    {
+      hint: HINT,
+      details: { packages: failures.map((failure) => failure.packageName) },
+    },
+  );
 }
 
 const HINT = "bakehouse bake --keep-on-failure, then bakehouse shell, to look at the state it left";
 
-const shown = (lines: readonly string[]): string => lines.slice(-SHOWN_LINES).map((line) => `\n  | ${line}`).join("");
+const shown = (lines: readonly string[]): string =>
+  lines
+    .slice(-SHOWN_LINES)
+    .map((line) => `\n  | ${line}`)
+    .join("");
 
 interface PackageFailure {
   readonly packageName: string;
@@ -175,7 +187,8 @@ function failuresIn(lines: readonly string[]): readonly PackageFailure[] {
   const failures: PackageFailure[] = [];
   let start = 0;
   lines.forEach((line, index) => {
-    if (/^(Setting up|Preparing|Unpacking|Processing triggers for|\(Reading database) /.test(line) && !line.startsWith("Unpacking")) start = index + 1;
+    if (/^(Setting up|Preparing|Unpacking|Processing triggers for|\(Reading database) /.test(line) && !line.startsWith("Unpacking"))
+      start = index + 1;
     const [, subject] = /^dpkg: error processing (?:package|archive) (\S+) \(--\w+\):$/.exec(line) ?? [];
     if (subject === undefined) return;
     failures.push({
@@ -189,4 +202,5 @@ function failuresIn(lines: readonly string[]): readonly PackageFailure[] {
 }
 
 /** `libssl3:amd64`, or the path of a .deb. */
-const packageOf = (subject: string): string => (/^.*\/(?<name>[^/_]+)_[^/]*$/.exec(subject)?.groups?.["name"] ?? subject).replace(/:\w+$/, "");
+const packageOf = (subject: string): string =>
+  (/^.*\/(?<name>[^/_]+)_[^/]*$/.exec(subject)?.groups?.["name"] ?? subject).replace(/:\w+$/, "");

@@ -3,7 +3,8 @@ import type { Shim } from "./shim.ts";
 export const SSH_KEYGEN: Shim = {
   name: "ssh-keygen",
   purpose: "safety",
-  reason: "An image with a host key gives every machine the same secret: keys are made at the first boot, never here. All other uses go to the real program.",
+  reason:
+    "An image with a host key gives every machine the same secret: keys are made at the first boot, never here. All other uses go to the real program.",
   script: `#!/bin/sh
 case " $* " in
 */etc/ssh/ssh_host_* | *" -A "*)
@@ -46,7 +47,8 @@ export const SLEEP: Shim = {
 export const MAINTSCRIPT_HELPER: Shim = {
   name: "dpkg-maintscript-helper",
   purpose: "speed",
-  reason: "Its helpers act on upgrades: without an old version (the second word after `--`), or in a postinst without a backup that a preinst has made, they do nothing, and are not started.",
+  reason:
+    "Its helpers act on upgrades: without an old version (the second word after `--`), or in a postinst without a backup that a preinst has made, they do nothing, and are not started.",
   script: `#!/bin/sh
 real=/usr/bin/dpkg-maintscript-helper
 path=\${2%/}
