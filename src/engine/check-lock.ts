@@ -3,9 +3,8 @@ import { parsePackageArgument } from "../core/debian/package-argument.ts";
 import { BakehouseError } from "../core/errors.ts";
 import type { Lock } from "../core/lock/model.ts";
 import type { Recipe } from "../core/recipe/model.ts";
-import type { InputHasher } from "../ports/host.ts";
 import type { BoundStep } from "./bound-recipe.ts";
-import { lockRequests, type LockRequest } from "./lock-requests.ts";
+import { lockRequests, type LockHasher, type LockRequest } from "./lock-requests.ts";
 
 export interface LockProblem {
   /** Step address; a layer's name for its parent image. */
@@ -20,7 +19,7 @@ export interface LockCheck {
   readonly recipe: Recipe;
   readonly steps: readonly BoundStep[];
   readonly lock: Lock | undefined;
-  readonly hasher: InputHasher;
+  readonly hasher: LockHasher;
 }
 
 /** Compares a recipe with its lock. Reads the recipe's key files and `.deb` files (through the hasher's cache), nothing else. */

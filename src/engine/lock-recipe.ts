@@ -8,7 +8,6 @@ import type { Lock, LockedPackage, LockedStep, RecordedResponse } from "../core/
 import type { Recipe } from "../core/recipe/model.ts";
 import type { PackageRequest } from "../core/step.ts";
 import { didYouMean } from "../core/text/did-you-mean.ts";
-import type { InputHasher } from "../ports/host.ts";
 import type { OciSource } from "../ports/oci-source.ts";
 import type { PackageDownloader } from "../ports/package-downloader.ts";
 import type { PackageResolver, PackageSources, Resolution } from "../ports/package-resolver.ts";
@@ -16,14 +15,14 @@ import type { PackageStore } from "../ports/package-store.ts";
 import type { BoundStep } from "./bound-recipe.ts";
 import { fetchPackages } from "./fetch-packages.ts";
 import { limiter } from "./limiter.ts";
-import { asksForPackages, foreignReference, lockRequests, stepsBelow, type LockRequest } from "./lock-requests.ts";
+import { asksForPackages, foreignReference, lockRequests, stepsBelow, type LockHasher, type LockRequest } from "./lock-requests.ts";
 
 /** dpkg's state below the lowest step of a layer that does not start from Debian packages. */
 export interface BaseSystem {
   /** Content of `/var/lib/dpkg/status`. */
   readonly status: string;
-  /** Where more packages for it come from, if it is a Debian release: `bookworm`. */
-  readonly suite?: string;
+  /** Where more packages for it come from, if it is a Debian release. Without it only the recipe's own repositories are left. */
+  readonly foundation?: NonNullable<PackageSources["foundation"]>;
 }
 
 export interface LockOptions {
@@ -35,7 +34,7 @@ export interface LockOptions {
   readonly resolver: PackageResolver;
   readonly packageStore: PackageStore;
   readonly downloader: PackageDownloader;
-  readonly hasher: InputHasher;
+  readonly hasher: LockHasher;
   /** For steps that name an image. */
   readonly ociSource?: Pick<OciSource, "resolve">;
   /** Image of the store behind a layer's `from: {image}`. */
@@ -229,7 +228,7 @@ class LockRun {
     const { recipe, steps } = this.#options;
     const lowest = [...stepsBelow(recipe, bound, steps), bound];
     const debian = lowest.map(({ requirements }) => requirements.packages?.foundation).find((foundation) => foundation !== undefined);
-    const foundation = debian ?? (base?.suite === undefined ? undefined : ({ suite: base.suite, variant: "minbase", components: ["main"], security: true, updates: true } as const));
+    const foundation = debian ?? base?.foundation;
     return { ...(foundation === undefined ? {} : { foundation }), repositories: recipe.repositories, folder: recipe.folder };
   }
 

@@ -14,6 +14,9 @@ export interface LockRequest {
   readonly below: readonly BoundStep[];
 }
 
+/** What a lock needs of an input hasher. */
+export type LockHasher = Pick<InputHasher, "hash" | "digestOf">;
+
 /** Raise it when equal requests should be resolved anew. */
 const REQUEST_FORM = 1;
 
@@ -25,7 +28,7 @@ export const needsLock = ({ step, requirements }: BoundStep): boolean =>
   asksForPackages(requirements.packages) || asksForPackages(requirements.lent) || requirements.image !== undefined || step.network === "recorded";
 
 /** Steps that have to be in the lock, by address, those below before those above. */
-export function lockRequests(recipe: Recipe, steps: readonly BoundStep[], hasher: InputHasher): ReadonlyMap<string, LockRequest> {
+export function lockRequests(recipe: Recipe, steps: readonly BoundStep[], hasher: LockHasher): ReadonlyMap<string, LockRequest> {
   const requests = new Map<string, LockRequest>();
   const repositories = repositoryInputs(recipe, hasher);
   for (const bound of steps.filter(needsLock)) {
@@ -43,7 +46,7 @@ const isAlone = ({ step, requirements }: BoundStep): boolean => !asksForPackages
 /** A foundation is Debian's alone, so adding a repository leaves it as it is. */
 const usesRepositories = ({ definition, requirements }: BoundStep): boolean => (asksForPackages(requirements.packages) && definition.role !== "foundation") || asksForPackages(requirements.lent);
 
-function stepInputs(recipe: Recipe, { step, definition, options, requirements }: BoundStep, hasher: InputHasher): Readonly<Record<string, unknown>> {
+function stepInputs(recipe: Recipe, { step, definition, options, requirements }: BoundStep, hasher: LockHasher): Readonly<Record<string, unknown>> {
   const recorded = { step: `${definition.id}@${definition.version}`, options, files: filesDigest(recipe, requirements.files?.map(({ path, excludes }) => ({ path, ...(excludes === undefined ? {} : { excludes }) })) ?? [], hasher) };
   return {
     ...(asksForPackages(requirements.packages) ? { packages: packageInputs(recipe, requirements.packages, hasher) } : {}),
@@ -54,7 +57,7 @@ function stepInputs(recipe: Recipe, { step, definition, options, requirements }:
 }
 
 /** Without the mirror: a lock is good for any. */
-function packageInputs(recipe: Recipe, request: PackageRequest, hasher: InputHasher): unknown {
+function packageInputs(recipe: Recipe, request: PackageRequest, hasher: LockHasher): unknown {
   const { mirror: _, ...foundation } = request.foundation ?? {};
   const files = (request.files ?? []).map((path) => ({ path }));
   return {
@@ -65,10 +68,10 @@ function packageInputs(recipe: Recipe, request: PackageRequest, hasher: InputHas
   };
 }
 
-const filesDigest = (recipe: Recipe, requests: readonly { readonly path: string }[], hasher: InputHasher): Sha256 | undefined =>
+const filesDigest = (recipe: Recipe, requests: readonly { readonly path: string }[], hasher: LockHasher): Sha256 | undefined =>
   requests.length === 0 ? undefined : hasher.hash(recipe.folder, requests).digest;
 
-function repositoryInputs(recipe: Recipe, hasher: InputHasher): readonly unknown[] {
+function repositoryInputs(recipe: Recipe, hasher: LockHasher): readonly unknown[] {
   const keyOf = ({ keyFile }: AptRepository): Sha256 | undefined => (keyFile === undefined ? undefined : filesDigest(recipe, [{ path: keyFile }], hasher));
   return recipe.repositories.map((repository) => ({ ...repository, keyFile: keyOf(repository) }));
 }

@@ -83,7 +83,7 @@ async function fetchVerifiedText(place: RepositorySuite, context: ReleaseContext
   if (release !== undefined) return place.trusted ? readFileSync(release, "utf8") : verifyDetached(place, release, context);
   if (place.trusted) return context.bareRelease();
   const message = `${shownSuite(place)} has no release file at ${urlsOf(place, "InRelease")[0] ?? ""}`;
-  throw new BakehouseError("SIGNATURE_INVALID", message, { hint: "check url and suites; an unsigned repository needs `trusted: true` in the recipe" });
+  throw new BakehouseError("MIRROR_UNAVAILABLE", message, { hint: place.isDebian ? "check the suite's name, or name another mirror with BAKEHOUSE_MIRROR=URL" : "check url and suites; a folder without a release file needs `trusted: true` in the recipe" });
 }
 
 const urlsOf = (place: RepositorySuite, name: string): readonly string[] => place.roots.map((root) => `${root}/${suiteFolder(place)}${name}`);
