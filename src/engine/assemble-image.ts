@@ -7,6 +7,7 @@ import type { StepRecord } from "../ports/store.ts";
 import type { BoundStep } from "./bound-recipe.ts";
 import { layerChain } from "./bound-recipe.ts";
 import type { EngineParts } from "./parts.ts";
+import { isHermetic, type PlannedEnd } from "./plan-bake.ts";
 
 export interface BakedImage {
   readonly kind: "image" | "volume";
@@ -44,28 +45,71 @@ export interface LayerContent {
   readonly steps: readonly { readonly bound: BoundStep; readonly record: StepRecord }[];
 }
 
-/** Writes config and manifest of an image, and its entry in the index and the catalog. */
-export async function assembleImage(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, content: LayerContent, lineage: Lineage, outcome: Outcome & { readonly parent: ImageDigest | undefined }): Promise<BakedImage> {
-  const { blobs } = parts.store;
+/** The images of layers that are all in the cache, if each stands in the index under its name already; undefined if one does not. */
+export function standingImages(parts: EngineParts, recipe: Recipe, layers: readonly RecipeLayer[], ends: ReadonlyMap<string, PlannedEnd>, parameters: Lineage["parameters"]): readonly BakedImage[] | undefined {
+  const named = new Map(parts.store.images.entries().map((entry) => [entry.annotations[ANNOTATIONS.name], entry.digest]));
+  const found = new Map<string, BakedImage>();
+  for (const layer of layers) {
+    const end = ends.get(layer.name);
+    const name = `${recipe.name}/${layer.name}`;
+    const digest = named.get(name);
+    if (end === undefined || digest === undefined || !parts.store.blobs.has(digest)) return undefined;
+    const parent = layer.from !== undefined && "layer" in layer.from ? found.get(layer.from.layer)?.digest : end.image;
+    const hermetic = isHermetic(recipe, layer);
+    const { volume } = end;
+    const made = volume === undefined ? imageManifest(parts, recipe, layer, end, { parent, hermetic, parameters }) : volumeManifest(parts, recipe, layer, { record: volume, root: parent ?? digest, path: volumePath(layer) }, { hermetic, parameters });
+    if (parts.hasher.digestOf(canonicalJson(made.manifest)) !== digest) return undefined;
+    found.set(layer.name, { kind: volume === undefined ? "image" : "volume", layer: layer.name, name, digest, cached: true, sizeBytes: sizeOf(made.manifest), durationMs: 0, hermetic });
+  }
+  return [...found.values()];
+}
+
+const volumePath = (layer: RecipeLayer): string => (layer.release.as === "volume" ? layer.release.path : "");
+const sizeOf = (manifest: ImageManifest): number => manifest.layers.reduce((sum, entry) => sum + entry.size, 0);
+
+interface ManifestFacts {
+  readonly parent: ImageDigest | undefined;
+  readonly hermetic: boolean;
+  readonly parameters: Lineage["parameters"];
+}
+
+/** What an image is, as bytes to be: the same for everybody who bakes it. */
+function imageManifest(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, content: LayerContent, facts: ManifestFacts): { readonly config: string; readonly manifest: ImageManifest } {
+  const { blobs, images } = parts.store;
   const created = new Date(content.epochSeconds * 1000).toISOString().replace(".000Z", "Z");
-  const config = blobs.putJson(imageConfig(recipe, layer, content, created, parts.store.images, outcome.parent));
-  const layers = content.diffs.map((diff): Descriptor => ({ mediaType: MEDIA_TYPES.layer, digest: diff, size: blobs.sizeBytes(diff) }));
+  const config = canonicalJson(imageConfig(recipe, layer, content, created, images, facts.parent));
   const annotations: Annotations = {
     [ANNOTATIONS.created]: created,
-    [ANNOTATIONS.title]: `${recipe.name}/${layer.name}`,
-    [ANNOTATIONS.recipe]: recipe.name,
-    [ANNOTATIONS.layer]: layer.name,
-    [ANNOTATIONS.hermetic]: String(outcome.hermetic),
-    ...(outcome.parent === undefined ? {} : { [ANNOTATIONS.baseDigest]: outcome.parent }),
-    ...(layer.image.entry === undefined ? {} : { [ANNOTATIONS.entry]: layer.image.entry }),
+    ...commonAnnotations(recipe, layer, facts),
+    ...(facts.parent === undefined ? {} : { [ANNOTATIONS.baseDigest]: facts.parent }),
     ...(layer.image.users.length === 0 ? {} : { [ANNOTATIONS.users]: layer.image.users.join(",") }),
-    ...(recipe.parameters.length === 0 ? {} : { [ANNOTATIONS.parameters]: canonicalJson(lineage.parameters) }),
   };
-  const manifest: ImageManifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config: { mediaType: MEDIA_TYPES.config, digest: config.digest, size: config.sizeBytes }, layers, annotations };
-  const stored = blobs.putJson(manifest);
-  const sizeBytes = layers.reduce((sum, entry) => sum + entry.size, 0);
-  const result = { kind: "image", layer: layer.name, name: `${recipe.name}/${layer.name}`, digest: stored.digest, sizeBytes, ...taken(parts, outcome) } as const;
-  await publish(parts, result, stored.sizeBytes, annotations, lineage, outcome.parent);
+  const manifest: ImageManifest = {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.manifest,
+    config: { mediaType: MEDIA_TYPES.config, digest: parts.hasher.digestOf(config), size: new TextEncoder().encode(config).length },
+    layers: content.diffs.map((diff): Descriptor => ({ mediaType: MEDIA_TYPES.layer, digest: diff, size: blobs.sizeBytes(diff) })),
+    annotations,
+  };
+  return { config, manifest };
+}
+
+const commonAnnotations = (recipe: Recipe, layer: RecipeLayer, { hermetic, parameters }: Pick<ManifestFacts, "hermetic" | "parameters">): Annotations => ({
+  [ANNOTATIONS.title]: `${recipe.name}/${layer.name}`,
+  [ANNOTATIONS.recipe]: recipe.name,
+  [ANNOTATIONS.layer]: layer.name,
+  [ANNOTATIONS.hermetic]: String(hermetic),
+  ...(layer.image.entry === undefined ? {} : { [ANNOTATIONS.entry]: layer.image.entry }),
+  ...(recipe.parameters.length === 0 ? {} : { [ANNOTATIONS.parameters]: canonicalJson(parameters) }),
+});
+
+/** Writes config and manifest of an image, and its entry in the index and the catalog. */
+export async function assembleImage(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, content: LayerContent, lineage: Lineage, outcome: Outcome & { readonly parent: ImageDigest | undefined }): Promise<BakedImage> {
+  const { config, manifest } = imageManifest(parts, recipe, layer, content, { parent: outcome.parent, hermetic: outcome.hermetic, parameters: lineage.parameters });
+  parts.store.blobs.putText(config);
+  const stored = parts.store.blobs.putText(canonicalJson(manifest));
+  const result = { kind: "image", layer: layer.name, name: `${recipe.name}/${layer.name}`, digest: stored.digest, sizeBytes: sizeOf(manifest), ...taken(parts, outcome) } as const;
+  await publish(parts, result, stored.sizeBytes, manifest.annotations ?? {}, lineage, outcome.parent);
   return result;
 }
 
@@ -75,32 +119,35 @@ const taken = (parts: EngineParts, outcome: Outcome): { readonly cached: boolean
   durationMs: Math.round(parts.clock.elapsedMs() - outcome.startedMs),
 });
 
-/** Writes the manifest of a release volume: an OCI artifact whose subject is the root image. */
-export async function assembleVolume(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, volume: { readonly record: StepRecord; readonly root: ImageDigest; readonly path: string }, lineage: Lineage, outcome: Outcome): Promise<BakedImage> {
-  const { blobs } = parts.store;
-  const empty = blobs.putJson({});
-  const annotations: Annotations = {
-    [ANNOTATIONS.title]: `${recipe.name}/${layer.name}`,
-    [ANNOTATIONS.recipe]: recipe.name,
-    [ANNOTATIONS.layer]: layer.name,
-    [ANNOTATIONS.hermetic]: String(outcome.hermetic),
-    [ANNOTATIONS.baseDigest]: volume.root,
-    [ANNOTATIONS.volumePath]: volume.path,
-    ...(layer.image.entry === undefined ? {} : { [ANNOTATIONS.entry]: layer.image.entry }),
-    ...(recipe.parameters.length === 0 ? {} : { [ANNOTATIONS.parameters]: canonicalJson(lineage.parameters) }),
-  };
+interface VolumeContent {
+  readonly record: StepRecord;
+  readonly root: ImageDigest;
+  readonly path: string;
+}
+
+const EMPTY_CONFIG = "{}";
+
+/** A release volume is an OCI artifact whose subject is the root image. */
+function volumeManifest(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, volume: VolumeContent, facts: Pick<ManifestFacts, "hermetic" | "parameters">): { readonly config: string; readonly manifest: ImageManifest } {
   const manifest: ImageManifest = {
     schemaVersion: 2,
     mediaType: MEDIA_TYPES.manifest,
     artifactType: MEDIA_TYPES.volume,
-    config: { mediaType: MEDIA_TYPES.empty, digest: empty.digest, size: empty.sizeBytes },
+    config: { mediaType: MEDIA_TYPES.empty, digest: parts.hasher.digestOf(EMPTY_CONFIG), size: EMPTY_CONFIG.length },
     layers: [{ mediaType: MEDIA_TYPES.erofs, digest: volume.record.diffId, size: volume.record.sizeBytes }],
-    subject: { mediaType: MEDIA_TYPES.manifest, digest: volume.root, size: blobs.sizeBytes(volume.root) },
-    annotations,
+    subject: { mediaType: MEDIA_TYPES.manifest, digest: volume.root, size: parts.store.blobs.sizeBytes(volume.root) },
+    annotations: { ...commonAnnotations(recipe, layer, facts), [ANNOTATIONS.baseDigest]: volume.root, [ANNOTATIONS.volumePath]: volume.path },
   };
-  const stored = blobs.putJson(manifest);
+  return { config: EMPTY_CONFIG, manifest };
+}
+
+/** Writes the manifest of a release volume, and its entry in the index and the catalog. */
+export async function assembleVolume(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, volume: VolumeContent, lineage: Lineage, outcome: Outcome): Promise<BakedImage> {
+  const { config, manifest } = volumeManifest(parts, recipe, layer, volume, { hermetic: outcome.hermetic, parameters: lineage.parameters });
+  parts.store.blobs.putText(config);
+  const stored = parts.store.blobs.putText(canonicalJson(manifest));
   const result = { kind: "volume", layer: layer.name, name: `${recipe.name}/${layer.name}`, digest: stored.digest, sizeBytes: volume.record.sizeBytes, ...taken(parts, outcome) } as const;
-  await publish(parts, result, stored.sizeBytes, annotations, lineage, volume.root);
+  await publish(parts, result, stored.sizeBytes, manifest.annotations ?? {}, lineage, volume.root);
   return result;
 }
 

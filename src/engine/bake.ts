@@ -5,18 +5,18 @@ import type { EventBody } from "../core/events.ts";
 import type { Lock } from "../core/lock/model.ts";
 import type { Recipe, RecipeLayer } from "../core/recipe/model.ts";
 import type { CatalogStep } from "../ports/catalog.ts";
-import type { BakeLog } from "../ports/host.ts";
+import type { BakeLog, InputHasher } from "../ports/host.ts";
 import type { StepRecord } from "../ports/store.ts";
 import type { ReplaySession } from "../ports/network-recorder.ts";
 import type { RunnerName, Workspace } from "../ports/workspaces.ts";
-import { assembleImage, assembleVolume, type BakedImage, type Lineage } from "./assemble-image.ts";
+import { assembleImage, assembleVolume, standingImages, type BakedImage, type Lineage } from "./assemble-image.ts";
 import { layerChain, wantedLayers, type BoundStep } from "./bound-recipe.ts";
 import { limiter } from "./limiter.ts";
-import { readLastInputs, saveLastInputs, type LastInputs } from "./last-inputs.ts";
+import { lastInputs, saveLastInputs, type LastInputs } from "./last-inputs.ts";
 import type { EngineParts, Report } from "./parts.ts";
-import { askedToBake, chainOfDiffs, isHermetic, isUsable, layerBase, missReason, NO_FORCE, planBake, volumeFacts, VOLUME_STEP, type Force, type LayerBase } from "./plan-bake.ts";
+import { askedToBake, chainOfDiffs, isHermetic, isUsable, layerBase, missReason, NO_FORCE, planWithEnds, volumeFacts, VOLUME_STEP, type Force, type LayerBase } from "./plan-bake.ts";
 import { runStep, type StepEnvironment } from "./run-step.ts";
-import { chainAfter, stepFacts, stepKey, type StepFacts } from "./step-key.ts";
+import { chainAfter, hashOnce, stepFacts, stepKey, type StepFacts } from "./step-key.ts";
 
 export interface BakeOptions {
   /** Layers to bake, with everything below them; all when empty. */
@@ -39,7 +39,8 @@ export interface BakeInput {
 }
 
 export interface BakeResult {
-  readonly bake: string;
+  /** Absent when nothing had to be done: then there is nothing to look at either. */
+  readonly bake?: string;
   readonly images: readonly BakedImage[];
   readonly hits: number;
   readonly baked: number;
@@ -62,11 +63,14 @@ interface LayerEnd extends LayerBase {
  * @throws the first failure, after all layers have stopped
  */
 export async function bake(parts: EngineParts, input: BakeInput, options: BakeOptions): Promise<BakeResult> {
-  const id = parts.newBakeId();
   const startedMs = parts.clock.elapsedMs();
+  const hasher = hashOnce(parts.hasher);
+  const unchanged = unchangedResult(parts, input, options, hasher, startedMs);
+  if (unchanged !== undefined) return unchanged;
+  const id = parts.newBakeId();
   const log = parts.openLog(id);
   const catalog = parts.catalog();
-  const session = new BakeSession(parts, input, options, id, log);
+  const session = new BakeSession(parts, input, options, id, log, hasher);
   const startedAt = parts.clock.now().toISOString();
   await catalog.startBake({ id, recipe: input.recipe.name, file: input.recipe.file, startedAt, outcome: "running", by: parts.baker });
   const end = async (outcome: "completed" | "failed" | "cancelled", message?: string): Promise<void> => {
@@ -85,11 +89,28 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
   }
 }
 
+/**
+ * What a bake gives when every step is cached and every image stands in the index already: found with a few stats and
+ * reads, without catalog, log or a bake of its own.
+ */
+function unchangedResult(parts: EngineParts, input: BakeInput, options: BakeOptions, hasher: Pick<InputHasher, "hash">, startedMs: number): BakeResult | undefined {
+  const layers = wantedLayers(input.recipe, options.layers);
+  const steps = input.steps.filter((bound) => layers.includes(bound.layer));
+  const { plan, ends } = planWithEnds(parts, input.recipe, steps, layers, input.lock, options.force, hasher);
+  if (plan.misses > 0) return undefined;
+  const standing = standingImages(parts, input.recipe, layers, ends, lineageValues(input.recipe));
+  if (standing === undefined) return undefined;
+  parts.hasher.save();
+  return { images: standing, hits: plan.hits, baked: 0, durationMs: parts.clock.elapsedMs() - startedMs };
+}
+
+const lineageValues = (recipe: Recipe): Lineage["parameters"] => Object.fromEntries(recipe.parameters.map((parameter) => [parameter.name, parameter.value]));
+
 /** Bakes everything that lies below a step, and nothing else: what the lock needs to look at or to stand on. */
 export async function bakeBelow(parts: EngineParts, input: BakeInput, bound: BoundStep, options: Pick<BakeOptions, "signal" | "report">, including = false): Promise<{ readonly diffs: readonly DiffId[]; readonly epochSeconds: number; readonly bake: string }> {
   const id = parts.newBakeId();
   const log = parts.openLog(id);
-  const session = new BakeSession(parts, input, { layers: [], force: NO_FORCE, runner: "bubblewrap", keepOnFailure: false, parallel: 1, ...options }, id, log);
+  const session = new BakeSession(parts, input, { layers: [], force: NO_FORCE, runner: "bubblewrap", keepOnFailure: false, parallel: 1, ...options }, id, log, hashOnce(parts.hasher));
   try {
     return { ...(await session.below(bound, including)), bake: id };
   } finally {
@@ -104,19 +125,21 @@ class BakeSession {
   private readonly options: BakeOptions;
   private readonly id: string;
   private readonly log: BakeLog;
-  private readonly last: LastInputs;
+  private readonly hasher: Pick<InputHasher, "hash">;
+  private readonly last: () => LastInputs;
   private readonly facts: Record<string, StepFacts> = {};
   private readonly stop = new AbortController();
   private workFolder: string | undefined;
   private kept = false;
 
-  constructor(parts: EngineParts, input: BakeInput, options: BakeOptions, id: string, log: BakeLog) {
+  constructor(parts: EngineParts, input: BakeInput, options: BakeOptions, id: string, log: BakeLog, hasher: Pick<InputHasher, "hash">) {
+    this.hasher = hasher;
     this.parts = parts;
     this.input = input;
     this.options = options;
     this.id = id;
     this.log = log;
-    this.last = readLastInputs(parts, input.recipe);
+    this.last = lastInputs(parts, input.recipe);
   }
 
   tell(body: EventBody): void {
@@ -166,7 +189,7 @@ class BakeSession {
   /** Only for the steps that will be baked as far as the cache can tell now. */
   private async fetch(layers: readonly RecipeLayer[], steps: readonly BoundStep[]): Promise<void> {
     const { parts, input, options } = this;
-    const plan = planBake(parts, input.recipe, steps, layers, input.lock, options.force);
+    const { plan } = planWithEnds(parts, input.recipe, steps, layers, input.lock, options.force, this.hasher);
     const misses = new Set(plan.layers.flatMap((layer) => layer.steps.filter((step) => !step.hit).map((step) => step.address)));
     const needed = steps
       .filter((bound) => misses.has(bound.step.address) || misses.has(`${bound.layer.name}${VOLUME_STEP}`))
@@ -224,17 +247,17 @@ class BakeSession {
       tool: parts.tool,
       recipeDigest: input.recipeDigest,
       ...(input.lockDigest === undefined ? {} : { lockDigest: input.lockDigest }),
-      parameters: Object.fromEntries(input.recipe.parameters.map((parameter) => [parameter.name, parameter.value])),
+      parameters: lineageValues(input.recipe),
     };
   }
 
   private async stepResult(bound: BoundStep, at: LayerEnd): Promise<{ readonly record: StepRecord; readonly hit: boolean; readonly forced: boolean }> {
     const { parts, input } = this;
     const { address } = bound.step;
-    const facts = stepFacts(bound, input.recipe, input.lock, at.epochSeconds, parts.hasher);
+    const facts = stepFacts(bound, input.recipe, input.lock, at.epochSeconds, this.hasher);
     const key = stepKey(facts.inputs, at.chain, parts.hasher);
     const asked = at.forced ? ({ kind: "asked", by: this.options.force.noCache ? "--no-cache" : "--from" } as const) : askedToBake(address, this.options.force);
-    const reason = asked ?? missReason(this.last, address, facts, this.ended.find((step) => step.outcome === "baked")?.address);
+    const reason = asked ?? missReason(this.last(), address, facts, this.ended.find((step) => step.outcome === "baked")?.address);
     const found = await this.cachedOr(address, key, asked !== undefined, reason, (folder) => this.bakeStep(bound, at, facts, key, folder));
     this.facts[address] = facts;
     return { ...found, forced: asked !== undefined };
@@ -370,11 +393,11 @@ class BakeSession {
     if (layer.release.as !== "volume" || root === undefined) throw new Error(`Volume layer ${layer.name} has no root image`);
     const { path } = layer.release;
     const address = `${layer.name}${VOLUME_STEP}`;
-    const each = steps.map((bound) => ({ bound, facts: stepFacts(bound, input.recipe, input.lock, base.epochSeconds, parts.hasher) }));
+    const each = steps.map((bound) => ({ bound, facts: stepFacts(bound, input.recipe, input.lock, base.epochSeconds, this.hasher) }));
     const facts = volumeFacts(each, layer);
     const key = stepKey(facts.inputs, base.chain, parts.hasher);
     const asked = base.forced ? ({ kind: "asked", by: "--from" } as const) : (askedToBake(address, this.options.force) ?? steps.map((bound) => askedToBake(bound.step.address, this.options.force)).find((reason) => reason !== undefined));
-    const reason = asked ?? missReason(this.last, address, facts, undefined);
+    const reason = asked ?? missReason(this.last(), address, facts, undefined);
     const { record, hit } = await this.cachedOr(address, key, asked !== undefined, reason, (folder) => this.bakeVolume(each, base, path, { key, address, facts, startedMs }, folder));
     this.facts[address] = facts;
     const baked = await assembleVolume(parts, input.recipe, layer, { record, root, path }, this.lineage(), { cached: hit, startedMs, hermetic: isHermetic(input.recipe, layer) });

@@ -19,7 +19,7 @@ export function bindSteps(recipe: Recipe, registry: StepRegistry): readonly Boun
     layer.steps.map((step): BoundStep => {
       const definition = registry.get(step.id);
       if (definition === undefined) throw new Error(`Step ${step.id} of a validated recipe is not registered`);
-      const options = definition.options.parse(step.options);
+      const { options } = step; // the recipe's parser has put them through the schema already
       return { step, layer, definition, options, requirements: definition.requires?.(options) ?? {} };
     }),
   );

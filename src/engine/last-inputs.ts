@@ -8,8 +8,12 @@ export type LastInputs = Readonly<Record<string, StepFacts>>;
 
 const fileOf = (parts: EngineParts, recipe: Recipe): string => `plans/${hexOf(parts.hasher.digestOf(recipe.file))}.json`;
 
-export const readLastInputs = (parts: EngineParts, recipe: Recipe): LastInputs => (parts.store.readNote(fileOf(parts, recipe)) ?? {}) as LastInputs;
+/** Reads the note when something has to be explained, and not before. */
+export function lastInputs(parts: EngineParts, recipe: Recipe): () => LastInputs {
+  let read: LastInputs | undefined;
+  return () => (read ??= (parts.store.readNote(fileOf(parts, recipe)) ?? {}) as LastInputs);
+}
 
 export function saveLastInputs(parts: EngineParts, recipe: Recipe, facts: LastInputs): void {
-  parts.store.writeNote(fileOf(parts, recipe), { ...readLastInputs(parts, recipe), ...facts });
+  parts.store.writeNote(fileOf(parts, recipe), { ...lastInputs(parts, recipe)(), ...facts });
 }

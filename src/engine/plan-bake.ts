@@ -3,12 +3,13 @@ import type { DiffId, ImageDigest } from "../core/digest.ts";
 import type { MissReason } from "../core/events.ts";
 import type { Lock } from "../core/lock/model.ts";
 import type { Recipe, RecipeLayer } from "../core/recipe/model.ts";
+import type { InputHasher } from "../ports/host.ts";
 import type { StepRecord, Store } from "../ports/store.ts";
 import { layerChain, type BoundStep } from "./bound-recipe.ts";
 import { findImage } from "./find-image.ts";
 import type { EngineParts } from "./parts.ts";
-import { readLastInputs, type LastInputs } from "./last-inputs.ts";
-import { chainAfter, stepFacts, stepKey, type StepFacts } from "./step-key.ts";
+import { lastInputs, type LastInputs } from "./last-inputs.ts";
+import { chainAfter, hashOnce, stepFacts, stepKey, type StepFacts } from "./step-key.ts";
 
 /** Which steps not to take from the cache although they are there. */
 export interface Force {
@@ -74,15 +75,37 @@ export const isUsable = (store: Store, record: StepRecord): boolean => store.blo
 export const VOLUME_STEP = "/volume";
 
 export function planBake(parts: EngineParts, recipe: Recipe, steps: readonly BoundStep[], layers: readonly RecipeLayer[], lock: Lock | undefined, force: Force = NO_FORCE): BakePlan {
-  const last = readLastInputs(parts, recipe);
-  const ends = new Map<string, (LayerBase & { readonly changed?: string }) | undefined>();
+  return planWithEnds(parts, recipe, steps, layers, lock, force).plan;
+}
+
+/** The cached part of a layer: how far the cache has it, and whether that is all of it. */
+export interface PlannedEnd extends LayerBase {
+  readonly steps: readonly { readonly bound: BoundStep; readonly record: StepRecord }[];
+  /** For a volume layer: its volume. */
+  readonly volume?: StepRecord;
+  /** Address of the first step that is not cached. */
+  readonly changed?: string;
+}
+
+/** The plan, and what of it the cache already holds, by layer. */
+export function planWithEnds(
+  parts: EngineParts,
+  recipe: Recipe,
+  steps: readonly BoundStep[],
+  layers: readonly RecipeLayer[],
+  lock: Lock | undefined,
+  force: Force,
+  hasher: Pick<InputHasher, "hash"> = hashOnce(parts.hasher),
+): { readonly plan: BakePlan; readonly ends: ReadonlyMap<string, PlannedEnd> } {
+  const last = lastInputs(parts, recipe);
+  const ends = new Map<string, PlannedEnd>();
   const planned = layers.map((layer) => {
     const from = layer.from !== undefined && "layer" in layer.from ? layer.from.layer : undefined;
-    const base = from === undefined ? layerBase(parts.store, recipe, layer, lock, (diffs) => chainOfDiffs(parts, diffs)) : ends.get(from);
-    const walk = new LayerWalk(parts, recipe, lock, last, force, base);
+    const base = (from === undefined ? undefined : ends.get(from)) ?? { ...layerBase(parts.store, recipe, layer, lock, (diffs) => chainOfDiffs(parts, diffs)), steps: [] };
+    const walk = new LayerWalk({ parts, recipe, lock, last, force, hasher }, base);
     const own = steps.filter((bound) => bound.layer.name === layer.name);
     const result = layer.release.as === "volume" ? walk.volume(layer, own) : own.map((bound) => walk.step(bound));
-    ends.set(layer.name, walk.end());
+    ends.set(layer.name, walk.end);
     return {
       name: layer.name,
       ...(layer.from === undefined ? {} : { from: "layer" in layer.from ? layer.from.layer : layer.from.image }),
@@ -92,64 +115,71 @@ export function planBake(parts: EngineParts, recipe: Recipe, steps: readonly Bou
     };
   });
   const all = planned.flatMap((layer) => layer.steps);
-  return { recipe: recipe.name, file: recipe.file, layers: planned, hits: all.filter((step) => step.hit).length, misses: all.filter((step) => !step.hit).length };
+  const plan = { recipe: recipe.name, file: recipe.file, layers: planned, hits: all.filter((step) => step.hit).length, misses: all.filter((step) => !step.hit).length };
+  return { plan, ends };
 }
 
 /** A layer is hermetic when no step of it or below it had an open network. */
 export const isHermetic = (recipe: Recipe, layer: RecipeLayer): boolean =>
   layerChain(recipe, layer).every((below) => below.steps.every((step) => step.network !== "open"));
 
+interface WalkParts {
+  readonly parts: EngineParts;
+  readonly recipe: Recipe;
+  readonly lock: Lock | undefined;
+  readonly last: () => LastInputs;
+  readonly force: Force;
+  readonly hasher: Pick<InputHasher, "hash">;
+}
+
 /** Follows the diffs of one layer as long as the cache has them. */
 class LayerWalk {
-  private readonly parts: EngineParts;
-  private readonly recipe: Recipe;
-  private readonly lock: Lock | undefined;
-  private readonly last: LastInputs;
-  private readonly force: Force;
-  private base: (LayerBase & { readonly changed?: string }) | undefined;
+  end: PlannedEnd;
+  private readonly given: WalkParts;
 
-  constructor(parts: EngineParts, recipe: Recipe, lock: Lock | undefined, last: LastInputs, force: Force, base: (LayerBase & { readonly changed?: string }) | undefined) {
-    this.parts = parts;
-    this.recipe = recipe;
-    this.lock = lock;
-    this.last = last;
-    this.force = force;
-    this.base = base;
-  }
-
-  end(): (LayerBase & { readonly changed?: string }) | undefined {
-    return this.base;
+  constructor(given: WalkParts, base: PlannedEnd) {
+    this.given = given;
+    this.end = base;
   }
 
   step(bound: BoundStep): PlannedStep {
-    const { base } = this;
-    const facts = stepFacts(bound, this.recipe, this.lock, base?.epochSeconds ?? epochOf(this.recipe, bound.layer, this.lock), this.parts.hasher);
-    const found = base === undefined || base.changed !== undefined ? undefined : this.find(facts, base.chain);
-    const asked = askedToBake(bound.step.address, this.force);
-    const common = { address: bound.step.address, layer: bound.layer.name, step: bound.step.id, summary: bound.definition.summary };
-    if (base !== undefined && found !== undefined && asked === undefined) {
-      this.base = { ...base, diffs: [...base.diffs, found.diffId], chain: chainAfter(base.chain, found.diffId, this.parts.hasher) };
-      return { ...common, hit: true, diffId: found.diffId, sizeBytes: found.sizeBytes };
-    }
-    const reason = asked ?? missReason(this.last, bound.step.address, facts, base?.changed);
-    this.base = base === undefined ? undefined : { ...base, changed: bound.step.address };
-    return { ...common, hit: false, reason };
+    const { address } = bound.step;
+    const common = { address, layer: bound.layer.name, step: bound.step.id, summary: bound.definition.summary };
+    const facts = this.facts(bound);
+    const asked = askedToBake(address, this.given.force);
+    const record = asked === undefined ? this.find(facts) : undefined;
+    if (record === undefined) return this.miss(common, asked, facts);
+    const { end } = this;
+    this.end = { ...end, diffs: [...end.diffs, record.diffId], chain: chainAfter(end.chain, record.diffId, this.given.parts.hasher), steps: [...end.steps, { bound, record }] };
+    return { ...common, hit: true, diffId: record.diffId, sizeBytes: record.sizeBytes };
   }
 
   volume(layer: RecipeLayer, steps: readonly BoundStep[]): readonly PlannedStep[] {
-    const { base } = this;
     const address = `${layer.name}${VOLUME_STEP}`;
-    const facts = volumeFacts(steps.map((bound) => ({ bound, facts: stepFacts(bound, this.recipe, this.lock, base?.epochSeconds ?? DEFAULT_EPOCH_SECONDS, this.parts.hasher) })), layer);
-    const found = base === undefined || base.changed !== undefined ? undefined : this.find(facts, base.chain);
-    const asked = askedToBake(address, this.force) ?? steps.map((bound) => askedToBake(bound.step.address, this.force)).find((reason) => reason !== undefined);
     const common = { address, layer: layer.name, step: "volume", summary: "Release volume" };
-    if (found !== undefined && asked === undefined) return [{ ...common, hit: true, diffId: found.diffId, sizeBytes: found.sizeBytes }];
-    return [{ ...common, hit: false, reason: asked ?? missReason(this.last, address, facts, base?.changed) }];
+    const facts = volumeFacts(steps.map((bound) => ({ bound, facts: this.facts(bound) })), layer);
+    const asked = [address, ...steps.map((bound) => bound.step.address)].map((name) => askedToBake(name, this.given.force)).find((reason) => reason !== undefined);
+    const record = asked === undefined ? this.find(facts) : undefined;
+    if (record === undefined) return [this.miss(common, asked, facts)];
+    this.end = { ...this.end, volume: record };
+    return [{ ...common, hit: true, diffId: record.diffId, sizeBytes: record.sizeBytes }];
   }
 
-  private find(facts: StepFacts, chain: ChainId): StepRecord | undefined {
-    const record = this.parts.store.steps.find(stepKey(facts.inputs, chain, this.parts.hasher));
-    return record !== undefined && isUsable(this.parts.store, record) ? record : undefined;
+  private facts(bound: BoundStep): StepFacts {
+    return stepFacts(bound, this.given.recipe, this.given.lock, this.end.epochSeconds, this.given.hasher);
+  }
+
+  private find(facts: StepFacts): StepRecord | undefined {
+    const { parts } = this.given;
+    if (this.end.changed !== undefined) return undefined;
+    const record = parts.store.steps.find(stepKey(facts.inputs, this.end.chain, parts.hasher));
+    return record !== undefined && isUsable(parts.store, record) ? record : undefined;
+  }
+
+  private miss(common: Omit<PlannedStep, "hit">, asked: MissReason | undefined, facts: StepFacts): PlannedStep {
+    const reason = asked ?? missReason(this.given.last(), common.address, facts, this.end.changed);
+    this.end = { ...this.end, changed: common.address };
+    return { ...common, hit: false, reason };
   }
 }
 

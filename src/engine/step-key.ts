@@ -3,6 +3,7 @@ import type { Sha256 } from "../core/digest.ts";
 import { canonicalJson, type JsonValue } from "../core/json.ts";
 import type { Lock, LockedPackage } from "../core/lock/model.ts";
 import type { Recipe } from "../core/recipe/model.ts";
+import type { FileRequest } from "../core/step.ts";
 import type { InputHasher } from "../ports/host.ts";
 import type { BoundStep } from "./bound-recipe.ts";
 
@@ -13,10 +14,10 @@ export interface StepFacts {
   readonly files: Readonly<Record<string, string>>;
 }
 
-export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefined, epochSeconds: number, hasher: InputHasher): StepFacts {
+export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefined, epochSeconds: number, hasher: Pick<InputHasher, "hash">): StepFacts {
   const { step, definition, requirements } = bound;
   const locked = lock?.steps[step.address];
-  const requests = [...(requirements.files ?? []), ...(requirements.packages?.files ?? []).map((path) => ({ path }))];
+  const requests = fileRequests(bound);
   const hashed = requests.length === 0 ? undefined : hasher.hash(recipe.folder, requests);
   const inputs: Record<string, string> = {
     engine: String(ENGINE_VERSION),
@@ -37,6 +38,22 @@ export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefin
   for (const response of locked?.recorded ?? []) inputs[`recorded.${response.method} ${response.url}`] = response.sha256;
   for (const secret of step.secrets) inputs[`secret.${secret}`] = "given";
   return { inputs, files: Object.fromEntries((hashed?.entries ?? []).map((entry) => [entry.path, fileValue(entry)])) };
+}
+
+/** Every file of the recipe's folder that a step reads. */
+export const fileRequests = ({ requirements }: BoundStep): readonly FileRequest[] => [...(requirements.files ?? []), ...(requirements.packages?.files ?? []).map((path) => ({ path }))];
+
+/** Looks at each tree of the recipe's folder once: for one plan or bake, during which an edit counts as too late. */
+export function hashOnce(hasher: InputHasher): Pick<InputHasher, "hash"> {
+  const known = new Map<string, ReturnType<InputHasher["hash"]>>();
+  return {
+    hash: (folder, requests) => {
+      const name = JSON.stringify([folder, requests]);
+      const found = known.get(name) ?? hasher.hash(folder, requests);
+      known.set(name, found);
+      return found;
+    },
+  };
 }
 
 const packageInputs = (kind: string, packages: readonly LockedPackage[] = []): StepInputs =>

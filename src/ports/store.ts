@@ -61,6 +61,8 @@ export interface Store {
     /** Moves a finished file in. */
     adopt(file: string, digest: Sha256): void;
     putJson(value: unknown): { readonly digest: Sha256; readonly sizeBytes: number };
+    /** Keeps a text under its digest. */
+    putText(text: string): { readonly digest: Sha256; readonly sizeBytes: number };
     readJson(digest: Sha256): unknown;
     list(): readonly Sha256[];
     remove(digest: Sha256): void;

@@ -101,6 +101,11 @@ function stepFiles(folder: string): Store["steps"] {
 function blobFiles(folder: string): Store["blobs"] {
   const path = (digest: Sha256): string => join(folder, hexOf(digest));
   const has = (digest: Sha256): boolean => statSync(path(digest), { throwIfNoEntry: false }) !== undefined;
+  const putText = (text: string): { readonly digest: Sha256; readonly sizeBytes: number } => {
+    const digest: Sha256 = `sha256:${createHash("sha256").update(text).digest("hex")}`;
+    if (!has(digest)) writeAtomically(path(digest), text);
+    return { digest, sizeBytes: Buffer.byteLength(text) };
+  };
   return {
     path,
     has,
@@ -112,12 +117,8 @@ function blobFiles(folder: string): Store["blobs"] {
         throw storeError(error, path(digest));
       }
     },
-    putJson: (value) => {
-      const text = canonicalJson(value);
-      const digest: Sha256 = `sha256:${createHash("sha256").update(text).digest("hex")}`;
-      if (!has(digest)) writeAtomically(path(digest), text);
-      return { digest, sizeBytes: Buffer.byteLength(text) };
-    },
+    putText,
+    putJson: (value) => putText(canonicalJson(value)),
     readJson: (digest) => {
       const text = readIfThere(path(digest));
       if (text === undefined) throw new BakehouseError("STORE_DAMAGED", `The blob ${digest} is missing`, { hint: "bakehouse verify --repair" });
