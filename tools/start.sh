@@ -19,8 +19,8 @@ cat <<END
 
 The examples' store is .bakehouse/ in this clone; your own will be another. Next:
   export BAKEHOUSE_HOME='$BAKEHOUSE_HOME'
-  ./bakehouse images                       what is in it
-  ./bakehouse image tree shop              the layers, and what each adds
-  ./bakehouse shell shop                   look around inside
+  ./bakehouse images                  what is in it
+  ./bakehouse image show shop/release where an image comes from
+  ./bakehouse shell shop/release      look around inside
 Change a file below examples/shop and type npm start again: only what it touches is baked.
 END
