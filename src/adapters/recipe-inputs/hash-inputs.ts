@@ -52,7 +52,7 @@ function manifestEntry(path: string, entry: WalkedEntry, cache: StatCache): Mani
   return { path, kind: "file", executable: isExecutable(entry), sha256: cache.digestOf(entry.hostPath, entry.stats) };
 }
 
-export const isExecutable = (entry: WalkedEntry): boolean => (entry.stats.mode & 0o100n) !== 0n;
+export const isExecutable = (entry: WalkedEntry): boolean => (entry.stats.mode & 0o100) !== 0;
 
 /** One line an entry; paths as JSON, so that no name can look like two lines. */
 function digestOf(entries: readonly ManifestEntry[]): Sha256 {

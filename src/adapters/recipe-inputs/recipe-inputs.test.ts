@@ -286,14 +286,14 @@ describe("the stat cache", () => {
     expect(shaOf()).not.toBe(planted);
   });
 
-  test.each(["", "{", "[]", '{"version":2,"files":{}}', '{"version":1,"files":{"x":[1]}}', '{"version":1,"files":null}'])(
+  test.each(["", "{", "[]", '{"version":3,"files":{}}', '{"version":2,"files":{"x":[1]}}', '{"version":2,"files":null}'])(
     "a damaged file (%s) is as good as none",
     (content) => {
       put("app/a");
       mkdirSync(dirname(cacheFile));
       writeFileSync(cacheFile, content);
       learn();
-      expect(JSON.parse(readFileSync(cacheFile, "utf8"))).toMatchObject({ version: 1 });
+      expect(JSON.parse(readFileSync(cacheFile, "utf8"))).toMatchObject({ version: 2 });
     },
   );
 

@@ -55,6 +55,6 @@ const inputEntry = (entry: WalkedEntry): InputEntry => ({
   kind: entry.kind,
   hostPath: entry.hostPath,
   executable: isExecutable(entry),
-  sizeBytes: Number(entry.stats.size),
+  sizeBytes: entry.stats.size,
   ...(entry.linkTarget === undefined ? {} : { linkTarget: entry.linkTarget }),
 });

@@ -1,5 +1,5 @@
 import { lstatSync, readFileSync, readdirSync, readlinkSync, realpathSync, statSync } from "node:fs";
-import type { BigIntStats } from "node:fs";
+import type { Stats } from "node:fs";
 import { isAbsolute, join, posix, relative } from "node:path";
 import type { Problem } from "../../core/errors.ts";
 import { compileGlobs, globProblem } from "../../core/glob.ts";
@@ -20,7 +20,7 @@ export interface WalkedEntry {
   readonly path: string;
   readonly kind: "file" | "directory" | "symlink";
   readonly hostPath: string;
-  readonly stats: BigIntStats;
+  readonly stats: Stats;
   readonly linkTarget?: string;
 }
 
@@ -91,7 +91,7 @@ interface Located {
   readonly path: string;
   /** Without symbolic links. */
   readonly hostPath: string;
-  readonly stats: BigIntStats;
+  readonly stats: Stats;
 }
 
 /** A link that the recipe names itself is followed, as long as it stays in the folder. */
@@ -104,7 +104,7 @@ export function locate(folder: InputFolder, path: string): Located | Problem {
   try {
     const hostPath = realpathSync(onHost);
     if (isOutside(relative(folder.path, hostPath))) return outside(path, `it leads to ${hostPath}, outside of the recipe's folder`);
-    return { path: normal, hostPath, stats: statSync(hostPath, { bigint: true }) };
+    return { path: normal, hostPath, stats: statSync(hostPath) };
   } catch (cause) {
     return { file: path, ...whyUnreadable(cause, folder, normal) };
   }
@@ -195,7 +195,7 @@ class TreeWalk {
       this.#problems.push({ file: this.#inFolder(path), message: "its name is not UTF-8", hint: "rename it, or pack it into a tarball" });
       return;
     }
-    const stats = lstatSync(hostPath, { bigint: true, throwIfNoEntry: false });
+    const stats = lstatSync(hostPath, { throwIfNoEntry: false });
     if (stats === undefined) return; // gone between the two calls
     if (stats.isDirectory()) {
       this.#entries.push({ path, kind: "directory", hostPath, stats });
@@ -205,7 +205,7 @@ class TreeWalk {
     else this.#problems.push(specialFile(this.#inFolder(path)));
   }
 
-  #link(path: string, hostPath: string, stats: BigIntStats): void {
+  #link(path: string, hostPath: string, stats: Stats): void {
     const linkTarget = readlinkSync(hostPath);
     const wayOut = this.#wayOut(path, linkTarget);
     if (wayOut === undefined) this.#entries.push({ path, kind: "symlink", hostPath, stats, linkTarget });
