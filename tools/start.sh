@@ -13,7 +13,7 @@ prepare "$root" || exit
   exit "$status"
 }
 export BAKEHOUSE_HOME="$root/.bakehouse"
-"$node" "$root/dist/cli.js" bake "$root/examples/shop" "$@" || exit
+cd "$root" && ./bakehouse bake examples/shop "$@" || exit
 
 cat <<END
 
