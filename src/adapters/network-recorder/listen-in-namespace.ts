@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { createServer, type AddressInfo, type Server } from "node:net";
 
-/** Runs in the other namespace for a moment: opens the socket, hands it over, ends. A socket stays in the namespace that it was made in. */
+/** Runs in the other namespace for a moment: opens the socket, hands it over, is killed (as long as it lives it takes connections as well). A socket stays in the namespace that it was made in. */
 const OPEN_SOCKET = `
 const server = require("node:net").createServer();
 server.on("error", (error) => process.send({ error: error.message }, () => process.exit(1)));
-server.listen({ host: "127.0.0.1", port: Number(process.argv[1]) }, () => process.send({ port: server.address().port }, server, () => process.disconnect()));
+server.listen({ host: "127.0.0.1", port: Number(process.argv[1]) }, () => process.send({ port: server.address().port }, server));
 `;
 
 export interface LocalServer {
@@ -38,11 +38,17 @@ function listenThere(namespacePid: number, port: number): Promise<LocalServer> {
   let complaints = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => (complaints += text));
   return new Promise((resolve, reject) => {
+    let taken: LocalServer | undefined;
+    let problem: string | undefined;
     child.once("error", reject);
     child.once("message", (message: { readonly port?: number; readonly error?: string }, handle) => {
-      if (message.port === undefined) reject(new Error(`Cannot listen in the step's network namespace: ${message.error}`));
-      else resolve({ server: handle as Server, port: message.port });
+      if (message.port === undefined) problem = message.error;
+      else taken = { server: handle as Server, port: message.port };
+      child.kill("SIGKILL");
     });
-    child.once("close", (code) => reject(new Error(`Cannot enter the step's network namespace (exit code ${code}): ${complaints.trim()}`)));
+    child.once("close", (code) => {
+      if (taken !== undefined) resolve(taken);
+      else reject(new Error(`Cannot listen in the step's network namespace: ${problem ?? `exit code ${code}: ${complaints.trim()}`}`));
+    });
   });
 }
