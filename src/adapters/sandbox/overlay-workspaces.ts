@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join, relative } from "node:path";
 import { hexOf, type DiffId, type Sha256 } from "../../core/digest.ts";
 import type { ImageRoot } from "../../ports/image-root.ts";
@@ -6,6 +6,7 @@ import type { SandboxSettings, Workspace, WorkspaceRequest, Workspaces } from ".
 import { hostImageRoot } from "../image-root/image-root.ts";
 import { shellQuote, startHolder, type Holder } from "./holder.ts";
 import { CGROUP_PARENT, removeCgroups } from "./cgroups.ts";
+import { listOfProcessors, nominalMachine } from "./nominal-machine.ts";
 import { overlaySandbox } from "./overlay-sandbox.ts";
 import { RUNNERS } from "./runners.ts";
 import { sandboxSpec } from "./spec.ts";
@@ -47,10 +48,15 @@ function assemble(holder: Holder, mounts: OverlayMounts, request: WorkspaceReque
   const bundle = (): string => join(request.folder, "bundles", String(bundles++));
   const cgroup = cgroupName(request.folder);
   const cgroupsPath = `/${CGROUP_PARENT}/${cgroup}`;
+  const processor = ownProcessor(holder.pid);
+  const nominal = (epochSeconds: number): ReturnType<typeof nominalMachine> => {
+    const inside = join(request.folder, "memory", "machine");
+    return nominalMachine(inside, `/proc/${holder.pid}/root${inside}`, epochSeconds);
+  };
   const entered = (argv: readonly string[], network: SandboxSettings["network"]): readonly string[] => [
     ...["nsenter", "--target", String(holder.pid), "--mount", "--pid", "--ipc"],
     ...(network === "open" ? [] : ["--net"]),
-    ...["--", "sh", "-c", LIMITS, "sh", ...argv],
+    ...["--", "taskset", "--cpu-list", String(processor), "sh", "-c", LIMITS, "sh", ...argv],
   ];
   return {
     root,
@@ -62,7 +68,7 @@ function assemble(holder: Holder, mounts: OverlayMounts, request: WorkspaceReque
         holder,
         memoryFolder: join(request.folder, "memory"),
         withLent: (lent, work) => mounts.withLent(lent === undefined ? undefined : settings.lentFolder(lent), work),
-        command: (parts) => entered(runner.argv(sandboxSpec({ ...parts, rootPath: mounts.merged, terminal: false, cgroupsPath }), bundle()), parts.network),
+        command: (parts) => entered(runner.argv(sandboxSpec({ ...parts, binds: [...nominal(parts.epochSeconds), ...parts.binds], rootPath: mounts.merged, terminal: false, cgroupsPath }), bundle()), parts.network),
       }),
     shellArgv: (argv, { epochSeconds, network }) =>
       entered(
@@ -73,7 +79,7 @@ function assemble(holder: Holder, mounts: OverlayMounts, request: WorkspaceReque
             environment: { TERM: process.env["TERM"] ?? "dumb", PS1: "bakehouse:\\w# " },
             epochSeconds,
             workingDirectory: "/",
-            binds: [],
+            binds: nominal(epochSeconds),
             terminal: true,
             cgroupsPath,
           }),
@@ -91,6 +97,13 @@ function assemble(holder: Holder, mounts: OverlayMounts, request: WorkspaceReque
 
 /** The cgroup of a workspace, by its folder: the next run finds what a killed one left. */
 export const cgroupName = (folder: string): string => folder.replaceAll("/", "-").slice(-60);
+
+/** One processor for each workspace, so that `nproc` says 1 everywhere; those of several workspaces are spread. */
+function ownProcessor(holderPid: number): number {
+  const allowed = /^Cpus_allowed_list:\s*(.+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
+  const processors = listOfProcessors(allowed);
+  return processors[holderPid % processors.length] ?? 0;
+}
 
 /** The host's limits would show inside; a small descriptor limit also spares programs that close all of them. */
 const LIMITS = 'umask 022; ulimit -c 0; ulimit -n 1024; exec "$@"';
