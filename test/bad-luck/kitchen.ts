@@ -1,0 +1,238 @@
+import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
+import { existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { builtCli, copyTree, TINY_LAYER, tinyRoot, tinyStore } from "../shared-store.ts";
+
+export interface CliRun {
+  /** Exit code, or the name of the signal that ended it. */
+  readonly code: number | string;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface CliOptions {
+  readonly store?: string;
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Words before the CLI's own, such as `unshare -n`. */
+  readonly under?: readonly string[];
+  /** Arguments of Node itself. */
+  readonly node?: readonly string[];
+}
+
+export interface RunningCli {
+  readonly child: ChildProcess;
+  readonly pid: number;
+  readonly ended: Promise<CliRun>;
+  /** Resolves when stderr or stdout has said this. Rejects when the process ends before. */
+  said(pattern: RegExp): Promise<void>;
+}
+
+/** A recipe's folder and a store of its own, with the real CLI as a real process. */
+export class Kitchen {
+  readonly folder: string;
+  readonly recipe: string;
+  readonly store: string;
+  private readonly cliFile: string;
+
+  private constructor(folder: string, cliFile: string) {
+    this.folder = folder;
+    this.cliFile = cliFile;
+    this.recipe = join(folder, "recipe");
+    this.store = join(folder, "store");
+  }
+
+  /** @param from  a store to start from; default the one with the tiny foundation */
+  static async open(from?: string): Promise<Kitchen> {
+    const kitchen = new Kitchen(mkdtempSync(join(tmpdir(), "bakehouse-luck-")), await builtCli());
+    mkdirSync(kitchen.recipe);
+    copyTree(from ?? (await tinyStore()), kitchen.store);
+    linkSync(await tinyRoot(), join(kitchen.recipe, "root.tar"));
+    return kitchen;
+  }
+
+  /** Writes a file of the recipe's folder. */
+  write(path: string, content: string | Uint8Array): void {
+    const file = join(this.recipe, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, content);
+  }
+
+  /** Writes a recipe whose layer `app` stands on the tiny foundation. `steps`: YAML, each item starting with `- `. */
+  steps(steps: string, top = ""): void {
+    this.layers(`app:\n  from: os\n  steps:\n${indent(steps, 4)}`, top);
+  }
+
+  layers(layers: string, top = ""): void {
+    this.write("bakehouse.yaml", `name: tiny\n${top}layers:\n  ${TINY_LAYER}\n${indent(layers, 2)}\n`);
+  }
+
+  argv(args: readonly string[], { store = this.store, under = [], node = [] }: CliOptions = {}): readonly [string, ...string[]] {
+    const [program = process.execPath, ...words] = [...under, process.execPath, ...node, this.cliFile, "--store", store, ...args];
+    return [program, ...words];
+  }
+
+  start(args: readonly string[], options: CliOptions = {}, spawning: SpawnOptions = {}): RunningCli {
+    const [program, ...words] = this.argv(args, options);
+    const child = spawn(program, words, {
+      cwd: options.cwd ?? this.recipe,
+      env: { ...ENVIRONMENT, HOME: this.folder, ...options.env },
+      stdio: ["ignore", "pipe", "pipe"],
+      ...spawning,
+    });
+    return running(child);
+  }
+
+  cli(args: readonly string[], options: CliOptions = {}): Promise<CliRun> {
+    return this.start(args, options).ended;
+  }
+
+  /** Bakes and gives the digests by layer. @throws Error with what it said when it fails */
+  async bake(args: readonly string[] = [], options: CliOptions = {}): Promise<Bake> {
+    const run = await this.cli(["bake", "--json", ...args], options);
+    if (run.code !== 0) throw new Error(`bake ended with ${run.code}: ${run.stderr}`);
+    return bakeOf(run);
+  }
+
+  /** Everything outside of its place: mounts, processes, loop devices, cgroups, work folders, temporary files. Must be empty. */
+  async leftovers(store = this.store): Promise<readonly string[]> {
+    for (let left = leftoversOf(this.folder, store), tries = 0; ; tries++, left = leftoversOf(this.folder, store)) {
+      if (left.length === 0 || tries >= 100) return left;
+      await new Promise((resolve) => setTimeout(resolve, 50)); // what was killed takes a moment to be gone
+    }
+  }
+
+  close(): void {
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export interface Bake {
+  readonly digests: Readonly<Record<string, string>>;
+  readonly hits: number;
+  readonly baked: number;
+}
+
+export function bakeOf(run: CliRun): Bake {
+  const data = JSON.parse(run.stdout) as {
+    readonly images: readonly { readonly layer: string; readonly digest: string }[];
+    readonly hits: number;
+    readonly baked: number;
+  };
+  return { digests: Object.fromEntries(data.images.map(({ layer, digest }) => [layer, digest])), hits: data.hits, baked: data.baked };
+}
+
+/** What `--json` prints on stderr for an error. */
+export function errorOf(run: CliRun): {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  readonly details?: unknown;
+} {
+  const line = run.stderr.split("\n").find((text) => text.startsWith('{"error"'));
+  if (line === undefined) throw new Error(`no error, but code ${run.code}: ${run.stderr}${run.stdout}`);
+  return (JSON.parse(line) as { error: ReturnType<typeof errorOf> }).error;
+}
+
+/** Nothing of the user who runs the tests. */
+const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NO_COLOR: "1", LANG: "C.UTF-8" } as const;
+
+export const indent = (text: string, by: number): string => text.replaceAll(/^(?=.)/gm, " ".repeat(by));
+
+function running(child: ChildProcess): RunningCli {
+  const said = { stdout: "", stderr: "" };
+  const waiting: { readonly pattern: RegExp; resolve(): void; reject(error: Error): void }[] = [];
+  const look = (): void => {
+    for (const waiter of [...waiting]) {
+      if (!waiter.pattern.test(said.stderr) && !waiter.pattern.test(said.stdout)) continue;
+      waiting.splice(waiting.indexOf(waiter), 1);
+      waiter.resolve();
+    }
+  };
+  for (const name of ["stdout", "stderr"] as const)
+    child[name]?.setEncoding("utf8").on("data", (text: string) => {
+      said[name] += text;
+      look();
+    });
+  const ended = new Promise<CliRun>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code, signal) => {
+      for (const waiter of waiting)
+        waiter.reject(new Error(`ended with ${signal ?? code} before it said ${waiter.pattern}: ${said.stderr}${said.stdout}`));
+      resolve({ code: signal ?? code ?? -1, ...said });
+    });
+  });
+  return {
+    child,
+    pid: child.pid ?? 0,
+    ended,
+    said: (pattern) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ pattern, resolve, reject });
+        look();
+      }),
+  };
+}
+
+export function leftoversOf(folder: string, store: string): readonly string[] {
+  return [...processesOf(folder), ...mountsOf(folder), ...loopsOf(folder), ...cgroupsOf(store), ...temporaryFiles(store)];
+}
+
+const processIds = (): readonly string[] => readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+
+const readQuietly = (path: string): string => {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return ""; // it ended meanwhile
+  }
+};
+
+/** Processes that name the folder on their command line, or live in a mount namespace where something of it is mounted. */
+export const processesOf = (folder: string): readonly string[] =>
+  processIds()
+    .filter((pid) => Number(pid) !== process.pid)
+    .flatMap((pid) => {
+      const words = readQuietly(`/proc/${pid}/cmdline`).replaceAll("\0", " ").trim();
+      return words.includes(folder) || readQuietly(`/proc/${pid}/mountinfo`).includes(folder)
+        ? [`process ${pid}: ${words.slice(0, 100)}`]
+        : [];
+    });
+
+const mountsOf = (folder: string): readonly string[] =>
+  readQuietly("/proc/self/mountinfo")
+    .split("\n")
+    .filter((line) => line.includes(folder))
+    .map((line) => `mount ${line}`);
+
+const loopsOf = (folder: string): readonly string[] =>
+  readdirSync("/sys/block")
+    .filter((name) => readQuietly(`/sys/block/${name}/loop/backing_file`).includes(folder))
+    .map((name) => `loop device ${name}`);
+
+/** A cgroup's name is the end of its work folder's path, with hyphens. */
+function cgroupsOf(store: string): readonly string[] {
+  const mark = join(store, "work").replaceAll("/", "-").slice(-20);
+  const parents = [
+    "/sys/fs/cgroup/bakehouse",
+    ...(existsSync("/sys/fs/cgroup") ? readdirSync("/sys/fs/cgroup").map((name) => `/sys/fs/cgroup/${name}/bakehouse`) : []),
+  ];
+  return parents.flatMap((parent) =>
+    existsSync(parent)
+      ? readdirSync(parent)
+          .filter((name) => name.includes(mark))
+          .map((name) => `cgroup ${parent}/${name}`)
+      : [],
+  );
+}
+
+/** Work folders and files that were on their way to their place. */
+export function temporaryFiles(store: string): readonly string[] {
+  if (!existsSync(store)) return [];
+  const work = existsSync(join(store, "work")) ? readdirSync(join(store, "work")).map((name) => `work/${name}`) : [];
+  const temporary = readdirSync(store, { recursive: true, encoding: "utf8" }).filter(
+    (path) => !path.startsWith("diffs/") || path.split("/").length === 2,
+  );
+  return [...work, ...temporary.filter((path) => !path.startsWith("work/") && /(^|\/)\.?(tmp-|part-)|\.part-|\.new-/.test(path))];
+}
