@@ -1,0 +1,38 @@
+import { shortDigest } from "../../core/digest.ts";
+import { defineCommand } from "../command.ts";
+import { formatAge, hermeticWord } from "../images/words.ts";
+import { storeExists, withImages } from "../images/with-images.ts";
+import { formatBytes, table } from "../text.ts";
+
+export const command = defineCommand({
+  name: "images",
+  summary: "List the images of the store, newest first",
+  description: `An image has its name until a newer bake takes the name over; with --all the older ones are listed, too.
+Images that were baked with an open network are marked NOT HERMETIC.`,
+  options: { all: { short: "a", summary: "Also images whose name has moved on to a newer one" } },
+  examples: [
+    { line: "images", does: "What there is" },
+    { line: "images --all --json", does: "Everything that the catalog knows, for programs" },
+  ],
+  run: async ({ options, global, terminal }) => {
+    if (!storeExists(global.store)) return { images: [] };
+    const { listImages } = await import("../../engine/list-images.ts");
+    return withImages({ global, terminal }, async (parts) => ({ images: await listImages(parts, { all: options.all }) }));
+  },
+  render: ({ images }, { terminal, global }) => {
+    const { dim, red } = terminal.colors;
+    if (images.length === 0) return `No images in ${global.store} yet. bakehouse bake makes some.\n`;
+    const rows = images.map((image) => [
+      image.current ? image.name : dim(`${image.name} (older)`),
+      image.kind,
+      shortDigest(image.digest),
+      image.problem === undefined ? formatBytes(image.sizeBytes) : red("damaged"),
+      formatAge(image.bakedAt),
+      image.imported === undefined ? image.bakedBy : `${image.bakedBy} (imported)`,
+      hermeticWord(image.hermetic, terminal),
+    ]);
+    const columns = [{ title: "name", minimum: 12 }, { title: "kind" }, { title: "digest" }, { title: "size", align: "right" }, { title: "baked" }, { title: "by", minimum: 4 }, { title: "hermetic" }] as const;
+    const damaged = images.some(({ problem }) => problem !== undefined) ? `${red("Some images are damaged.")} bakehouse verify says what is.\n` : "";
+    return `${table(columns, rows, { width: terminal.columns, styleTitle: dim })}${damaged}`;
+  },
+});

@@ -1,0 +1,48 @@
+import { defineCommand } from "../command.ts";
+import { withImages } from "../images/with-images.ts";
+
+export const command = defineCommand({
+  name: "shell",
+  summary: "Open a shell in an image, or in what a failed step left",
+  description: `The shell runs in the sandbox that steps run in: as root of the image, without network unless --network is given.
+What is changed in an image is thrown away at the end. With --failed it opens what a step left that failed under
+\`bake --keep-on-failure\`; changes to that stay until gc. After -- follows a command to run instead; its exit code is passed on.`,
+  arguments: {
+    image: { required: false, summary: "Name or digest; with --failed the id of the bake (default: the newest that was kept)", completes: "none" },
+    command: { required: false, many: true, summary: "A command and its arguments instead of a shell", completes: "none" },
+  },
+  options: {
+    failed: { summary: "Open the state that a failed step left" },
+    network: { summary: "With the network of this machine" },
+    runner: { value: "name", choices: ["bubblewrap", "runc"], default: "bubblewrap", summary: "What it runs in" },
+  },
+  examples: [
+    { line: "shell shop", does: "Look around in the release" },
+    { line: "shell shop/base -- dpkg -l", does: "Run one command" },
+    { line: "shell --failed", does: "What the last failed step left" },
+  ],
+  run: async ({ args, options, global, terminal, signal }) => {
+    const { openShell } = await import("../../engine/open-shell.ts");
+    const words = [...(args.image === undefined ? [] : [args.image]), ...(args.command ?? [])];
+    // `shell --failed -- ls`: the first word is a bake only if it looks like the id of one
+    const isBake = /^\d{8}(-|$)/.test(words[0] ?? "");
+    const [image, command] = options.failed && !isBake ? [undefined, words] : [words[0], words.slice(1)];
+    return withImages({ global, terminal }, async (parts) =>
+      openShell(await parts.shells(), {
+        ...(image === undefined ? {} : { image }),
+        failed: options.failed,
+        command,
+        network: options.network ? "open" : "none",
+        runner: options.runner,
+        signal,
+        onOpen: (target) => {
+          if (command.length > 0 || global.quiet) return;
+          const { bold, dim } = terminal.errorColors;
+          terminal.err(`${bold(target.title)} ${dim(target.discarded ? "(whatever you change here is thrown away when you leave)" : "(what you change here stays until gc)")}\n`);
+        },
+      }),
+    );
+  },
+  render: () => "",
+  exitCode: ({ exitCode }) => exitCode,
+});
