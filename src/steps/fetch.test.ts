@@ -18,10 +18,16 @@ beforeEach(async () => {
 afterEach(() => image.dispose());
 
 test.each([
-  [{ url: "ftp://x/y", sha256: HEX, to: "/x" }, "url: must start with http:// or https:// and name a file"],
-  [{ url: "https://example.org", sha256: HEX, to: "/x" }, "url: must start with http:// or https:// and name a file"],
+  [{ url: "ftp://x/y", sha256: HEX, to: "/x" }, 'url: "ftp://x/y" is no address of a file that starts with http:// or https://'],
+  [
+    { url: "https://example.org", sha256: HEX, to: "/x" },
+    'url: "https://example.org" is no address of a file that starts with http:// or https://',
+  ],
   [{ url: "https://me:pw@example.org/x", sha256: HEX, to: "/x" }, "url: must not hold a user name or password"],
-  [{ url: URL, sha256: HEX.toUpperCase(), to: "/x" }, "sha256: must be the 64 hex digits that `sha256sum FILE` prints"],
+  [
+    { url: URL, sha256: HEX.toUpperCase(), to: "/x" },
+    `sha256: "${HEX.toUpperCase()}" is no SHA-256: write the 64 hex digits that \`sha256sum FILE\` prints`,
+  ],
   [{ url: URL, sha256: HEX, to: "x" }, 'to: "x" is not absolute: a path inside the image starts with /'],
   [{ url: URL, sha256: HEX, to: "/x", strip: 1 }, "strip: only means something together with unpack"],
   [{ url: URL, sha256: HEX, to: "/x", unpack: true, mode: "0644" }, "mode: an unpacked tarball has the modes of its own"],

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Sha256 } from "../core/digest.ts";
 import { defineStep } from "../core/step.ts";
-import { baseName, cleanPath, imagePath, mode, owner, parseMode } from "./lib/options.ts";
+import { baseName, cleanPath, imagePath, matching, mode, owner, parseMode } from "./lib/options.ts";
 import { resolveOwner } from "./lib/owner.ts";
 import { ownerAtLaunch, quote, words } from "./lib/shell.ts";
 import { inImage, stepFailed } from "./lib/step-error.ts";
@@ -9,18 +9,17 @@ import { inImage, stepFailed } from "./lib/step-error.ts";
 /** More leading folders than any release archive has (a guess). */
 const MAX_STRIP = 20;
 
-const url = z
-  .string()
-  .regex(/^https?:\/\/[^\s/?#]+\/\S*$/, "must start with http:// or https:// and name a file")
-  .refine((text) => !/^https?:\/\/[^/]*@/.test(text), "must not hold a user name or password");
+const url = matching(/^https?:\/\/[^\s/?#]+\/\S*$/, "is no address of a file that starts with http:// or https://").refine(
+  (text) => !/^https?:\/\/[^/]*@/.test(text),
+  "must not hold a user name or password",
+);
 
 const options = z
   .strictObject({
     url: url.describe("Where to get it; looked up once and kept in the store by its SHA-256"),
-    sha256: z
-      .string()
-      .regex(/^(?:sha256:)?[0-9a-f]{64}$/, "must be the 64 hex digits that `sha256sum FILE` prints")
-      .describe("SHA-256 of the file; the only thing that says what it is"),
+    sha256: matching(/^(?:sha256:)?[0-9a-f]{64}$/, "is no SHA-256: write the 64 hex digits that `sha256sum FILE` prints").describe(
+      "SHA-256 of the file; the only thing that says what it is",
+    ),
     to: imagePath().describe("Where it goes. With / at the end, or with `unpack`: the folder it goes into"),
     unpack: z.boolean().default(false).describe("Unpacks a tarball (plain, gzip, xz or zstd) into `to`"),
     strip: z.int().min(0).max(MAX_STRIP).optional().describe("Leading folders of the tarball's names to drop"),

@@ -9,11 +9,11 @@ beforeEach(async () => {
 });
 afterEach(() => image.dispose());
 
-const NAME_RULE = "use at most 32 lower-case letters, digits, - and _, starting with a letter or _";
+const NAME_RULE = "is no name for an account: use at most 32 lower-case letters, digits, - and _, starting with a letter or _";
 test.each([
-  ["Deploy", `: ${NAME_RULE}`],
-  ["a:b", `: ${NAME_RULE}`],
-  [{ name: "a".repeat(33) }, `name: ${NAME_RULE}`],
+  ["Deploy", `: "Deploy" ${NAME_RULE}`],
+  ["a:b", `: "a:b" ${NAME_RULE}`],
+  [{ name: "a".repeat(33) }, `name: "${"a".repeat(33)}" ${NAME_RULE}`],
   [{ name: "a", gid: -1 }, "gid: Too small: expected number to be >=0"],
 ])("%j is refused", (options, message) => expect(refusals(group, options)).toContain(message));
 

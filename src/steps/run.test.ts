@@ -17,7 +17,7 @@ describe("options", () => {
     [{ script: "a", file: "b" }, ": needs either script or file; both are there"],
     [{ file: "../b" }, 'file: "../b" leads out of the recipe\'s folder: copy what is needed into it'],
     [{ script: "a", environment: { "1A": "x" } }, "environment.1A: Invalid key in record"],
-    [{ script: "a", user: "No Body" }, 'user: write a user as "app", "app:www-data" or "1000:1000"'],
+    [{ script: "a", user: "No Body" }, 'user: "No Body" is no user: write "app", "app:www-data" or "1000:1000"'],
     [{ script: "a", workingDirectory: "srv" }, 'workingDirectory: "srv" is not absolute: a path inside the image starts with /'],
   ])("%j is refused", (options, message) => expect(refusals(run, options)).toContain(message));
 });
@@ -30,7 +30,7 @@ describe("in the sandbox", () => {
     image = await sandboxImage(base);
   });
   afterAll(async () => {
-    await image.dispose();
+    await (image as StepImage | undefined)?.dispose();
     base.dispose();
   });
   const output = async (options: unknown, extra = {}): Promise<readonly string[]> => {

@@ -4,7 +4,7 @@ import { defineStep } from "../core/step.ts";
 import type { StepContext } from "../core/step.ts";
 import type { SandboxCommand, SandboxResult } from "../ports/sandbox.ts";
 import { readGroups } from "./lib/accounts.ts";
-import { environmentName, imagePath, listOf, recipePath, scalar } from "./lib/options.ts";
+import { environmentName, imagePath, listOf, matching, recipePath, scalar } from "./lib/options.ts";
 import { findUser, resolveOwner } from "./lib/owner.ts";
 import { heredoc, payloadPath, quote, words } from "./lib/shell.ts";
 import { stepFailed } from "./lib/step-error.ts";
@@ -31,7 +31,7 @@ const settings = z
     environment: z.record(environmentName(), scalar()).optional().describe("Environment variables, on top of the fixed ones"),
     workingDirectory: imagePath().optional().describe("Directory inside the image to start in, / if absent"),
     user: z
-      .union([z.string().regex(USER, 'write a user as "app", "app:www-data" or "1000:1000"'), z.int().min(0)])
+      .union([matching(USER, 'is no user: write "app", "app:www-data" or "1000:1000"'), z.int().min(0)])
       .optional()
       .describe("User of the image that runs it, root if absent"),
   })

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { defineStep } from "../core/step.ts";
-import { scalar } from "./lib/options.ts";
+import { matching, scalar } from "./lib/options.ts";
 import { writeFileAtLaunch } from "./lib/shell.ts";
 import { inImage } from "./lib/step-error.ts";
 
@@ -15,9 +15,7 @@ const settings = () => z.record(key(), value()).refine((record) => Object.keys(r
 
 const full = z.strictObject({
   settings: settings().describe("Kernel settings by name"),
-  name: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "must be a file name of letters, digits, dots and hyphens")
+  name: matching(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "is no file name of letters, digits, dots and hyphens")
     .optional()
     .describe(
       "Name of the file in /etc/sysctl.d: hardening is 60-hardening.conf, 90-shop is 90-shop.conf; absent: <layer>-<step>. Read in the order of names, the last one wins",

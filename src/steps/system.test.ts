@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { changes, makeBase, plainImage, refusals, sandboxImage } from "../../test/steps/step-image.ts";
 import type { StepImage } from "../../test/steps/step-image.ts";
 import { system } from "./system.ts";
@@ -17,10 +17,10 @@ const changed = async (options: unknown) => {
 
 test.each([
   [{}, ": needs at least one of hostname, locale, locales, timezone"],
-  [{ hostname: "Web_1" }, "hostname: must be a host name in lower case, or from-dhcp, or empty"],
-  [{ hostname: "a".repeat(65) }, "hostname: must be a host name in lower case, or from-dhcp, or empty"],
-  [{ locale: "german" }, "locale: must be a locale such as C.UTF-8 or de_DE.UTF-8"],
-  [{ timezone: "../../etc/passwd" }, "timezone: must be a time zone such as Europe/Berlin or UTC"],
+  [{ hostname: "Web_1" }, 'hostname: "Web_1" is neither a host name in lower case, nor from-dhcp, nor empty'],
+  [{ hostname: "a".repeat(65) }, `hostname: "${"a".repeat(65)}" is neither a host name in lower case, nor from-dhcp, nor empty`],
+  [{ locale: "german" }, 'locale: "german" is no locale such as C.UTF-8 or de_DE.UTF-8'],
+  [{ timezone: "../../etc/passwd" }, 'timezone: "../../etc/passwd" is no time zone such as Europe/Berlin or UTC'],
 ])("%j is refused", (options, message) => expect(refusals(system, options)).toContain(message));
 
 describe("hostname", () => {
@@ -86,6 +86,7 @@ describe("locale", () => {
   });
   test("is generated in the sandbox", async () => {
     const base = makeBase();
+    onTestFinished(() => base.dispose());
     const real = await sandboxImage(base);
     try {
       // What locale-gen of Debian does with its list, without the 200 MB of locale sources.
@@ -102,7 +103,6 @@ describe("locale", () => {
       expect(real.lines).toContain("Generation complete.");
     } finally {
       await real.dispose();
-      base.dispose();
     }
   });
 });

@@ -3,6 +3,7 @@ import { suggestion } from "../core/text/did-you-mean.ts";
 import { defineStep } from "../core/step.ts";
 import type { StepContext } from "../core/step.ts";
 import { linesOf } from "./lib/accounts.ts";
+import { matching } from "./lib/options.ts";
 import { quote, writeFileAtLaunch } from "./lib/shell.ts";
 import { inImage, stepFailed } from "./lib/step-error.ts";
 
@@ -11,13 +12,11 @@ const HOST_NAME = /^(?=.{1,64}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[
 const LOCALE = /^(?:C|POSIX|[a-z]{2,3}(?:_[A-Z]{2})?)(?:\.[A-Za-z0-9-]+)?(?:@[a-z]+)?$/;
 const TIMEZONE = /^[A-Za-z0-9_+-]+(?:\/[A-Za-z0-9_+-]+){0,2}$/;
 
-const locale = () => z.string().regex(LOCALE, "must be a locale such as C.UTF-8 or de_DE.UTF-8");
+const locale = () => matching(LOCALE, "is no locale such as C.UTF-8 or de_DE.UTF-8");
 
 const options = z
   .strictObject({
-    hostname: z
-      .string()
-      .regex(HOST_NAME, "must be a host name in lower case, or from-dhcp, or empty")
+    hostname: matching(HOST_NAME, "is neither a host name in lower case, nor from-dhcp, nor empty")
       .optional()
       .describe(
         "from-dhcp: no name in the image, the network gives one. empty: an empty /etc/hostname, for tools that fill it in. Anything else is the name itself",
@@ -28,9 +27,7 @@ const options = z
         "Language of the system, such as C.UTF-8 or de_DE.UTF-8; one that is not there is generated, which needs the package locales",
       ),
     locales: z.array(locale()).optional().describe("Further locales to generate"),
-    timezone: z
-      .string()
-      .regex(TIMEZONE, "must be a time zone such as Europe/Berlin or UTC")
+    timezone: matching(TIMEZONE, "is no time zone such as Europe/Berlin or UTC")
       .optional()
       .describe("Time zone, such as Europe/Berlin; needs the package tzdata"),
   })

@@ -39,17 +39,17 @@ const failure = (options: unknown) =>
 describe("options", () => {
   test.each([
     [{}, ": says nothing to do: name units, dropIns, enable, disable, mask, unmask or defaultTarget"],
-    [{ enable: ["a b"] }, "enable.0: is no name of a unit, such as shop.service or tool@one.service"],
-    [{ enable: ["../a.service"] }, "enable.0: is no name of a unit, such as shop.service or tool@one.service"],
+    [{ enable: ["a b"] }, 'enable.0: "a b" is no name of a unit, such as shop.service or tool@one.service'],
+    [{ enable: ["../a.service"] }, 'enable.0: "../a.service" is no name of a unit, such as shop.service or tool@one.service'],
     [{ units: ["units/shop.txt"] }, "units: units/shop.txt is not named like a unit: write { name: …, from: units/shop.txt }"],
     [{ units: [{ content: "x" }] }, "units.0.name: a unit given as text needs a name"],
     [{ units: [{ name: "a.service", content: "x", from: "y" }] }, "units.0: needs either content or from"],
     [
       { dropIns: [{ unit: "a", name: "x", content: "y" }] },
-      "dropIns.0.name: must be a file name that ends in .conf, such as 10-limits.conf",
+      'dropIns.0.name: "x" is no file name that ends in .conf, such as 10-limits.conf',
     ],
     [{ enable: ["nginx"], mask: ["nginx.service"] }, "enable: nginx.service is under mask as well"],
-    [{ defaultTarget: "graphical" }, "defaultTarget: must be a target, such as multi-user.target"],
+    [{ defaultTarget: "graphical" }, 'defaultTarget: "graphical" is no target, such as multi-user.target'],
   ])("%j is refused", (options, message) => expect(refusals(systemd, options)).toContain(message));
 });
 

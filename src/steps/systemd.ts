@@ -4,14 +4,16 @@ import type { Problem } from "../core/errors.ts";
 import { defineStep } from "../core/step.ts";
 import type { LaunchContext, StepContext } from "../core/step.ts";
 import { UNIT_FOLDER, UnitLinks } from "./lib/enable-units.ts";
-import { baseName, recipePath } from "./lib/options.ts";
+import { baseName, matching, recipePath } from "./lib/options.ts";
 import { payloadPath, quote, templateSed, words, writeFileAtLaunch } from "./lib/shell.ts";
 import { inImage } from "./lib/step-error.ts";
 import { fillTemplate, templateParameters } from "./lib/template.ts";
 import { fullUnitName, isTemplate, isUnitName, parseUnit, splitUnitName } from "./lib/unit-file.ts";
 
 const unitName = () =>
-  z.string().refine((name) => isUnitName(fullUnitName(name)), "is no name of a unit, such as shop.service or tool@one.service");
+  z.string().refine((name) => isUnitName(fullUnitName(name)), {
+    error: (issue) => `"${String(issue.input)}" is no name of a unit, such as shop.service or tool@one.service`,
+  });
 
 const source = {
   content: z.string().min(1).optional().describe("The text itself; {{parameter}} is filled in"),
@@ -34,9 +36,7 @@ const unitFile = z
 const dropIn = z
   .strictObject({
     unit: unitName().describe("The unit that it adds to"),
-    name: z
-      .string()
-      .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*\.conf$/, "must be a file name that ends in .conf, such as 10-limits.conf")
+    name: matching(/^[A-Za-z0-9][A-Za-z0-9._-]*\.conf$/, "is no file name that ends in .conf, such as 10-limits.conf")
       .optional()
       .describe("File name; absent: 50-<layer>-<step>.conf"),
     ...source,
@@ -55,9 +55,7 @@ const options = z
     mask: z.array(unitName()).min(1).optional().describe("Units that nothing may start"),
     disable: z.array(unitName()).min(1).optional().describe("Units that do not start by themselves"),
     enable: z.array(unitName()).min(1).optional().describe("Units that start at boot, by the [Install] section of their files"),
-    defaultTarget: z
-      .string()
-      .regex(/^[A-Za-z0-9_.-]+\.target$/, "must be a target, such as multi-user.target")
+    defaultTarget: matching(/^[A-Za-z0-9_.-]+\.target$/, "is no target, such as multi-user.target")
       .optional()
       .describe("What the machine starts into"),
   })

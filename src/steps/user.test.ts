@@ -23,7 +23,7 @@ const lineOf = (file: string, name: string): string | undefined =>
     .find((line) => line.startsWith(`${name}:`));
 
 test.each([
-  ["Ann", ": use at most 32 lower-case letters, digits, - and _, starting with a letter or _"],
+  ["Ann", ': "Ann" is no name for an account: use at most 32 lower-case letters, digits, - and _, starting with a letter or _'],
   [{ name: "a", home: "/home/a:b" }, "home: must not have a colon in it"],
   [{ name: "a", home: "home" }, 'home: "home" is not absolute: a path inside the image starts with /'],
   [{ name: "a", comment: "x:y" }, "comment: must not have a colon or a line break in it"],

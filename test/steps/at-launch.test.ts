@@ -33,8 +33,8 @@ beforeEach(async () => {
   launched = await sandboxImage(base);
 });
 afterEach(async () => {
-  await baked.dispose();
-  await launched.dispose();
+  await (baked as StepImage | undefined)?.dispose();
+  await (launched as StepImage | undefined)?.dispose();
 });
 
 /** Bakes the step in one image, runs its script for launch in another one, and compares. */

@@ -73,11 +73,16 @@ export async function sandboxImage({ diffs }: Base): Promise<StepImage> {
   const top = mkdtempSync(join(tmpdir(), "bakehouse-step-"));
   const folder = join(top, "workspace");
   mkdirSync(folder);
-  const workspace = await overlayWorkspaces({ diffs, diffName: () => "base" }).open({
-    folder,
-    lowers: [`sha256:${"0".repeat(64)}`],
-    runner: "bubblewrap",
-  });
+  const workspace = await overlayWorkspaces({ diffs, diffName: () => "base" })
+    .open({
+      folder,
+      lowers: [`sha256:${"0".repeat(64)}`],
+      runner: "bubblewrap",
+    })
+    .catch((cause: unknown) => {
+      rmSync(top, { recursive: true, force: true });
+      throw cause;
+    });
   const sandbox = (extra: Partial<RunExtra>, signal: AbortSignal, onLine: (line: string) => void): Sandbox =>
     workspace.sandbox({
       epochSeconds: EPOCH_SECONDS,

@@ -5,6 +5,10 @@ import { globProblem } from "../../core/glob.ts";
 
 const shown = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 
+/** A string that matches a pattern, which editors check as well. The message is the value and what it should be. */
+export const matching = (pattern: RegExp, rule: string) =>
+  z.string().regex(pattern, { error: (issue) => `${shown(String(issue.input))} ${rule}` });
+
 /** A string with a rule of its own. The rule returns what is wrong, or nothing. */
 const textWith = (problemOf: (text: string) => string | undefined) =>
   z.string().superRefine((text, context) => {
@@ -42,13 +46,13 @@ const MODE_HINT = 'in quotes, three or four octal digits such as "0644"';
 export const mode = () =>
   z
     .string({ error: (issue) => (issue.input === undefined ? undefined : `write the mode ${MODE_HINT}`) })
-    .regex(/^[0-7]{3,4}$/, `write the mode ${MODE_HINT}`);
+    .regex(/^[0-7]{3,4}$/, { error: (issue) => `"${issue.input}" is no mode: write it ${MODE_HINT}` });
 
 /** What `useradd` of Debian takes (shadow's NAME_REGEX), without a dollar at the end. */
 export const ACCOUNT_NAME = /^[a-z_][a-z0-9_-]{0,31}$/;
 
 export const accountName = () =>
-  z.string().regex(ACCOUNT_NAME, "use at most 32 lower-case letters, digits, - and _, starting with a letter or _");
+  matching(ACCOUNT_NAME, "is no name for an account: use at most 32 lower-case letters, digits, - and _, starting with a letter or _");
 
 /** Above it: the kernel's "nobody there" and numbers that old file systems cut off. 65534 and 65535 are taken by nobody and by -1. */
 const MAX_ID = 4_294_967_294;
@@ -57,7 +61,7 @@ export const accountId = () => z.int().min(0).max(MAX_ID);
 const OWNER = /^(?:[a-z_][a-z0-9_-]{0,31}|\d{1,10})?(?::(?:[a-z_][a-z0-9_-]{0,31}|\d{1,10}))?$/;
 
 export const owner = () =>
-  z.union([z.string().min(1).regex(OWNER, 'write an owner as "app", "app:www-data", ":adm" or "1000:1000"'), accountId()]);
+  z.union([matching(OWNER, 'is no owner: write "app", "app:www-data", ":adm" or "1000:1000"').min(1), accountId()]);
 
 export const environmentName = () => z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "use letters, digits and _, not starting with a digit");
 
