@@ -23,7 +23,14 @@ const PROGRESS_STEP = 1 / 200;
  * @returns how many had to be fetched
  * @throws BakehouseError MIRROR_UNAVAILABLE, DIGEST_MISMATCH, SETUP_INCOMPLETE (no mirror known), CANCELLED
  */
-export async function fetchPackages({ groups, resolver, packageStore, downloader, signal, report }: FetchPackages): Promise<{ readonly count: number; readonly totalBytes: number }> {
+export async function fetchPackages({
+  groups,
+  resolver,
+  packageStore,
+  downloader,
+  signal,
+  report,
+}: FetchPackages): Promise<{ readonly count: number; readonly totalBytes: number }> {
   const downloads = new Map<string, PackageDownload>();
   for (const { sources, packages } of groups) {
     const missing = packages.filter(({ sha256 }) => packageStore.find(sha256) === undefined);

@@ -42,7 +42,9 @@ export interface LockOptions {
   /** What a `rootfs`, `oci` or image parent brings; asked only if a step above needs packages. */
   readonly baseSystem?: (lowest: BoundStep, image: Sha256 | undefined) => Promise<BaseSystem | undefined>;
   /** Bakes what is below a `network: recorded` step and lets it run once, recorded. `lock` holds all packages. */
-  readonly recorder?: { record(bound: BoundStep, lock: Lock, options: { readonly signal: AbortSignal }): Promise<readonly RecordedResponse[]> };
+  readonly recorder?: {
+    record(bound: BoundStep, lock: Lock, options: { readonly signal: AbortSignal }): Promise<readonly RecordedResponse[]>;
+  };
   /** Take release files past their date; default as the resolver was set up. */
   readonly allowExpired?: boolean;
   readonly signal: AbortSignal;
@@ -83,19 +85,25 @@ export async function lockRecipe(options: LockOptions): Promise<LockResult> {
 class OutdatedLists extends Error {}
 
 /** Which packages may leave their locked version. */
-type Moving = { readonly kind: "nothing" } | { readonly kind: "everything" } | { readonly kind: "names"; readonly names: ReadonlySet<string> };
+type Moving =
+  { readonly kind: "nothing" } | { readonly kind: "everything" } | { readonly kind: "names"; readonly names: ReadonlySet<string> };
 
 function movingNames({ update, previous }: LockOptions): Moving {
   if (update === true) return { kind: "everything" };
   if (update === false || update.length === 0) return { kind: "nothing" };
-  const locked = new Set(Object.values(previous?.steps ?? {}).flatMap((step) => [...(step.packages ?? []), ...(step.lent ?? [])].map(({ name }) => name)));
+  const locked = new Set(
+    Object.values(previous?.steps ?? {}).flatMap((step) => [...(step.packages ?? []), ...(step.lent ?? [])].map(({ name }) => name)),
+  );
   const unknown = update.filter((name) => !locked.has(name));
   if (unknown.length === 0) return { kind: "names", names: new Set(update) };
   const lines = unknown.map((name) => {
     const guess = didYouMean(name, locked);
     return `${name} is not locked${guess === undefined ? "" : `: did you mean ${guess}?`}`;
   });
-  throw new BakehouseError("PACKAGE_NOT_FOUND", lines.join("\n"), { hint: "bakehouse lock --update without names moves everything", details: { packages: unknown } });
+  throw new BakehouseError("PACKAGE_NOT_FOUND", lines.join("\n"), {
+    hint: "bakehouse lock --update without names moves everything",
+    details: { packages: unknown },
+  });
 }
 
 /** One pass over all steps. */
@@ -131,16 +139,24 @@ class LockRun {
   }
 
   #seal(steps: Readonly<Record<string, LockedStep>>, parents: Pick<Lock, "parents" | "parentReferences">): Lock {
-    return sealLock({ architecture: "amd64", epochs: this.#epochs(steps), ...parents, steps }, (text) => this.#options.hasher.digestOf(text));
+    return sealLock({ architecture: "amd64", epochs: this.#epochs(steps), ...parents, steps }, (text) =>
+      this.#options.hasher.digestOf(text),
+    );
   }
 
   /** Every step in turn of need; mistakes of all of them together. */
   async #allSteps(): Promise<Readonly<Record<string, LockedStep>>> {
     const addresses = [...this.#requests.keys()];
     const outcomes = await Promise.allSettled(addresses.map((address) => this.#step(address)));
-    const failures = outcomes.flatMap((outcome, index) => (outcome.status === "rejected" && !(outcome.reason instanceof LowerStepFailed) ? [{ address: addresses[index] ?? "", error: outcome.reason as unknown }] : []));
+    const failures = outcomes.flatMap((outcome, index) =>
+      outcome.status === "rejected" && !(outcome.reason instanceof LowerStepFailed)
+        ? [{ address: addresses[index] ?? "", error: outcome.reason as unknown }]
+        : [],
+    );
     if (failures.length > 0) throw combined(failures);
-    return Object.fromEntries(outcomes.flatMap((outcome, index) => (outcome.status === "fulfilled" ? [[addresses[index] ?? "", outcome.value]] : [])));
+    return Object.fromEntries(
+      outcomes.flatMap((outcome, index) => (outcome.status === "fulfilled" ? [[addresses[index] ?? "", outcome.value]] : [])),
+    );
   }
 
   #step(address: string): Promise<LockedStep> {
@@ -154,13 +170,17 @@ class LockRun {
   async #lockStep(address: string): Promise<LockedStep> {
     const request = this.#requests.get(address);
     if (request === undefined) throw new Error(`No request for ${address}`);
-    const below = await Promise.all(request.below.map(({ step }) => this.#step(step.address).catch(() => Promise.reject(new LowerStepFailed(step.address)))));
+    const below = await Promise.all(
+      request.below.map(({ step }) => this.#step(step.address).catch(() => Promise.reject(new LowerStepFailed(step.address)))),
+    );
     const previous = this.#options.previous?.steps[address];
     if (previous !== undefined && this.#stays(request, previous, below)) return previous;
     const { requirements, step } = request.bound;
     const installed = below.flatMap((lower) => lower.packages ?? []);
     const packages = asksForPackages(requirements.packages) ? await this.#resolve(request, requirements.packages, installed) : undefined;
-    const lent = asksForPackages(requirements.lent) ? await this.#resolve(request, requirements.lent, [...installed, ...(packages ?? [])]) : undefined;
+    const lent = asksForPackages(requirements.lent)
+      ? await this.#resolve(request, requirements.lent, [...installed, ...(packages ?? [])])
+      : undefined;
     const image = requirements.image === undefined ? undefined : await this.#image(requirements.image, previous);
     return {
       request: request.digest,
@@ -168,7 +188,12 @@ class LockRun {
       ...(lent === undefined ? {} : { lent }),
       ...(image === undefined ? {} : { image }),
       // Filled in once everything below can be baked.
-      ...(step.network === "recorded" && previous?.recorded !== undefined && previous.request === request.digest && this.#moving.kind !== "everything" ? { recorded: previous.recorded } : {}),
+      ...(step.network === "recorded" &&
+      previous?.recorded !== undefined &&
+      previous.request === request.digest &&
+      this.#moving.kind !== "everything"
+        ? { recorded: previous.recorded }
+        : {}),
     };
   }
 
@@ -212,7 +237,11 @@ class LockRun {
     const steps = this.#options.previous?.steps ?? {};
     const own = steps[address];
     const others = Object.entries(steps).filter(([other]) => other !== address);
-    const all = [...others.flatMap(([, step]) => [...(step.lent ?? []), ...(step.packages ?? [])]), ...(own?.lent ?? []), ...(own?.packages ?? [])];
+    const all = [
+      ...others.flatMap(([, step]) => [...(step.lent ?? []), ...(step.packages ?? [])]),
+      ...(own?.lent ?? []),
+      ...(own?.packages ?? []),
+    ];
     const names = this.#moving.kind === "names" ? this.#moving.names : new Set<string>();
     return [...new Map(all.map((item) => [item.name, item])).values()].filter(({ name }) => !names.has(name));
   }
@@ -239,7 +268,8 @@ class LockRun {
     const parent = foreignReference(recipe, bound);
     if (lowest.definition.role !== "foundation" && parent === undefined) return undefined;
     const key = lowest.step.address;
-    const known = this.#bases.get(key) ?? (async () => baseSystem(lowest, parent === undefined ? undefined : await this.#parents.get(parent.layer)))();
+    const known =
+      this.#bases.get(key) ?? (async () => baseSystem(lowest, parent === undefined ? undefined : await this.#parents.get(parent.layer)))();
     this.#bases.set(key, known);
     return known;
   }
@@ -257,8 +287,16 @@ class LockRun {
     for (const { name, from } of recipe.layers) {
       if (from === undefined || !("image" in from)) continue;
       references[name] = from.image;
-      const before = previous?.parentReferences?.[name] === from.image && this.#moving.kind !== "everything" ? previous.parents[name] : undefined;
-      this.#parents.set(name, Promise.resolve(before ?? (isSha256(from.image) ? from.image : resolveImage?.(from.image)) ?? Promise.reject(new Error(`Nothing here can look up the image ${from.image}`))));
+      const before =
+        previous?.parentReferences?.[name] === from.image && this.#moving.kind !== "everything" ? previous.parents[name] : undefined;
+      this.#parents.set(
+        name,
+        Promise.resolve(
+          before ??
+            (isSha256(from.image) ? from.image : resolveImage?.(from.image)) ??
+            Promise.reject(new Error(`Nothing here can look up the image ${from.image}`)),
+        ),
+      );
     }
     const parents = await Promise.all([...this.#parents].map(async ([name, digest]) => [name, await digest] as const));
     return { parents: Object.fromEntries(parents), parentReferences: references };
@@ -305,8 +343,11 @@ class LockRun {
       await fetchPackages({ groups, resolver, packageStore, downloader, signal, report: this.#report });
     } catch (error) {
       const isOld = [...this.#resolutions.values()].some(({ isFresh }) => !isFresh);
-      const mayBeReplaced = error instanceof BakehouseError && (error.code === "DIGEST_MISMATCH" || (error.code === "MIRROR_UNAVAILABLE" && hasMissing(error)));
-      throw mayBeReplaced && isOld && !this.#refresh ? new OutdatedLists("the lists on disk name packages that the mirrors replaced", { cause: error }) : error;
+      const mayBeReplaced =
+        error instanceof BakehouseError && (error.code === "DIGEST_MISMATCH" || (error.code === "MIRROR_UNAVAILABLE" && hasMissing(error)));
+      throw mayBeReplaced && isOld && !this.#refresh
+        ? new OutdatedLists("the lists on disk name packages that the mirrors replaced", { cause: error })
+        : error;
     }
   }
 
@@ -331,7 +372,9 @@ class LowerStepFailed extends Error {}
 
 const hasMissing = (error: BakehouseError): boolean => {
   const { details } = error.help;
-  return typeof details === "object" && details !== null && "missing" in details && Array.isArray(details.missing) && details.missing.length > 0;
+  return (
+    typeof details === "object" && details !== null && "missing" in details && Array.isArray(details.missing) && details.missing.length > 0
+  );
 };
 
 /** Failures of one kind become one error; of several kinds, the first is thrown. */
@@ -339,9 +382,19 @@ function combined(failures: readonly { readonly address: string; readonly error:
   const [first] = failures;
   if (first === undefined || !(first.error instanceof BakehouseError)) return first?.error;
   const { code, help } = first.error;
-  const alike = failures.flatMap(({ address, error }) => (error instanceof BakehouseError && error.code === code ? [{ address, error }] : []));
+  const alike = failures.flatMap(({ address, error }) =>
+    error instanceof BakehouseError && error.code === code ? [{ address, error }] : [],
+  );
   const messages = new Map(alike.map(({ address, error }) => [error.message, address]));
   if (code !== "PACKAGE_NOT_FOUND" && code !== "PACKAGES_UNSATISFIABLE" && messages.size < 2) return first.error;
   const message = [...messages].map(([text, address]) => `${address}: ${text.replaceAll("\n", `\n${address}: `)}`).join("\n");
-  return new BakehouseError(code, message, { ...help, details: alike.map(({ address, error }) => ({ address, ...(error.help.details === undefined ? {} : { about: error.help.details }) })) }, first.error);
+  return new BakehouseError(
+    code,
+    message,
+    {
+      ...help,
+      details: alike.map(({ address, error }) => ({ address, ...(error.help.details === undefined ? {} : { about: error.help.details }) })),
+    },
+    first.error,
+  );
 }

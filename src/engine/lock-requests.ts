@@ -25,7 +25,10 @@ export const asksForPackages = (request: PackageRequest | undefined): request is
 
 /** Whether the lock holds anything of a step. */
 export const needsLock = ({ step, requirements }: BoundStep): boolean =>
-  asksForPackages(requirements.packages) || asksForPackages(requirements.lent) || requirements.image !== undefined || step.network === "recorded";
+  asksForPackages(requirements.packages) ||
+  asksForPackages(requirements.lent) ||
+  requirements.image !== undefined ||
+  step.network === "recorded";
 
 /** Steps that have to be in the lock, by address, those below before those above. */
 export function lockRequests(recipe: Recipe, steps: readonly BoundStep[], hasher: LockHasher): ReadonlyMap<string, LockRequest> {
@@ -34,20 +37,39 @@ export function lockRequests(recipe: Recipe, steps: readonly BoundStep[], hasher
   for (const bound of steps.filter(needsLock)) {
     const below = stepsBelow(recipe, bound, steps).filter(needsLock);
     const digests = below.map((lower) => [lower.step.address, requests.get(lower.step.address)?.digest ?? ""]);
-    const inputs = { form: REQUEST_FORM, ...stepInputs(recipe, bound, hasher), ...(isAlone(bound) ? {} : { below: [...foreignParent(recipe, bound), ...digests] }), ...(usesRepositories(bound) ? { repositories } : {}) };
+    const inputs = {
+      form: REQUEST_FORM,
+      ...stepInputs(recipe, bound, hasher),
+      ...(isAlone(bound) ? {} : { below: [...foreignParent(recipe, bound), ...digests] }),
+      ...(usesRepositories(bound) ? { repositories } : {}),
+    };
     requests.set(bound.step.address, { bound, digest: hasher.digestOf(canonicalJson(inputs)), below });
   }
   return requests;
 }
 
 /** What an image reference stands for depends on nothing below. */
-const isAlone = ({ step, requirements }: BoundStep): boolean => !asksForPackages(requirements.packages) && !asksForPackages(requirements.lent) && step.network !== "recorded";
+const isAlone = ({ step, requirements }: BoundStep): boolean =>
+  !asksForPackages(requirements.packages) && !asksForPackages(requirements.lent) && step.network !== "recorded";
 
 /** A foundation is Debian's alone, so adding a repository leaves it as it is. */
-const usesRepositories = ({ definition, requirements }: BoundStep): boolean => (asksForPackages(requirements.packages) && definition.role !== "foundation") || asksForPackages(requirements.lent);
+const usesRepositories = ({ definition, requirements }: BoundStep): boolean =>
+  (asksForPackages(requirements.packages) && definition.role !== "foundation") || asksForPackages(requirements.lent);
 
-function stepInputs(recipe: Recipe, { step, definition, options, requirements }: BoundStep, hasher: LockHasher): Readonly<Record<string, unknown>> {
-  const recorded = { step: `${definition.id}@${definition.version}`, options, files: filesDigest(recipe, requirements.files?.map(({ path, excludes }) => ({ path, ...(excludes === undefined ? {} : { excludes }) })) ?? [], hasher) };
+function stepInputs(
+  recipe: Recipe,
+  { step, definition, options, requirements }: BoundStep,
+  hasher: LockHasher,
+): Readonly<Record<string, unknown>> {
+  const recorded = {
+    step: `${definition.id}@${definition.version}`,
+    options,
+    files: filesDigest(
+      recipe,
+      requirements.files?.map(({ path, excludes }) => ({ path, ...(excludes === undefined ? {} : { excludes }) })) ?? [],
+      hasher,
+    ),
+  };
   return {
     ...(asksForPackages(requirements.packages) ? { packages: packageInputs(recipe, requirements.packages, hasher) } : {}),
     ...(asksForPackages(requirements.lent) ? { lent: packageInputs(recipe, requirements.lent, hasher) } : {}),
@@ -72,7 +94,8 @@ const filesDigest = (recipe: Recipe, requests: readonly { readonly path: string 
   requests.length === 0 ? undefined : hasher.hash(recipe.folder, requests).digest;
 
 function repositoryInputs(recipe: Recipe, hasher: LockHasher): readonly unknown[] {
-  const keyOf = ({ keyFile }: AptRepository): Sha256 | undefined => (keyFile === undefined ? undefined : filesDigest(recipe, [{ path: keyFile }], hasher));
+  const keyOf = ({ keyFile }: AptRepository): Sha256 | undefined =>
+    keyFile === undefined ? undefined : filesDigest(recipe, [{ path: keyFile }], hasher);
   return recipe.repositories.map((repository) => ({ ...repository, keyFile: keyOf(repository) }));
 }
 

@@ -57,9 +57,17 @@ class AptResolver implements PackageResolver {
     const environment = options.environment ?? process.env;
     const { folder, transfer, debianKeyring } = options;
     this.#options = options;
-    this.#mirrors = { aptFolder: options.aptFolder ?? "/etc/apt", ...(environment["BAKEHOUSE_MIRROR"] === undefined ? {} : { override: environment["BAKEHOUSE_MIRROR"] }) };
+    this.#mirrors = {
+      aptFolder: options.aptFolder ?? "/etc/apt",
+      ...(environment["BAKEHOUSE_MIRROR"] === undefined ? {} : { override: environment["BAKEHOUSE_MIRROR"] }),
+    };
     this.#allowExpired = environment["BAKEHOUSE_ALLOW_EXPIRED"] === "1";
-    this.#suites = new SuiteCache({ folder, transfer, now: options.now ?? (() => new Date()), ...(debianKeyring === undefined ? {} : { debianKeyring }) });
+    this.#suites = new SuiteCache({
+      folder,
+      transfer,
+      now: options.now ?? (() => new Date()),
+      ...(debianKeyring === undefined ? {} : { debianKeyring }),
+    });
   }
 
   async resolve(request: ResolveRequest): Promise<Resolution> {
@@ -67,9 +75,13 @@ class AptResolver implements PackageResolver {
     try {
       request.signal.throwIfAborted();
       const states = await this.#fetch(request, request.refresh, scratch);
-      return await this.#resolveFrom(states, request, scratch).catch((error: unknown) => this.#resolveRefreshed(error, states, request, scratch));
+      return await this.#resolveFrom(states, request, scratch).catch((error: unknown) =>
+        this.#resolveRefreshed(error, states, request, scratch),
+      );
     } catch (error) {
-      throw request.signal.aborted && !(error instanceof BakehouseError) ? new BakehouseError("CANCELLED", "Stopped while resolving packages", {}, error) : error;
+      throw request.signal.aborted && !(error instanceof BakehouseError)
+        ? new BakehouseError("CANCELLED", "Stopped while resolving packages", {}, error)
+        : error;
     } finally {
       scratch.remove();
     }
@@ -80,7 +92,12 @@ class AptResolver implements PackageResolver {
     if (!(error instanceof BakehouseError) || error.code !== "PACKAGE_NOT_FOUND" || states.every(({ isFresh }) => isFresh)) throw error;
     const refreshed = await this.#fetch(request, true, scratch).catch((failure: unknown) => {
       if (!(failure instanceof BakehouseError) || failure.code !== "MIRROR_UNAVAILABLE") throw failure;
-      throw new BakehouseError("PACKAGE_NOT_FOUND", `${error.message}\n(the lists could not be refreshed: ${failure.message})`, error.help, error);
+      throw new BakehouseError(
+        "PACKAGE_NOT_FOUND",
+        `${error.message}\n(the lists could not be refreshed: ${failure.message})`,
+        error.help,
+        error,
+      );
     });
     return this.#resolveFrom(refreshed, request, scratch);
   }
@@ -88,13 +105,26 @@ class AptResolver implements PackageResolver {
   #fetch(request: ResolveRequest, refresh: boolean, scratch: Scratch): Promise<readonly SuiteState[]> {
     const { sources, signal } = request;
     const allowExpired = request.allowExpired ?? this.#allowExpired;
-    return Promise.all(repositorySuites(sources, request.request.names, this.#mirrors).map((place) => this.#suites.get({ place, sources, refresh, allowExpired, scratch, signal })));
+    return Promise.all(
+      repositorySuites(sources, request.request.names, this.#mirrors).map((place) =>
+        this.#suites.get({ place, sources, refresh, allowExpired, scratch, signal }),
+      ),
+    );
   }
 
   async #resolveFrom(states: readonly SuiteState[], request: ResolveRequest, scratch: Scratch): Promise<Resolution> {
-    const set = makeAptSet(states.map(({ suite }) => suite), join(this.#options.folder, "sets"), scratch.path("set"));
+    const set = makeAptSet(
+      states.map(({ suite }) => suite),
+      join(this.#options.folder, "sets"),
+      scratch.path("set"),
+    );
     const indexes = set.suites.flatMap(({ lists }) => lists.map(({ index }) => index));
-    const stanzas: StanzaSources = { folder: join(this.#options.folder, "stanzas"), indexes, packageStore: this.#options.packageStore, signal: request.signal };
+    const stanzas: StanzaSources = {
+      folder: join(this.#options.folder, "stanzas"),
+      indexes,
+      packageStore: this.#options.packageStore,
+      signal: request.signal,
+    };
     const files = await readFiles(request, stanzas);
     const kept = await forgottenPackages(request.keep, stanzas);
     const status = await statusOf(request.installed, request.baseStatus ?? "", stanzas);
@@ -110,7 +140,8 @@ class AptResolver implements PackageResolver {
       signal: request.signal,
     };
     const printed = await this.#ask(question, scratch);
-    const release = states.find(({ suite }) => suite.place.isDebian && suite.place.suite === request.sources.foundation?.suite)?.suite.release.release;
+    const release = states.find(({ suite }) => suite.place.isDebian && suite.place.suite === request.sources.foundation?.suite)?.suite
+      .release.release;
     return {
       packages: collect(printed, set, files, kept, stanzas),
       ...(release?.dateSeconds === undefined ? {} : { releaseDateSeconds: release.dateSeconds }),
@@ -187,7 +218,15 @@ async function readFiles(request: ResolveRequest, stanzas: StanzaSources): Promi
       const control = await readControl(hostPath, request.signal);
       const field = (name: string): string => fieldOf(parseDeb822(control).stanzas[0] ?? { line: 1, fields: [] }, name) ?? "";
       const sha256 = `sha256:${createHash("sha256").update(bytes).digest("hex")}` as const;
-      const locked: LockedPackage = { name: field("Package"), version: field("Version"), architecture: field("Architecture"), sha256, sizeBytes: bytes.length, path, repository: "local" };
+      const locked: LockedPackage = {
+        name: field("Package"),
+        version: field("Version"),
+        architecture: field("Architecture"),
+        sha256,
+        sizeBytes: bytes.length,
+        path,
+        repository: "local",
+      };
       keepStanza(stanzas.folder, locked, control);
       return { hostPath, locked, provides: field("Provides") };
     }),
@@ -198,7 +237,12 @@ function readLocal(hostPath: string, shown: string): Buffer {
   try {
     return readFileSync(hostPath);
   } catch (error) {
-    throw new BakehouseError("INPUT_INVALID", `${shown} cannot be read: ${(error as Error).message}`, { hint: "paths of .deb files are relative to the recipe's folder" }, error);
+    throw new BakehouseError(
+      "INPUT_INVALID",
+      `${shown} cannot be read: ${(error as Error).message}`,
+      { hint: "paths of .deb files are relative to the recipe's folder" },
+      error,
+    );
   }
 }
 
@@ -209,8 +253,11 @@ interface ForgottenPackage extends LockedPackage {
 
 /** Those of the versions to keep that only the package store has. */
 async function forgottenPackages(keep: readonly LockedPackage[], stanzas: StanzaSources): Promise<readonly ForgottenPackage[]> {
-  const isListed = (item: LockedPackage): boolean => stanzas.indexes.some((index) => index.find(item.name).some(({ version }) => version === item.version));
-  const forgotten = keep.filter((item) => item.repository !== "local" && !isListed(item) && stanzas.packageStore.find(item.sha256) !== undefined);
+  const isListed = (item: LockedPackage): boolean =>
+    stanzas.indexes.some((index) => index.find(item.name).some(({ version }) => version === item.version));
+  const forgotten = keep.filter(
+    (item) => item.repository !== "local" && !isListed(item) && stanzas.packageStore.find(item.sha256) !== undefined,
+  );
   const found = await Promise.all(
     forgotten.map(async (item) => {
       const control = await stanzaOf(item, stanzas);
@@ -224,10 +271,19 @@ const ARCHIVE_FIELDS = ["filename", "size", "sha256", "md5sum", "sha1", "sha512"
 
 function listStanza(item: LockedPackage, control: string): string {
   const fields = (parseDeb822(control).stanzas[0]?.fields ?? []).filter(({ name }) => !ARCHIVE_FIELDS.includes(name.toLowerCase()));
-  return formatStanza([...fields, { name: "Filename", value: item.path }, { name: "Size", value: String(item.sizeBytes) }, { name: "SHA256", value: hexOf(item.sha256) }]);
+  return formatStanza([
+    ...fields,
+    { name: "Filename", value: item.path },
+    { name: "Size", value: String(item.sizeBytes) },
+    { name: "SHA256", value: hexOf(item.sha256) },
+  ]);
 }
 
-function argumentsOf(request: ResolveRequest, set: AptSet, known: { readonly files: readonly LocalFile[]; readonly kept: readonly LockedPackage[]; readonly status: string }): readonly string[] {
+function argumentsOf(
+  request: ResolveRequest,
+  set: AptSet,
+  known: { readonly files: readonly LocalFile[]; readonly kept: readonly LockedPackage[]; readonly status: string },
+): readonly string[] {
   const installed = new Set<string>();
   scanPackages(known.status, ({ name }) => installed.add(name));
   const files = known.files.map(({ locked, provides }) => ({ name: locked.name, version: locked.version, provides }));
@@ -238,7 +294,13 @@ function argumentsOf(request: ResolveRequest, set: AptSet, known: { readonly fil
   return [...foundation, ...named, ...known.files.map(({ hostPath }) => hostPath)];
 }
 
-function collect(printed: readonly PrintedUri[], set: AptSet, files: readonly LocalFile[], kept: readonly ForgottenPackage[], stanzas: StanzaSources): readonly LockedPackage[] {
+function collect(
+  printed: readonly PrintedUri[],
+  set: AptSet,
+  files: readonly LocalFile[],
+  kept: readonly ForgottenPackage[],
+  stanzas: StanzaSources,
+): readonly LockedPackage[] {
   const local = new Set(files.map(({ locked }) => locked.name));
   const packages = printed.filter(({ name }) => !local.has(name)).map((uri) => lockedPackage(uri, set, kept, stanzas));
   return [...packages, ...files.map(({ locked }) => locked)].sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -252,19 +314,39 @@ function lockedPackage(uri: PrintedUri, set: AptSet, kept: readonly ForgottenPac
     const { stanza: _, ...item } = found;
     return item;
   }
-  if (uri.sha256 === undefined) throw new BakehouseError("PACKAGES_UNSATISFIABLE", `${repository} lists ${uri.name} ${uri.version} without a SHA-256, so it cannot be locked`, { hint: "the repository has to publish SHA256 in its Packages file" });
+  if (uri.sha256 === undefined)
+    throw new BakehouseError(
+      "PACKAGES_UNSATISFIABLE",
+      `${repository} lists ${uri.name} ${uri.version} without a SHA-256, so it cannot be locked`,
+      { hint: "the repository has to publish SHA256 in its Packages file" },
+    );
   const stanza = listedStanza(uri, set, repository);
   const path = (fieldOf(parseDeb822(stanza).stanzas[0] ?? { line: 1, fields: [] }, "Filename") ?? "").replace(/^(\.?\/)+/, "");
-  const locked: LockedPackage = { name: uri.name, version: uri.version, architecture: uri.architecture, sha256: `sha256:${uri.sha256}`, sizeBytes: uri.sizeBytes, path, repository };
+  const locked: LockedPackage = {
+    name: uri.name,
+    version: uri.version,
+    architecture: uri.architecture,
+    sha256: `sha256:${uri.sha256}`,
+    sizeBytes: uri.sizeBytes,
+    path,
+    repository,
+  };
   keepStanza(stanzas.folder, locked, stanza);
   return locked;
 }
 
 function listedStanza(uri: PrintedUri, set: AptSet, repository: string): string {
-  for (const { place, lists } of set.suites as readonly { readonly place: RepositorySuite; readonly lists: AptSet["suites"][number]["lists"] }[]) {
+  for (const { place, lists } of set.suites as readonly {
+    readonly place: RepositorySuite;
+    readonly lists: AptSet["suites"][number]["lists"];
+  }[]) {
     if (place.repository !== repository) continue;
     for (const { index } of lists) {
-      const stanza = index.find(uri.name).filter(({ version }) => version === uri.version).map((row) => index.stanza(row)).find((text) => text.includes(uri.sha256 ?? ""));
+      const stanza = index
+        .find(uri.name)
+        .filter(({ version }) => version === uri.version)
+        .map((row) => index.stanza(row))
+        .find((text) => text.includes(uri.sha256 ?? ""));
       if (stanza !== undefined) return stanza;
     }
   }
@@ -275,11 +357,18 @@ function unsatisfiable(answer: Extract<AptAnswer, { readonly kind: "unsatisfiabl
   const details = { conflicts: answer.conflicts.map((conflict) => ({ ...conflict })), removals: answer.removals, errors: answer.errors };
   const reasons = answer.conflicts.flatMap((conflict) => conflict.reasons.map((reason) => `  ${conflict.package} ${reason}`));
   if (reasons.length > 0) {
-    return new BakehouseError("PACKAGES_UNSATISFIABLE", `These packages cannot be installed together:\n${[...new Set(reasons)].join("\n")}`, { hint: "leave one out (`name-`), or ask for another version (`name=version`) or suite (`name/suite`)", details });
+    return new BakehouseError(
+      "PACKAGES_UNSATISFIABLE",
+      `These packages cannot be installed together:\n${[...new Set(reasons)].join("\n")}`,
+      { hint: "leave one out (`name-`), or ask for another version (`name=version`) or suite (`name/suite`)", details },
+    );
   }
   if (answer.removals.length > 0) {
     const message = `This would take out ${answer.removals.join(", ")}, which the layers below have`;
-    return new BakehouseError("PACKAGES_UNSATISFIABLE", message, { hint: "a layer only adds: choose a package that gets along with it, or leave the other out of the layer below", details });
+    return new BakehouseError("PACKAGES_UNSATISFIABLE", message, {
+      hint: "a layer only adds: choose a package that gets along with it, or leave the other out of the layer below",
+      details,
+    });
   }
   return new BakehouseError("PACKAGES_UNSATISFIABLE", answer.errors.join("\n"), { details });
 }

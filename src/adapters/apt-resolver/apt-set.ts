@@ -37,7 +37,10 @@ export interface AptSet {
 
 /** Of all suites of a set. */
 export const newestVersion = (name: string, { suites }: AptSet): string | undefined =>
-  suites.flatMap(({ lists }) => lists.flatMap(({ index }) => index.find(name).map(({ version }) => version))).sort(compareVersions).at(-1);
+  suites
+    .flatMap(({ lists }) => lists.flatMap(({ index }) => index.find(name).map(({ version }) => version)))
+    .sort(compareVersions)
+    .at(-1);
 
 /** Sets older than the newest few belong to lists that have moved on. */
 const SETS_KEPT = 6;
@@ -45,8 +48,19 @@ const SETS_KEPT = 6;
 /** @param draft  a path that does not exist, on the same disk */
 export function makeAptSet(suites: readonly FetchedSuite[], setsFolder: string, draft: string): AptSet {
   const repositories = [...new Set(suites.map(({ place }) => place.repository))];
-  const named = suites.map((suite, number) => ({ suite, host: `r${repositories.indexOf(suite.place.repository)}.bakehouse`, label: `bakehouse-${number}` }));
-  const identity = named.map(({ suite, host, label }) => [host, label, suite.place.suite, suite.place.components, suite.release.digest, suite.lists.map(({ path, digest }) => [path, digest])]);
+  const named = suites.map((suite, number) => ({
+    suite,
+    host: `r${repositories.indexOf(suite.place.repository)}.bakehouse`,
+    label: `bakehouse-${number}`,
+  }));
+  const identity = named.map(({ suite, host, label }) => [
+    host,
+    label,
+    suite.place.suite,
+    suite.place.components,
+    suite.release.digest,
+    suite.lists.map(({ path, digest }) => [path, digest]),
+  ]);
   const folder = join(setsFolder, createHash("sha256").update(JSON.stringify(identity)).digest("hex").slice(0, 16));
   if (existsSync(folder)) utimesSync(folder, new Date(), new Date());
   else writeSet(named, folder, draft);
@@ -69,7 +83,10 @@ function writeSet(named: readonly NamedSuite[], folder: string, draft: string): 
   try {
     for (const name of ["lists/partial", "cache/archives/partial", "etc"]) mkdirSync(join(draft, name), { recursive: true });
     for (const one of named) writeSuite(one, join(draft, "lists"));
-    writeFileSync(join(draft, "sources.list"), named.map(({ suite: { place }, host }) => `deb [trusted=yes] http://${host} ${place.suite} ${place.components.join(" ")}\n`).join(""));
+    writeFileSync(
+      join(draft, "sources.list"),
+      named.map(({ suite: { place }, host }) => `deb [trusted=yes] http://${host} ${place.suite} ${place.components.join(" ")}\n`).join(""),
+    );
     adopt(draft, folder);
   } catch (error) {
     throw storeError(error, draft);

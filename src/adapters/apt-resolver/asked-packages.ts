@@ -40,7 +40,9 @@ export function checkAsked(names: readonly string[], set: AptSet, extra: Extra):
 }
 
 const formMistake = (text: string): string =>
-  parsePackageArgument(text.toLowerCase()) === undefined ? "is not written as name, name=version, name/suite or name-" : `is in no repository: names are lower case, as ${text.toLowerCase()}`;
+  parsePackageArgument(text.toLowerCase()) === undefined
+    ? "is not written as name, name=version, name/suite or name-"
+    : `is in no repository: names are lower case, as ${text.toLowerCase()}`;
 
 function notFound(mistakes: readonly Mistake[], set: AptSet): BakehouseError {
   const details: JsonValue = { packages: mistakes.map(({ asked }) => asked) };
@@ -67,7 +69,10 @@ function absenceMistake({ name, version, suite }: PackageArgument, set: AptSet, 
   ];
   const distinct = [...new Set(providers)].sort();
   if (distinct.length === 0) {
-    const guess = didYouMean(name, set.suites.flatMap(({ lists }) => lists.flatMap(({ index }) => index.names())));
+    const guess = didYouMean(
+      name,
+      set.suites.flatMap(({ lists }) => lists.flatMap(({ index }) => index.names())),
+    );
     return guess === undefined ? "is in no repository" : `is in no repository: did you mean ${guess}?`;
   }
   if (version !== undefined || suite !== undefined) return "is a virtual package and has no versions of its own";
@@ -82,13 +87,19 @@ function versionsOf(name: string, set: AptSet, extra: Extra): readonly string[] 
 
 /** apt takes `1.2*` for any version that begins so. */
 function versionMistake(wanted: string, versions: readonly string[]): string | undefined {
-  const fits = wanted.endsWith("*") ? (version: string) => version.startsWith(wanted.slice(0, -1)) : (version: string) => version === wanted;
+  const fits = wanted.endsWith("*")
+    ? (version: string) => version.startsWith(wanted.slice(0, -1))
+    : (version: string) => version === wanted;
   return versions.some(fits) ? undefined : `has no such version; there is ${versions.slice(0, 5).join(", ")}`;
 }
 
 function suiteMistake(wanted: string, name: string, set: AptSet): string | undefined {
   const having = set.suites.filter(({ lists }) => lists.some(({ index }) => index.find(name).length > 0));
-  const namesOf = ({ place, release }: AptSet["suites"][number]): readonly (string | undefined)[] => [place.suite, release.release.suite, release.release.codename];
+  const namesOf = ({ place, release }: AptSet["suites"][number]): readonly (string | undefined)[] => [
+    place.suite,
+    release.release.suite,
+    release.release.codename,
+  ];
   if (having.some((suite) => namesOf(suite).includes(wanted))) return undefined;
   return `is not in ${wanted}; it is in ${[...new Set(having.map(({ place }) => place.suite))].join(", ") || "no suite"}`;
 }

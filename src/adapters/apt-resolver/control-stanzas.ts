@@ -58,7 +58,9 @@ async function stanzaFromBytes(item: LockedPackage, { packageStore, signal }: St
 export async function readControl(debFile: string, signal: AbortSignal): Promise<string> {
   const { exitCode, stdout, stderr } = await runProgram(["dpkg-deb", "--field", debFile], { debianPackage: "dpkg", signal });
   if (exitCode === 0) return stdout;
-  throw new BakehouseError("INPUT_INVALID", `${debFile} is no Debian package: ${stderr.trim().replace(/^dpkg-deb: error: /, "")}`, { hint: "replace it with a whole .deb file" });
+  throw new BakehouseError("INPUT_INVALID", `${debFile} is no Debian package: ${stderr.trim().replace(/^dpkg-deb: error: /, "")}`, {
+    hint: "replace it with a whole .deb file",
+  });
 }
 
 /** How many packages are read at once where their bytes have to be opened. */
@@ -86,7 +88,10 @@ export async function statusOf(installed: readonly LockedPackage[], base: string
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   if (unknown.length > 0) {
     const message = `The layers below have ${unknown.join(", ")}, which neither the repositories nor the package store know any more`;
-    throw new BakehouseError("PACKAGE_NOT_FOUND", message, { hint: "bakehouse lock --update moves to versions that there are", details: { packages: unknown } });
+    throw new BakehouseError("PACKAGE_NOT_FOUND", message, {
+      hint: "bakehouse lock --update moves to versions that there are",
+      details: { packages: unknown },
+    });
   }
   return [...stanzas.values()].map((stanza) => (stanza.endsWith("\n") ? stanza : `${stanza}\n`)).join("\n");
 }

@@ -43,24 +43,32 @@ export function readUnmet(output: string, newestOf: (name: string) => string | u
 function reasonOf(relation: string, text: string, newestOf: (name: string) => string | undefined): string {
   const [, wanted = text, outcome = ""] = /^(.*?)(?: but (.*?))?(?: or)?$/.exec(text) ?? [];
   const version = /^(\S+) is (?:to be )?installed$/.exec(outcome)?.[1];
-  if (relation === "Conflicts" || relation === "Breaks") return `${relation === "Breaks" ? "breaks" : "conflicts with"} ${wanted}${version === undefined ? "" : `, which is there as ${version}`}`;
+  if (relation === "Conflicts" || relation === "Breaks")
+    return `${relation === "Breaks" ? "breaks" : "conflicts with"} ${wanted}${version === undefined ? "" : `, which is there as ${version}`}`;
   const verb = relation === "Recommends" ? "recommends" : "needs";
   if (version !== undefined) return `${verb} ${wanted}, but ${version} is what can be had`;
   if (outcome === "it is not installable") return `${verb} ${wanted}, which no repository has`;
   const [, name = "", operator = "", bound = ""] = /^(\S+) \((<<|<=|=|>=|>>) (\S+)\)$/.exec(wanted) ?? [];
   const newest = newestOf(name.replace(/:\w+$/, ""));
-  const isTooOld = newest !== undefined && [">=", ">>", "="].includes(operator) && compareVersions(newest, bound) < (operator === ">>" ? 1 : 0);
-  return isTooOld ? `${verb} ${wanted}, but ${newest} is the newest there is` : `${verb} ${wanted}, which cannot be installed with the rest`;
+  const isTooOld =
+    newest !== undefined && [">=", ">>", "="].includes(operator) && compareVersions(newest, bound) < (operator === ">>" ? 1 : 0);
+  return isTooOld
+    ? `${verb} ${wanted}, but ${newest} is the newest there is`
+    : `${verb} ${wanted}, which cannot be installed with the rest`;
 }
 
 /** Packages of the layers below that apt would have to take out. */
 export function readRemovals(output: string): readonly string[] {
   const [, block = ""] = /packages will be REMOVED:\n((?: +.*\n)+)/.exec(output) ?? [];
-  return block.split(/\s+/).filter((word) => word !== "").map((word) => word.replace(/[*+]$/, ""));
+  return block
+    .split(/\s+/)
+    .filter((word) => word !== "")
+    .map((word) => word.replace(/[*+]$/, ""));
 }
 
 /** Lines that apt marks as errors, without the mark. */
-export const readErrors = (output: string): readonly string[] => output.split("\n").flatMap((line) => (line.startsWith("E: ") ? [line.slice(3)] : []));
+export const readErrors = (output: string): readonly string[] =>
+  output.split("\n").flatMap((line) => (line.startsWith("E: ") ? [line.slice(3)] : []));
 
 export interface PrintedUri {
   readonly host: string;
@@ -74,12 +82,14 @@ export interface PrintedUri {
 
 /** Reads the lines of `apt-get --print-uris`: `'http://r0.bakehouse/pool/…' name_version_arch.deb 123 SHA256:…`. */
 export function readPrintedUris(output: string): readonly PrintedUri[] {
-  return [...output.matchAll(/^'([^']+)' ([^\s_]+)_([^\s_]+)_([^\s_]+)\.deb (\d+) (?:SHA256:([0-9a-f]{64}))?/gm)].map(([, url = "", name = "", version = "", architecture = "", size = "", sha256]) => ({
-    host: /^[a-z]+:\/\/([^/]*)/.exec(url)?.[1] ?? "",
-    name,
-    version: decodeURIComponent(version),
-    architecture,
-    sizeBytes: Number(size),
-    ...(sha256 === undefined ? {} : { sha256 }),
-  }));
+  return [...output.matchAll(/^'([^']+)' ([^\s_]+)_([^\s_]+)_([^\s_]+)\.deb (\d+) (?:SHA256:([0-9a-f]{64}))?/gm)].map(
+    ([, url = "", name = "", version = "", architecture = "", size = "", sha256]) => ({
+      host: /^[a-z]+:\/\/([^/]*)/.exec(url)?.[1] ?? "",
+      name,
+      version: decodeURIComponent(version),
+      architecture,
+      sizeBytes: Number(size),
+      ...(sha256 === undefined ? {} : { sha256 }),
+    }),
+  );
 }

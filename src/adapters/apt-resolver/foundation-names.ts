@@ -18,6 +18,8 @@ const MARKS: Readonly<Record<Foundation["variant"], readonly Mark[]>> = {
 export function foundationNames(foundation: Foundation, set: AptSet): readonly string[] {
   const lists = set.suites.filter(({ place }) => place.isDebian && place.suite === foundation.suite).flatMap((suite) => suite.lists);
   const marked = MARKS[foundation.variant].flatMap((mark) => lists.flatMap(({ index }) => index.marked(mark)));
-  const named = [...(foundation.variant === "essential" ? [] : ["apt"]), "usr-is-merged"].filter((name) => lists.some(({ index }) => index.find(name).length > 0));
+  const named = [...(foundation.variant === "essential" ? [] : ["apt"]), "usr-is-merged"].filter((name) =>
+    lists.some(({ index }) => index.find(name).length > 0),
+  );
   return [...new Set([...marked, ...named])].sort();
 }

@@ -3,7 +3,10 @@ import { runProgram } from "./run-program.ts";
 export type Verdict =
   | { readonly kind: "good"; readonly keys: readonly string[] }
   /** `keys`: ids of the keys that the signature names. */
-  | { readonly kind: "bad" | "unknown-key" | "expired-key" | "revoked-key" | "expired-signature" | "weak" | "unsigned"; readonly keys: readonly string[] };
+  | {
+      readonly kind: "bad" | "unknown-key" | "expired-key" | "revoked-key" | "expired-signature" | "weak" | "unsigned";
+      readonly keys: readonly string[];
+    };
 
 /** MD5, SHA-1, RIPEMD-160 (RFC 9580 §9.5): a signature over these proves nothing any more. */
 const WEAK_HASHES = new Set(["1", "2", "3"]);
@@ -14,9 +17,15 @@ const WEAK_HASHES = new Set(["1", "2", "3"]);
  * @param files  a clear-signed file, or a detached signature and what it signs
  * @param output  for a clear-signed file: where the text goes that the signature is of, and nothing else of the file
  */
-export async function verifySignature(files: readonly [string] | readonly [string, string], options: { readonly keyring: string; readonly output?: string; readonly signal: AbortSignal }): Promise<Verdict> {
+export async function verifySignature(
+  files: readonly [string] | readonly [string, string],
+  options: { readonly keyring: string; readonly output?: string; readonly signal: AbortSignal },
+): Promise<Verdict> {
   const output = options.output === undefined ? [] : ["--output", options.output];
-  const { stdout } = await runProgram(["gpgv", "--status-fd", "1", "--keyring", options.keyring, ...output, ...files], { debianPackage: "gpgv", signal: options.signal });
+  const { stdout } = await runProgram(["gpgv", "--status-fd", "1", "--keyring", options.keyring, ...output, ...files], {
+    debianPackage: "gpgv",
+    signal: options.signal,
+  });
   return readStatus(stdout);
 }
 

@@ -47,12 +47,17 @@ export function mirrorRoots(suite: string, mirror: string | undefined, settings:
   const found = mirrorsFor(suite, hostSources(settings.aptFolder));
   if (found.length > 0) return found;
   const message = `No mirror of Debian's ${suite} is known: this machine's apt (${settings.aptFolder}) names none`;
-  throw new BakehouseError("SETUP_INCOMPLETE", message, { hint: "name one: BAKEHOUSE_MIRROR=http://host/debian, or `mirror:` in the recipe's debian step" });
+  throw new BakehouseError("SETUP_INCOMPLETE", message, {
+    hint: "name one: BAKEHOUSE_MIRROR=http://host/debian, or `mirror:` in the recipe's debian step",
+  });
 }
 
 /** One URL stands for both archives: `…/debian` has `…/debian-security` beside it. */
 function givenRoot(suite: string, given: string): string {
-  const [main = "", security] = given.trim().split(/\s+/).map((url) => url.replace(/\/+$/, ""));
+  const [main = "", security] = given
+    .trim()
+    .split(/\s+/)
+    .map((url) => url.replace(/\/+$/, ""));
   if (archiveOfSuite(suite) === "debian") return main;
   return security ?? `${main}-security`;
 }

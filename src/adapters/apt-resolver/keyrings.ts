@@ -26,8 +26,15 @@ export function debianKeyring(cacheFolder: string, given?: string): Keyring {
   const found = (given === undefined ? DEBIAN_KEYRINGS : [given]).find((path) => existsSync(path));
   if (found !== undefined) return keyringOf([found], found, cacheFolder);
   const parts = existsSync(TRUSTED_PARTS) ? readdirSync(TRUSTED_PARTS).filter((name) => /^debian-archive-.*\.(asc|gpg)$/.test(name)) : [];
-  if (parts.length > 0 && given === undefined) return keyringOf(parts.sort().map((name) => join(TRUSTED_PARTS, name)), TRUSTED_PARTS, cacheFolder);
-  throw new BakehouseError("SETUP_INCOMPLETE", "Debian's archive keys are not on this machine, so nothing from a mirror can be verified", { hint: "apt-get install debian-archive-keyring" });
+  if (parts.length > 0 && given === undefined)
+    return keyringOf(
+      parts.sort().map((name) => join(TRUSTED_PARTS, name)),
+      TRUSTED_PARTS,
+      cacheFolder,
+    );
+  throw new BakehouseError("SETUP_INCOMPLETE", "Debian's archive keys are not on this machine, so nothing from a mirror can be verified", {
+    hint: "apt-get install debian-archive-keyring",
+  });
 }
 
 /**
@@ -37,7 +44,8 @@ export function debianKeyring(cacheFolder: string, given?: string): Keyring {
  * @throws BakehouseError INPUT_INVALID when there is no such file or it holds no key
  */
 export function recipeKeyring(path: string, shown: string, cacheFolder: string): Keyring {
-  if (!existsSync(path)) throw new BakehouseError("INPUT_INVALID", `keyFile ${shown} is not there`, { hint: "the path is relative to the recipe's folder" });
+  if (!existsSync(path))
+    throw new BakehouseError("INPUT_INVALID", `keyFile ${shown} is not there`, { hint: "the path is relative to the recipe's folder" });
   return keyringOf([path], shown, cacheFolder);
 }
 
@@ -56,8 +64,13 @@ function keyringOf(paths: readonly string[], shown: string, cacheFolder: string)
 function toBinary(content: Buffer, shown: string): Buffer {
   const isBinary = ((content[0] ?? 0) & 0x80) !== 0 || content.subarray(8, 12).toString("latin1") === "KBXf";
   if (isBinary) return content;
-  const blocks = [...content.toString("latin1").matchAll(/^-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(.*?)^-----END PGP PUBLIC KEY BLOCK-----/gms)];
-  if (blocks.length === 0) throw new BakehouseError("INPUT_INVALID", `keyFile ${shown} holds no OpenPGP public key`, { hint: "gpg --export --armor KEY > FILE makes one" });
+  const blocks = [
+    ...content.toString("latin1").matchAll(/^-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n(.*?)^-----END PGP PUBLIC KEY BLOCK-----/gms),
+  ];
+  if (blocks.length === 0)
+    throw new BakehouseError("INPUT_INVALID", `keyFile ${shown} holds no OpenPGP public key`, {
+      hint: "gpg --export --armor KEY > FILE makes one",
+    });
   return Buffer.concat(blocks.map(([, body = ""]) => Buffer.from(base64Of(body), "base64")));
 }
 
@@ -65,5 +78,8 @@ function toBinary(content: Buffer, shown: string): Buffer {
 function base64Of(body: string): string {
   const lines = body.split(/\r?\n/);
   const blank = lines.findIndex((line) => line.trim() === "");
-  return lines.slice(blank + 1).filter((line) => !line.startsWith("=")).join("");
+  return lines
+    .slice(blank + 1)
+    .filter((line) => !line.startsWith("="))
+    .join("");
 }

@@ -44,11 +44,17 @@ export function buildIndex(packagesFile: string): string {
       lines.push(`${found.name}\t${found.version}\t${found.architecture}\t${start + found.offset}\t${found.length}`);
       for (const virtual of found.provides) lines.push(`~${virtual}\t${found.name}`);
       if (found.essential) lines.push(`!essential\t${found.name}`);
-      if (found.priority === "required" || found.priority === "important" || found.priority === "standard") lines.push(`!${found.priority}\t${found.name}`);
+      if (found.priority === "required" || found.priority === "important" || found.priority === "standard")
+        lines.push(`!${found.priority}\t${found.name}`);
     });
     blocks.push(lines.join("\n")); // a flat copy, so that the block itself can go
   }
-  const lines = new Set(blocks.join("\n").split("\n").filter((line) => line !== ""));
+  const lines = new Set(
+    blocks
+      .join("\n")
+      .split("\n")
+      .filter((line) => line !== ""),
+  );
   return `${[INDEX_FORMAT, ...[...lines].sort()].join("\n")}\n`;
 }
 
@@ -106,7 +112,15 @@ export function openIndex(folder: string): PackageIndex | undefined {
       }),
     providersOf: (virtual) => linesOf(`~${virtual}`),
     marked: (mark) => linesOf(`!${mark}`),
-    names: () => [...new Set(text.split("\n").slice(1, -1).filter((line) => !line.startsWith("!")).map((line) => line.slice(line.startsWith("~") ? 1 : 0, line.indexOf("\t"))))],
+    names: () => [
+      ...new Set(
+        text
+          .split("\n")
+          .slice(1, -1)
+          .filter((line) => !line.startsWith("!"))
+          .map((line) => line.slice(line.startsWith("~") ? 1 : 0, line.indexOf("\t"))),
+      ),
+    ],
     stanza: (row) => readPart(packagesFile, row.offset, row.length),
   };
 }

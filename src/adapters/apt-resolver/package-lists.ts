@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { BakehouseError } from "../../core/errors.ts";
-import type { Sha256 } from "../../core/digest.ts";
 import { adopt, storeError, writeAtomically } from "../local-store/files.ts";
 import { buildIndex, openIndex, type PackageIndex } from "./package-index.ts";
 import type { ReleaseContext, VerifiedRelease } from "./release-files.ts";
@@ -32,7 +31,11 @@ const FORMS = [".gz", ".xz", ""] as const;
  *
  * @throws BakehouseError PACKAGE_NOT_FOUND (no such component), MIRROR_UNAVAILABLE, DIGEST_MISMATCH, SETUP_INCOMPLETE (xz)
  */
-export async function packageLists(place: RepositorySuite, { release }: VerifiedRelease, context: ListContext): Promise<readonly PackageList[]> {
+export async function packageLists(
+  place: RepositorySuite,
+  { release }: VerifiedRelease,
+  context: ListContext,
+): Promise<readonly PackageList[]> {
   const architectures = release.hasIndexForAll ? ["amd64", "all"] : ["amd64"];
   const lists: PackageList[] = [];
   const components = place.suite.endsWith("/") ? [""] : place.components;
@@ -47,11 +50,19 @@ export async function packageLists(place: RepositorySuite, { release }: Verified
 
 function noComponent(place: RepositorySuite, component: string, paths: readonly string[]): BakehouseError {
   const known = [...new Set(paths.flatMap((path) => /^(.+)\/binary-amd64\/Packages/.exec(path)?.[1] ?? []))];
-  const message = component === "" ? `${shownSuite(place)} lists no Packages file` : `${shownSuite(place)} has no component "${component}" for amd64`;
-  return new BakehouseError("PACKAGE_NOT_FOUND", message, { hint: known.length === 0 ? "check suites and components of this repository" : `its components: ${known.join(", ")}` });
+  const message =
+    component === "" ? `${shownSuite(place)} lists no Packages file` : `${shownSuite(place)} has no component "${component}" for amd64`;
+  return new BakehouseError("PACKAGE_NOT_FOUND", message, {
+    hint: known.length === 0 ? "check suites and components of this repository" : `its components: ${known.join(", ")}`,
+  });
 }
 
-async function packageList(place: RepositorySuite, path: string, release: VerifiedRelease["release"], context: ListContext): Promise<PackageList> {
+async function packageList(
+  place: RepositorySuite,
+  path: string,
+  release: VerifiedRelease["release"],
+  context: ListContext,
+): Promise<PackageList> {
   const forms = FORMS.flatMap((form) => {
     const entry = release.files.get(path + form);
     return entry === undefined ? [] : [{ form, entry }];
@@ -64,12 +75,20 @@ async function packageList(place: RepositorySuite, path: string, release: Verifi
     const byHash = release.acquireByHash ? [`${path.slice(0, path.lastIndexOf("/") + 1)}by-hash/SHA256/${entry.sha256}`] : [];
     const urls = [...byHash, path + form].flatMap((name) => place.roots.map((root) => `${root}/${suiteFolder(place)}${name}`));
     const target = context.scratch("Packages-compressed");
-    const expected = { sha256: `sha256:${entry.sha256}` as Sha256, sizeBytes: entry.sizeBytes };
-    const { missing } = await context.transfer.download({ urls, target, what: `the package list ${path}${form} of ${shownSuite(place)}`, expected, signal: context.signal });
+    const expected = { sha256: `sha256:${entry.sha256}`, sizeBytes: entry.sizeBytes };
+    const { missing } = await context.transfer.download({
+      urls,
+      target,
+      what: `the package list ${path}${form} of ${shownSuite(place)}`,
+      expected,
+      signal: context.signal,
+    });
     if (!missing) return { path, digest: entry.sha256, index: await unpackList(target, form, entry.sha256, context) };
   }
   const message = `The release file of ${shownSuite(place)} names ${path}, but ${place.roots[0] ?? ""} does not have it`;
-  throw new BakehouseError("MIRROR_UNAVAILABLE", message, { hint: "the mirror is in the middle of an update: try again in a few minutes, or name another with BAKEHOUSE_MIRROR=URL" });
+  throw new BakehouseError("MIRROR_UNAVAILABLE", message, {
+    hint: "the mirror is in the middle of an update: try again in a few minutes, or name another with BAKEHOUSE_MIRROR=URL",
+  });
 }
 
 async function unpackList(compressed: string, form: (typeof FORMS)[number], digest: string, context: ListContext): Promise<PackageIndex> {
@@ -93,7 +112,10 @@ async function unpackList(compressed: string, form: (typeof FORMS)[number], dige
 
 async function decompress(from: string, form: (typeof FORMS)[number], to: string, signal: AbortSignal): Promise<void> {
   if (form === "") return renameSync(from, to);
-  if (form === ".gz") return pipeline(createReadStream(from, { highWaterMark: 1 << 18 }), createGunzip({ chunkSize: 1 << 18 }), createWriteStream(to), { signal });
+  if (form === ".gz")
+    return pipeline(createReadStream(from, { highWaterMark: 1 << 18 }), createGunzip({ chunkSize: 1 << 18 }), createWriteStream(to), {
+      signal,
+    });
   const output = openSync(to, "wx");
   try {
     const child = spawn("xz", ["-dc", from], { stdio: ["ignore", output, "pipe"], signal });
@@ -101,9 +123,15 @@ async function decompress(from: string, form: (typeof FORMS)[number], to: string
     child.stderr?.on("data", (chunk: Buffer) => said.push(chunk));
     await new Promise<void>((resolve, reject) => {
       child.on("error", (error: NodeJS.ErrnoException) =>
-        reject(error.code === "ENOENT" ? new BakehouseError("SETUP_INCOMPLETE", "xz is not on this machine", { hint: "apt-get install xz-utils" }, error) : error),
+        reject(
+          error.code === "ENOENT"
+            ? new BakehouseError("SETUP_INCOMPLETE", "xz is not on this machine", { hint: "apt-get install xz-utils" }, error)
+            : error,
+        ),
       );
-      child.on("close", (code) => (code === 0 ? resolve() : reject(new Error(`xz cannot unpack ${from}: ${Buffer.concat(said).toString().trim()}`))));
+      child.on("close", (code) =>
+        code === 0 ? resolve() : reject(new Error(`xz cannot unpack ${from}: ${Buffer.concat(said).toString().trim()}`)),
+      );
     });
   } finally {
     closeSync(output);
@@ -122,7 +150,12 @@ export async function releaseOfBareRepository(place: RepositorySuite, context: L
     for (const form of FORMS) {
       const target = context.scratch("bare");
       const urls = place.roots.map((root) => `${root}/${suiteFolder(place)}${path}${form}`);
-      const { missing } = await context.transfer.download({ urls, target, what: `${path}${form} of ${shownSuite(place)}`, signal: context.signal });
+      const { missing } = await context.transfer.download({
+        urls,
+        target,
+        what: `${path}${form} of ${shownSuite(place)}`,
+        signal: context.signal,
+      });
       if (missing) continue;
       lines.push(` ${createHash("sha256").update(readFileSync(target)).digest("hex")} ${statSync(target).size} ${path}${form}`);
       rmSync(target);
@@ -130,5 +163,9 @@ export async function releaseOfBareRepository(place: RepositorySuite, context: L
     }
   }
   if (lines.length > 0) return `SHA256:\n${lines.join("\n")}\n`;
-  throw new BakehouseError("MIRROR_UNAVAILABLE", `${shownSuite(place)} has neither a release file nor a package list at ${place.roots[0] ?? ""}`, { hint: "check url, suites and components of this repository" });
+  throw new BakehouseError(
+    "MIRROR_UNAVAILABLE",
+    `${shownSuite(place)} has neither a release file nor a package list at ${place.roots[0] ?? ""}`,
+    { hint: "check url, suites and components of this repository" },
+  );
 }

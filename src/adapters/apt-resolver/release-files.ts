@@ -60,7 +60,9 @@ export async function fetchRelease(place: RepositorySuite, context: ReleaseConte
   const before = known === undefined ? undefined : verified(known);
   if (before !== undefined && (fetched.release.dateSeconds ?? 0) < (before.release.dateSeconds ?? 0)) {
     // A mirror that lags behind, or somebody who replays old lists to hold back security updates.
-    context.warn(`The mirror of ${shownSuite(place)} has an older release file (${day(fetched.release.dateSeconds)}) than was seen before (${day(before.release.dateSeconds)}); the newer one is used`);
+    context.warn(
+      `The mirror of ${shownSuite(place)} has an older release file (${day(fetched.release.dateSeconds)}) than was seen before (${day(before.release.dateSeconds)}); the newer one is used`,
+    );
     checkDates(place, before.release, context);
     return before;
   }
@@ -69,7 +71,11 @@ export async function fetchRelease(place: RepositorySuite, context: ReleaseConte
   return fetched;
 }
 
-const verified = (text: string): VerifiedRelease => ({ text, release: parseRelease(text), digest: createHash("sha256").update(text).digest("hex") });
+const verified = (text: string): VerifiedRelease => ({
+  text,
+  release: parseRelease(text),
+  digest: createHash("sha256").update(text).digest("hex"),
+});
 
 const pathOf = (place: RepositorySuite, context: ReleaseContext): string => {
   const identity = JSON.stringify([place.repository, place.roots[0], place.suite, place.trusted ? "trusted" : context.keyring?.digest]);
@@ -83,14 +89,24 @@ async function fetchVerifiedText(place: RepositorySuite, context: ReleaseContext
   if (release !== undefined) return place.trusted ? readFileSync(release, "utf8") : verifyDetached(place, release, context);
   if (place.trusted) return context.bareRelease();
   const message = `${shownSuite(place)} has no release file at ${urlsOf(place, "InRelease")[0] ?? ""}`;
-  throw new BakehouseError("MIRROR_UNAVAILABLE", message, { hint: place.isDebian ? "check the suite's name, or name another mirror with BAKEHOUSE_MIRROR=URL" : "check url and suites; a folder without a release file needs `trusted: true` in the recipe" });
+  throw new BakehouseError("MIRROR_UNAVAILABLE", message, {
+    hint: place.isDebian
+      ? "check the suite's name, or name another mirror with BAKEHOUSE_MIRROR=URL"
+      : "check url and suites; a folder without a release file needs `trusted: true` in the recipe",
+  });
 }
 
-const urlsOf = (place: RepositorySuite, name: string): readonly string[] => place.roots.map((root) => `${root}/${suiteFolder(place)}${name}`);
+const urlsOf = (place: RepositorySuite, name: string): readonly string[] =>
+  place.roots.map((root) => `${root}/${suiteFolder(place)}${name}`);
 
 async function fetchFile(place: RepositorySuite, name: string, context: ReleaseContext): Promise<string | undefined> {
   const target = context.scratch(name);
-  const { missing } = await context.transfer.download({ urls: urlsOf(place, name), target, what: `${name} of ${shownSuite(place)}`, signal: context.signal });
+  const { missing } = await context.transfer.download({
+    urls: urlsOf(place, name),
+    target,
+    what: `${name} of ${shownSuite(place)}`,
+    signal: context.signal,
+  });
   return missing ? undefined : target;
 }
 
@@ -134,29 +150,43 @@ function signatureError(place: RepositorySuite, verdict: Verdict, context: Relea
   const hints = {
     good: "",
     bad: "try again later or with another mirror; if it stays, somebody may be tampering",
-    "unknown-key": place.keyFile === undefined && !place.isDebian ? "add its key: `keyFile: FILE` for this repository" : place.isDebian ? "apt-get update && apt-get install debian-archive-keyring" : `put the repository's current key into ${shown}`,
-    "expired-key": place.isDebian ? "apt-get update && apt-get install debian-archive-keyring" : `get the repository's renewed key into ${shown}`,
+    "unknown-key":
+      place.keyFile === undefined && !place.isDebian
+        ? "add its key: `keyFile: FILE` for this repository"
+        : place.isDebian
+          ? "apt-get update && apt-get install debian-archive-keyring"
+          : `put the repository's current key into ${shown}`,
+    "expired-key": place.isDebian
+      ? "apt-get update && apt-get install debian-archive-keyring"
+      : `get the repository's renewed key into ${shown}`,
     "revoked-key": `get the repository's new key into ${shown}`,
     "expired-signature": "the repository has to sign anew",
     weak: "the repository has to sign with SHA-256 or better",
     unsigned: "an unsigned repository needs `trusted: true` in the recipe",
   }[verdict.kind];
   const details = { repository: place.repository, suite: place.suite, keys: verdict.keys, reason: verdict.kind };
-  return new BakehouseError("SIGNATURE_INVALID", `The release file of ${shownSuite(place)} (${place.roots[0] ?? ""}) ${reason}`, { hint: hints, details });
+  return new BakehouseError("SIGNATURE_INVALID", `The release file of ${shownSuite(place)} (${place.roots[0] ?? ""}) ${reason}`, {
+    hint: hints,
+    details,
+  });
 }
 
 /** A good signature on another suite's file proves nothing about this one. Third parties often name theirs as they like. */
 function checkSuite(place: RepositorySuite, release: Release): void {
   if (!place.isDebian || release.suite === place.suite || release.codename === place.suite) return;
   const message = `The mirror of ${shownSuite(place)} gives the release file of another suite: ${release.codename ?? release.suite ?? "none"}`;
-  throw new BakehouseError("SIGNATURE_INVALID", message, { hint: "check the mirror's URL", details: { repository: place.repository, suite: place.suite } });
+  throw new BakehouseError("SIGNATURE_INVALID", message, {
+    hint: "check the mirror's URL",
+    details: { repository: place.repository, suite: place.suite },
+  });
 }
 
 function checkDates(place: RepositorySuite, release: Release, context: ReleaseContext): void {
   const { dateSeconds, validUntilSeconds } = release;
   if (dateSeconds !== undefined && dateSeconds > context.nowSeconds + CLOCK_TOLERANCE_SECONDS) {
     const message = `The release file of ${shownSuite(place)} is from the future (${stamp(dateSeconds)}); this machine's clock says ${stamp(context.nowSeconds)}`;
-    if (!context.allowExpired) throw new BakehouseError("RELEASE_EXPIRED", message, { hint: "set the clock; BAKEHOUSE_ALLOW_EXPIRED=1 takes it all the same" });
+    if (!context.allowExpired)
+      throw new BakehouseError("RELEASE_EXPIRED", message, { hint: "set the clock; BAKEHOUSE_ALLOW_EXPIRED=1 takes it all the same" });
     context.warn(message);
   }
   if (validUntilSeconds === undefined || validUntilSeconds >= context.nowSeconds) return;
@@ -169,7 +199,9 @@ function checkDates(place: RepositorySuite, release: Release, context: ReleaseCo
 }
 
 const warnExpired = (place: RepositorySuite, validUntilSeconds: number, context: ReleaseContext): void =>
-  context.warn(`The release file of ${shownSuite(place)} expired on ${stamp(validUntilSeconds)} and is used all the same, as asked: security updates since then are missing`);
+  context.warn(
+    `The release file of ${shownSuite(place)} expired on ${stamp(validUntilSeconds)} and is used all the same, as asked: security updates since then are missing`,
+  );
 
 const stamp = (seconds: number): string => new Date(seconds * 1000).toISOString().replace(".000Z", "Z");
 const day = (seconds: number | undefined): string => (seconds === undefined ? "an unknown date" : stamp(seconds).slice(0, 10));

@@ -28,19 +28,39 @@ export interface RepositorySuite {
  * the recipe's own repositories.
  */
 export function repositorySuites(sources: PackageSources, names: readonly string[], mirrors: MirrorSettings): readonly RepositorySuite[] {
-  return [...debianSuites(sources.foundation, names, mirrors), ...sources.repositories.flatMap((repository) => recipeSuites(repository, sources.folder))];
+  return [
+    ...debianSuites(sources.foundation, names, mirrors),
+    ...sources.repositories.flatMap((repository) => recipeSuites(repository, sources.folder)),
+  ];
 }
 
 /** Suites that are asked for by name but belong to another release are never chosen unless asked for. */
 const ONLY_WHEN_ASKED = 100;
 
-function debianSuites(foundation: PackageSources["foundation"], names: readonly string[], mirrors: MirrorSettings): readonly RepositorySuite[] {
+function debianSuites(
+  foundation: PackageSources["foundation"],
+  names: readonly string[],
+  mirrors: MirrorSettings,
+): readonly RepositorySuite[] {
   if (foundation === undefined) return [];
   const { suite, components, mirror } = foundation;
   const isRolling = suite === "sid" || suite === "unstable";
-  const own = [suite, ...(foundation.updates && !isRolling ? [`${suite}-updates`] : []), ...(foundation.security && !isRolling ? [`${suite}-security`] : [])];
-  const asked = names.map((name) => parsePackageArgument(name)?.suite).filter((name) => name !== undefined && isDebianSuite(name) && !own.includes(name)) as readonly string[];
-  const place = (name: string): RepositorySuite => ({ repository: archiveOfSuite(name), roots: mirrorRoots(name, mirror, mirrors), suite: name, components, trusted: false, isDebian: true });
+  const own = [
+    suite,
+    ...(foundation.updates && !isRolling ? [`${suite}-updates`] : []),
+    ...(foundation.security && !isRolling ? [`${suite}-security`] : []),
+  ];
+  const asked = names
+    .map((name) => parsePackageArgument(name)?.suite)
+    .filter((name) => name !== undefined && isDebianSuite(name) && !own.includes(name)) as readonly string[];
+  const place = (name: string): RepositorySuite => ({
+    repository: archiveOfSuite(name),
+    roots: mirrorRoots(name, mirror, mirrors),
+    suite: name,
+    components,
+    trusted: false,
+    isDebian: true,
+  });
   return [...own.map(place), ...[...new Set(asked)].sort().map((name) => ({ ...place(name), priority: ONLY_WHEN_ASKED }))];
 }
 
@@ -63,12 +83,15 @@ const inFolder = (path: string, folder: string): string => (isAbsolute(path) ? p
 export function repositoryRoot(url: string, folder: string): string {
   const bare = url.replace(/\/+$/, "");
   if (!bare.startsWith("file:")) return bare;
-  const path = bare.startsWith("file:/") ? fileURLToPath(bare.replace(/^file:\/(?!\/)/, "file:///")) : join(folder, bare.slice("file:".length));
+  const path = bare.startsWith("file:/")
+    ? fileURLToPath(bare.replace(/^file:\/(?!\/)/, "file:///"))
+    : join(folder, bare.slice("file:".length));
   return pathToFileURL(path).href;
 }
 
 /** The folder of a suite below the root, with its slash: `dists/bookworm/`, or the suite itself in a flat repository. */
-export const suiteFolder = ({ suite }: RepositorySuite): string => (suite.endsWith("/") ? suite.replace(/^(\.?\/)+/, "") : `dists/${suite}/`);
+export const suiteFolder = ({ suite }: RepositorySuite): string =>
+  suite.endsWith("/") ? suite.replace(/^(\.?\/)+/, "") : `dists/${suite}/`;
 
 /** For messages: `debian-security bookworm-security`. */
 export const shownSuite = ({ repository, suite }: RepositorySuite): string => `${repository} ${suite}`;

@@ -24,7 +24,14 @@ export interface AptQuestion {
   readonly signal: AbortSignal;
 }
 
-export type AptAnswer = { readonly kind: "packages"; readonly packages: readonly PrintedUri[] } | { readonly kind: "unsatisfiable"; readonly conflicts: readonly Conflict[]; readonly removals: readonly string[]; readonly errors: readonly string[] };
+export type AptAnswer =
+  | { readonly kind: "packages"; readonly packages: readonly PrintedUri[] }
+  | {
+      readonly kind: "unsatisfiable";
+      readonly conflicts: readonly Conflict[];
+      readonly removals: readonly string[];
+      readonly errors: readonly string[];
+    };
 
 /** Above the 500 of a repository and the 990 of a target release, below the 1001 that would force a downgrade. */
 const PREFERRED = 995;
@@ -38,16 +45,36 @@ export async function askApt(question: AptQuestion): Promise<AptAnswer> {
   writeFileSync(join(folder, "Packages"), question.more);
   writeFileSync(join(folder, "apt.conf"), configurationOf(folder, set.folder, question.recommends));
   const more = question.more === "" ? [] : ["--with-source", join(folder, "Packages")];
-  const argv = ["apt-get", "install", "--print-uris", "-q", "-y", "--no-remove", "--allow-downgrades", ...more, "--", ...question.arguments] as const;
-  const { exitCode, stdout, stderr } = await runProgram([...argv], { debianPackage: "apt", environment: { APT_CONFIG: join(folder, "apt.conf") }, signal: question.signal });
+  const argv = [
+    "apt-get",
+    "install",
+    "--print-uris",
+    "-q",
+    "-y",
+    "--no-remove",
+    "--allow-downgrades",
+    ...more,
+    "--",
+    ...question.arguments,
+  ] as const;
+  const { exitCode, stdout, stderr } = await runProgram([...argv], {
+    debianPackage: "apt",
+    environment: { APT_CONFIG: join(folder, "apt.conf") },
+    signal: question.signal,
+  });
   if (exitCode === 0) return { kind: "packages", packages: readPrintedUris(stdout) };
   const said = `${stdout}\n${stderr}`;
   const removals = readRemovals(said);
   const conflicts = said.includes("unmet dependencies:") ? readUnmet(said, (name) => newestVersion(name, set)) : [];
   const errors = readErrors(said);
   if (errors.length === 0) throw new Error(`apt-get ended with ${exitCode}: ${said.trim()}`);
-  if (conflicts.length + removals.length === 0 && errors.some((error) => /could not be parsed or opened|Could not open|Unable to (?:parse|write)/.test(error)))
-    throw new BakehouseError("STORE_DAMAGED", `apt cannot read its lists in ${set.folder}: ${errors.join("; ")}`, { hint: `remove ${set.folder} and run again: it is only a cache` });
+  if (
+    conflicts.length + removals.length === 0 &&
+    errors.some((error) => /could not be parsed or opened|Could not open|Unable to (?:parse|write)/.test(error))
+  )
+    throw new BakehouseError("STORE_DAMAGED", `apt cannot read its lists in ${set.folder}: ${errors.join("; ")}`, {
+      hint: `remove ${set.folder} and run again: it is only a cache`,
+    });
   return { kind: "unsatisfiable", conflicts, removals, errors };
 }
 

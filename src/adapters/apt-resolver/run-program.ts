@@ -16,21 +16,39 @@ const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
  * @param debianPackage  what to install when the program is not there
  * @throws BakehouseError SETUP_INCOMPLETE, CANCELLED
  */
-export function runProgram(argv: readonly [string, ...string[]], options: { readonly debianPackage: string; readonly environment?: Readonly<Record<string, string>>; readonly signal: AbortSignal }): Promise<ProgramResult> {
+export function runProgram(
+  argv: readonly [string, ...string[]],
+  options: { readonly debianPackage: string; readonly environment?: Readonly<Record<string, string>>; readonly signal: AbortSignal },
+): Promise<ProgramResult> {
   const [program, ...rest] = argv;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"], env: { ...ENVIRONMENT, ...options.environment }, signal: options.signal });
+    const child = spawn(program, rest, {
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...ENVIRONMENT, ...options.environment },
+      signal: options.signal,
+    });
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
     child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
     child.on("error", (error: NodeJS.ErrnoException) => reject(startError(error, program, options)));
-    child.on("close", (code) => resolve({ exitCode: code ?? 1, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() }));
+    child.on("close", (code) =>
+      resolve({ exitCode: code ?? 1, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() }),
+    );
   });
 }
 
-function startError(error: NodeJS.ErrnoException, program: string, options: { readonly debianPackage: string; readonly signal: AbortSignal }): Error {
+function startError(
+  error: NodeJS.ErrnoException,
+  program: string,
+  options: { readonly debianPackage: string; readonly signal: AbortSignal },
+): Error {
   if (options.signal.aborted) return new BakehouseError("CANCELLED", `Stopped while running ${program}`, {}, error);
   if (error.code !== "ENOENT") return error;
-  return new BakehouseError("SETUP_INCOMPLETE", `${program} is not on this machine`, { hint: `apt-get install ${options.debianPackage}` }, error);
+  return new BakehouseError(
+    "SETUP_INCOMPLETE",
+    `${program} is not on this machine`,
+    { hint: `apt-get install ${options.debianPackage}` },
+    error,
+  );
 }

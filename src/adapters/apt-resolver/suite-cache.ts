@@ -38,7 +38,7 @@ export interface SuiteRequest {
  */
 export class SuiteCache {
   readonly #options: SuiteCacheOptions;
-  readonly #known = new Map<string, Promise<SuiteState>>();
+  readonly #known = new Map<string, Promise<SuiteState | undefined>>();
   readonly #fresh = new Map<string, Promise<SuiteState>>();
   /** Lists take 50 MB of memory each while they are indexed, so one at a time. */
   #indexing: Promise<unknown> = Promise.resolve();
@@ -55,7 +55,7 @@ export class SuiteCache {
       const known = await remembered(this.#known, key, () => this.#fromDisk(request));
       if (known !== undefined) return known;
     }
-    return (await remembered(this.#fresh, key, () => this.#fromMirror(request))) as SuiteState;
+    return remembered(this.#fresh, key, () => this.#fromMirror(request));
   }
 
   async #fromDisk(request: SuiteRequest): Promise<SuiteState | undefined> {
@@ -81,7 +81,10 @@ export class SuiteCache {
     return turn;
   }
 
-  #context({ place, scratch, signal, allowExpired }: SuiteRequest, warnings: string[]): { readonly release: ReleaseContext; readonly lists: ListContext } {
+  #context(
+    { place, scratch, signal, allowExpired }: SuiteRequest,
+    warnings: string[],
+  ): { readonly release: ReleaseContext; readonly lists: ListContext } {
     const { folder, transfer, now } = this.#options;
     const path = (name: string): string => scratch.path(name);
     const lists: ListContext = { folder: join(folder, "lists"), transfer, signal, scratch: path };
@@ -102,16 +105,18 @@ export class SuiteCache {
   #keyring(place: RepositorySuite): Keyring | undefined {
     const cache = join(this.#options.folder, "keyrings");
     if (place.trusted) return undefined;
-    return place.keyFile === undefined ? debianKeyring(cache, this.#options.debianKeyring) : recipeKeyring(place.keyFile.path, place.keyFile.shown, cache);
+    return place.keyFile === undefined
+      ? debianKeyring(cache, this.#options.debianKeyring)
+      : recipeKeyring(place.keyFile.path, place.keyFile.shown, cache);
   }
 }
 
 /** A failure is not remembered: the next who asks may have better luck, or other settings. */
-async function remembered<T>(cache: Map<string, Promise<Exclude<T, undefined>>>, key: string, make: () => Promise<T>): Promise<T> {
+async function remembered<T>(cache: Map<string, Promise<T>>, key: string, make: () => Promise<T>): Promise<T> {
   const known = cache.get(key);
   if (known !== undefined) return known;
   const made = make();
-  cache.set(key, made as Promise<Exclude<T, undefined>>);
+  cache.set(key, made);
   try {
     const value = await made;
     if (value === undefined) cache.delete(key);

@@ -27,8 +27,20 @@ export function createKey(name: string, options: { readonly expired?: boolean } 
   const home = mkdtempSync(join(tmpdir(), "bakehouse-gpg-"));
   chmodSync(home, 0o700);
   const time = options.expired === true ? ["--faked-system-time", "20200101T000000"] : [];
-  const gpg = (argv: readonly string[], input = ""): Buffer => execFileSync("gpg", ["--homedir", home, "--batch", "--quiet", "--no-tty", ...time, ...argv], { input, stdio: ["pipe", "pipe", "ignore"] });
-  gpg(["--passphrase", "", "--quick-gen-key", `${name} <${name}@example.org>`, "ed25519", "sign", options.expired === true ? "1d" : "never"]);
+  const gpg = (argv: readonly string[], input = ""): Buffer =>
+    execFileSync("gpg", ["--homedir", home, "--batch", "--quiet", "--no-tty", ...time, ...argv], {
+      input,
+      stdio: ["pipe", "pipe", "ignore"],
+    });
+  gpg([
+    "--passphrase",
+    "",
+    "--quick-gen-key",
+    `${name} <${name}@example.org>`,
+    "ed25519",
+    "sign",
+    options.expired === true ? "1d" : "never",
+  ]);
   const binaryFile = join(home, "key.gpg");
   const armouredFile = join(home, "key.asc");
   writeFileSync(binaryFile, gpg(["--export"]));
@@ -55,11 +67,26 @@ export function buildDeb(folder: string, { name, version, fields = {} }: TestPac
     mkdirSync(join(tree, "DEBIAN"));
     mkdirSync(join(tree, "usr/share", name), { recursive: true });
     writeFileSync(join(tree, "usr/share", name, "version"), `${version}\n`);
-    const control = { Package: name, Version: version, Architecture: "amd64", Maintainer: "Test <test@example.org>", Description: "for tests", ...fields };
-    writeFileSync(join(tree, "DEBIAN/control"), Object.entries(control).map(([key, value]) => `${key}: ${value}\n`).join(""));
+    const control = {
+      Package: name,
+      Version: version,
+      Architecture: "amd64",
+      Maintainer: "Test <test@example.org>",
+      Description: "for tests",
+      ...fields,
+    };
+    writeFileSync(
+      join(tree, "DEBIAN/control"),
+      Object.entries(control)
+        .map(([key, value]) => `${key}: ${value}\n`)
+        .join(""),
+    );
     mkdirSync(folder, { recursive: true });
     const path = join(folder, `${name}_${version.replace(/^\d+:/, "")}_amd64.deb`);
-    execFileSync("dpkg-deb", ["--root-owner-group", "-Znone", "--build", tree, path], { env: { ...process.env, SOURCE_DATE_EPOCH: "1700000000" }, stdio: ["ignore", "ignore", "inherit"] });
+    execFileSync("dpkg-deb", ["--root-owner-group", "-Znone", "--build", tree, path], {
+      env: { ...process.env, SOURCE_DATE_EPOCH: "1700000000" },
+      stdio: ["ignore", "ignore", "inherit"],
+    });
     return path;
   } finally {
     rmSync(tree, { recursive: true, force: true });
@@ -110,8 +137,19 @@ function addToPool(root: string, folder: string, item: TestPackage): string {
     writeFileSync(path, known);
   }
   const content = readFileSync(path);
-  const control = { Package: item.name, Version: item.version, Architecture: "amd64", Description: "for tests", ...item.fields, Filename: `${folder === "" ? "./" : ""}${relative(root, path)}`, Size: String(content.length), SHA256: sha256(content) };
-  return Object.entries(control).map(([name, value]) => `${name}: ${value}\n`).join("");
+  const control = {
+    Package: item.name,
+    Version: item.version,
+    Architecture: "amd64",
+    Description: "for tests",
+    ...item.fields,
+    Filename: `${folder === "" ? "./" : ""}${relative(root, path)}`,
+    Size: String(content.length),
+    SHA256: sha256(content),
+  };
+  return Object.entries(control)
+    .map(([name, value]) => `${name}: ${value}\n`)
+    .join("");
 }
 
 const sha256 = (content: Buffer): string => createHash("sha256").update(content).digest("hex");
@@ -130,7 +168,9 @@ function releaseText(folder: string, files: readonly string[], suite: TestSuite)
     ...suite.fields,
   };
   const sums = files.map((file) => ` ${sha256(readFileSync(join(folder, file)))} ${statSync(join(folder, file)).size} ${file}\n`).join("");
-  return `${Object.entries(fields).map(([name, value]) => `${name}: ${value}\n`).join("")}SHA256:\n${sums}`;
+  return `${Object.entries(fields)
+    .map(([name, value]) => `${name}: ${value}\n`)
+    .join("")}SHA256:\n${sums}`;
 }
 
 /** Files below a folder, for checks that nothing is left. */

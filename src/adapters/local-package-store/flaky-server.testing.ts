@@ -28,7 +28,12 @@ export async function serve(answer: (request: IncomingMessage, response: ServerR
 }
 
 /** Sends a whole file or the range asked for, as a mirror does. */
-export function sendFile(request: IncomingMessage, response: ServerResponse, content: Buffer, options: { readonly ranges?: boolean; readonly etag?: string; readonly cutAfter?: number } = {}): void {
+export function sendFile(
+  request: IncomingMessage,
+  response: ServerResponse,
+  content: Buffer,
+  options: { readonly ranges?: boolean; readonly etag?: string; readonly cutAfter?: number } = {},
+): void {
   const start = options.ranges === false ? 0 : Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
   const isCurrent = request.headers["if-range"] === undefined || request.headers["if-range"] === options.etag;
   const from = isCurrent ? start : 0;

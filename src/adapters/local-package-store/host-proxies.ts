@@ -13,7 +13,7 @@ export function hostProxies(environment: Environment): Proxies {
     https_proxy: named("https_proxy") ?? aptProxy("https") ?? aptProxy("http"),
     no_proxy: named("no_proxy"),
   };
-  return Object.fromEntries(Object.entries(proxies).filter(([, value]) => value !== undefined && value !== "")) as Proxies;
+  return Object.fromEntries(Object.entries(proxies).filter(([, value]) => value !== undefined && value !== ""));
 }
 
 function aptProxy(scheme: "http" | "https"): string | undefined {

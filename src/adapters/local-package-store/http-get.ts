@@ -14,7 +14,11 @@ export interface HttpClient {
 /** More than it downloads at once, so that nobody waits for a connection. */
 const MAX_SOCKETS = 8;
 
-export const httpClient = (options: { readonly proxies: Proxies; readonly logins: readonly Login[]; readonly silenceMs: number }): HttpClient => {
+export const httpClient = (options: {
+  readonly proxies: Proxies;
+  readonly logins: readonly Login[];
+  readonly silenceMs: number;
+}): HttpClient => {
   const settings = { keepAlive: true, maxSockets: MAX_SOCKETS, proxyEnv: options.proxies };
   return { http: new HttpAgent(settings), https: new HttpsAgent(settings), logins: options.logins, silenceMs: options.silenceMs };
 };
@@ -22,7 +26,12 @@ export const httpClient = (options: { readonly proxies: Proxies; readonly logins
 const MAX_REDIRECTS = 5;
 
 /** The answer to a GET after redirects, its body unread. Fails with a plain Error when nothing comes for `silenceMs`. */
-export async function getFollowing(client: HttpClient, url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<IncomingMessage> {
+export async function getFollowing(
+  client: HttpClient,
+  url: URL,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
   let at = url;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     const response = await getOnce(client, at, headers, signal);
@@ -50,7 +59,10 @@ function getOnce(client: HttpClient, url: URL, headers: Readonly<Record<string, 
     },
   };
   return new Promise((resolve, reject) => {
-    const request = bare.protocol === "https:" ? httpsGet(bare, { ...options, agent: client.https }, resolve) : httpGet(bare, { ...options, agent: client.http }, resolve);
+    const request =
+      bare.protocol === "https:"
+        ? httpsGet(bare, { ...options, agent: client.https }, resolve)
+        : httpGet(bare, { ...options, agent: client.http }, resolve);
     request.on("timeout", () => request.destroy(new Error(`silent for ${client.silenceMs / 1000} s`)));
     request.on("error", reject);
   });

@@ -10,7 +10,10 @@ export interface Login {
 
 /** Reads apt_auth.conf(5): `machine host[/path] login NAME password WORD`. */
 export function parseNetrc(text: string): readonly Login[] {
-  const words = text.replace(/^\s*#.*$/gm, "").split(/\s+/).filter((word) => word !== "");
+  const words = text
+    .replace(/^\s*#.*$/gm, "")
+    .split(/\s+/)
+    .filter((word) => word !== "");
   const logins: { machine: string; user: string; password: string }[] = [];
   for (let at = 0; at + 1 < words.length; at += 2) {
     const [key, value = ""] = [words[at], words[at + 1]];
@@ -46,7 +49,9 @@ const namesIn = (folder: string): readonly string[] => {
 export function loginFor(url: URL, logins: readonly Login[]): string | undefined {
   if (url.username !== "") return `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
   const place = `${url.host}${url.pathname}`;
-  const found = logins.find(({ machine }) => place === machine || place.startsWith(`${machine}/`) || (machine.endsWith("/") && place.startsWith(machine)));
+  const found = logins.find(
+    ({ machine }) => place === machine || place.startsWith(`${machine}/`) || (machine.endsWith("/") && place.startsWith(machine)),
+  );
   return found === undefined ? undefined : `${found.user}:${found.password}`;
 }
 

@@ -76,7 +76,10 @@ class Work {
 
   #report(key: string, bytes: number): void {
     this.#doneBytes.set(key, bytes);
-    this.#options.onProgress?.([...this.#doneBytes.values()].reduce((sum, value) => sum + value, 0), this.#totalBytes);
+    this.#options.onProgress?.(
+      [...this.#doneBytes.values()].reduce((sum, value) => sum + value, 0),
+      this.#totalBytes,
+    );
   }
 }
 
@@ -85,10 +88,18 @@ function failureOf(work: Work, downloads: readonly PackageDownload[], store: Loc
   const stored = storedBytes(downloads, store);
   if (error === undefined) {
     const message = `No mirror has ${work.gone.join(", ")} any more; ${stored}`;
-    return new BakehouseError("MIRROR_UNAVAILABLE", message, { hint: "mirrors forget old versions: bakehouse lock --update moves to what they have now", details: { missing: work.gone } });
+    return new BakehouseError("MIRROR_UNAVAILABLE", message, {
+      hint: "mirrors forget old versions: bakehouse lock --update moves to what they have now",
+      details: { missing: work.gone },
+    });
   }
   if (!(error instanceof BakehouseError) || error.code !== "MIRROR_UNAVAILABLE") return error;
-  return new BakehouseError("MIRROR_UNAVAILABLE", `${error.message}; ${stored}`, { ...error.help, details: { ...(error.help.details as object), missing: work.gone } }, error);
+  return new BakehouseError(
+    "MIRROR_UNAVAILABLE",
+    `${error.message}; ${stored}`,
+    { ...error.help, details: { ...(error.help.details as object), missing: work.gone } },
+    error,
+  );
 }
 
 function storedBytes(downloads: readonly PackageDownload[], store: LocalPackageStore): string {

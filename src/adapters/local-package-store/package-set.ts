@@ -24,11 +24,15 @@ export function packageSet(store: PackageStore, packages: readonly LockedPackage
 function missingError(missing: readonly LockedPackage[], total: number): BakehouseError {
   const names = missing.map(({ name, version }) => `${name} ${version}`);
   const message = `The store lacks ${missing.length} of ${total} packages: ${names.slice(0, 10).join(", ")}${names.length > 10 ? ", …" : ""}`;
-  return new BakehouseError("MIRROR_UNAVAILABLE", message, { hint: "run again with a network, so that they can be fetched", details: { missing: names } });
+  return new BakehouseError("MIRROR_UNAVAILABLE", message, {
+    hint: "run again with a network, so that they can be fetched",
+    details: { missing: names },
+  });
 }
 
 /** `:` does not go into the file name of a package; apt writes `%3a` too. */
-export const packageFileName = (item: LockedPackage): string => `${item.name}_${item.version.replaceAll(":", "%3a")}_${item.architecture}.deb`;
+export const packageFileName = (item: LockedPackage): string =>
+  `${item.name}_${item.version.replaceAll(":", "%3a")}_${item.architecture}.deb`;
 
 function makeFolder(files: readonly PackageFile[], workFolder: string): string {
   try {

@@ -18,12 +18,22 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 const digestOf = (content: Buffer): Sha256 => `sha256:${createHash("sha256").update(content).digest("hex")}`;
 const bytesOf = (name: string): Buffer => Buffer.alloc(20_000 + name.length, name);
 const locked = (name: string, version = "1.0-1"): LockedPackage => ({
-  name, version, architecture: "amd64", sha256: digestOf(bytesOf(name)), sizeBytes: bytesOf(name).length, path: `pool/${name}.deb`, repository: "debian",
+  name,
+  version,
+  architecture: "amd64",
+  sha256: digestOf(bytesOf(name)),
+  sizeBytes: bytesOf(name).length,
+  path: `pool/${name}.deb`,
+  repository: "debian",
 });
 const store = (): ReturnType<typeof localPackageStore> => localPackageStore(join(folder, "packages"));
 const transfer = createTransfer({ environment: {}, attempts: 2, backoffMs: 1, silenceMs: 2000 });
 const signal = AbortSignal.timeout(60_000);
-const failure = async (work: Promise<unknown>): Promise<unknown> => work.then(() => undefined, (error: unknown) => error);
+const failure = async (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
 
 test("takes in a file under its digest, refuses another, leaves the source alone", async () => {
   const source = join(folder, "a.deb");
@@ -86,7 +96,8 @@ test("a failure keeps what came in and says how much that is; what mirrors forgo
     else sendFile(request, response, bytesOf(name));
   });
   try {
-    const of = (...names: readonly string[]): { package: LockedPackage; urls: string[] }[] => names.map((name) => ({ package: locked(name), urls: [`${server.url}/${name}`] }));
+    const of = (...names: readonly string[]): { package: LockedPackage; urls: string[] }[] =>
+      names.map((name) => ({ package: locked(name), urls: [`${server.url}/${name}`] }));
     const fetcher = packageDownloader(store(), transfer);
     await fetcher.fetch(of("good"), { signal });
     const broken = await failure(fetcher.fetch(of("good", "broken"), { signal }));

@@ -83,7 +83,7 @@ async function copyHashing(from: string, to: string): Promise<Sha256> {
     fd = openSync(to, "wx", 0o644);
     for await (const chunk of createReadStream(from, { highWaterMark: 1 << 20 })) {
       hash.update(chunk as Buffer);
-      for (let done = 0; done < (chunk as Buffer).length; ) done += writeSync(fd, chunk as Buffer, done);
+      for (let done = 0; done < (chunk as Buffer).length;) done += writeSync(fd, chunk as Buffer, done);
     }
   } catch (error) {
     throw storeError(error, to);

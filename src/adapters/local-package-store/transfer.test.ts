@@ -30,7 +30,10 @@ const start = async (...parameters: Parameters<typeof serve>): Promise<TestServe
   servers.push(server);
   return server;
 };
-const download = (urls: readonly string[], more: { readonly signal?: AbortSignal; readonly onBytes?: (bytes: number) => void } = {}): Promise<{ readonly sizeBytes: number; readonly missing: boolean }> =>
+const download = (
+  urls: readonly string[],
+  more: { readonly signal?: AbortSignal; readonly onBytes?: (bytes: number) => void } = {},
+): Promise<{ readonly sizeBytes: number; readonly missing: boolean }> =>
   transfer.download({ urls, target: target(), what: "thing 1.0", expected, signal: AbortSignal.timeout(20_000), ...more });
 const refusal = async (urls: readonly string[], signal?: AbortSignal): Promise<BakehouseError> => {
   const error: unknown = await download(urls, signal === undefined ? {} : { signal }).catch((reason: unknown) => reason);
@@ -41,9 +44,14 @@ const refusal = async (urls: readonly string[], signal?: AbortSignal): Promise<B
 
 test("goes on where the connection was cut", async () => {
   let count = 0;
-  const server = await start((request, response) => sendFile(request, response, content, { etag: '"1"', ...(count++ < 2 ? { cutAfter: 100_000 } : {}) }));
+  const server = await start((request, response) =>
+    sendFile(request, response, content, { etag: '"1"', ...(count++ < 2 ? { cutAfter: 100_000 } : {}) }),
+  );
   const seen: number[] = [];
-  expect(await download([`${server.url}/f`], { onBytes: (bytes) => seen.push(bytes) })).toEqual({ sizeBytes: content.length, missing: false });
+  expect(await download([`${server.url}/f`], { onBytes: (bytes) => seen.push(bytes) })).toEqual({
+    sizeBytes: content.length,
+    missing: false,
+  });
   expect(readFileSync(target()).equals(content)).toBe(true);
   expect(server.requests[0]).toBe("GET /f");
   expect(server.requests[1]).toMatch(/^GET \/f bytes=[1-9]\d*-$/);
@@ -52,13 +60,19 @@ test("goes on where the connection was cut", async () => {
 
 test("starts again when the server has no ranges, or another file by now", async () => {
   let count = 0;
-  const plain = await start((request, response) => sendFile(request, response, content, { ranges: false, ...(count++ === 0 ? { cutAfter: 70_000 } : {}) }));
+  const plain = await start((request, response) =>
+    sendFile(request, response, content, { ranges: false, ...(count++ === 0 ? { cutAfter: 70_000 } : {}) }),
+  );
   await download([`${plain.url}/f`]);
   expect(readFileSync(target()).equals(content)).toBe(true);
   rmSync(target());
   const other = Buffer.alloc(content.length, 1);
   let turn = 0;
-  const changing = await start((request, response) => (turn++ === 0 ? sendFile(request, response, other, { etag: '"old"', cutAfter: 70_000 }) : sendFile(request, response, content, { etag: '"new"' })));
+  const changing = await start((request, response) =>
+    turn++ === 0
+      ? sendFile(request, response, other, { etag: '"old"', cutAfter: 70_000 })
+      : sendFile(request, response, content, { etag: '"new"' }),
+  );
   await download([`${changing.url}/f`]);
   expect(readFileSync(target()).equals(content)).toBe(true);
 });
@@ -132,7 +146,13 @@ test("through a proxy, and with the login of the URL", async () => {
     sendFile(request, response, content);
   });
   const through = createTransfer({ environment: { http_proxy: proxy.url }, attempts: 1 });
-  await through.download({ urls: ["http://me:word@mirror.invalid/pool/f"], target: target(), what: "thing", expected, signal: AbortSignal.timeout(20_000) });
+  await through.download({
+    urls: ["http://me:word@mirror.invalid/pool/f"],
+    target: target(),
+    what: "thing",
+    expected,
+    signal: AbortSignal.timeout(20_000),
+  });
   expect(proxy.requests).toEqual(["GET http://mirror.invalid/pool/f"]);
   expect(seen).toEqual([`Basic ${Buffer.from("me:word").toString("base64")}`]);
 });

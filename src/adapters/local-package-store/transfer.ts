@@ -22,7 +22,10 @@ export interface TransferOptions {
 }
 
 /** Why one URL gave nothing. */
-type Failure = { readonly kind: "missing" } | { readonly kind: "mismatch"; readonly message: string } | { readonly kind: "broken"; readonly message: string; readonly attempts: number };
+type Failure =
+  | { readonly kind: "missing" }
+  | { readonly kind: "mismatch"; readonly message: string }
+  | { readonly kind: "broken"; readonly message: string; readonly attempts: number };
 
 /** Downloads over http, https and from files. Proxies and logins are those of the environment or of the host's apt. */
 export function createTransfer(options: TransferOptions = {}): Transfer {
@@ -30,7 +33,11 @@ export function createTransfer(options: TransferOptions = {}): Transfer {
   const backoffMs = options.backoffMs ?? 500;
   let client: HttpClient | undefined;
   const getClient = (): HttpClient =>
-    (client ??= httpClient({ proxies: hostProxies(options.environment ?? process.env), logins: hostLogins(), silenceMs: options.silenceMs ?? 30_000 }));
+    (client ??= httpClient({
+      proxies: hostProxies(options.environment ?? process.env),
+      logins: hostLogins(),
+      silenceMs: options.silenceMs ?? 30_000,
+    }));
 
   return {
     async download(request) {
@@ -38,7 +45,9 @@ export function createTransfer(options: TransferOptions = {}): Transfer {
       const sink = openSink(request);
       try {
         for (const url of request.urls) {
-          const failure = url.startsWith("file:") ? await copyFile(url, sink, request) : await fetchWithRetries(getClient(), url, sink, request, { attempts, backoffMs });
+          const failure = url.startsWith("file:")
+            ? await copyFile(url, sink, request)
+            : await fetchWithRetries(getClient(), url, sink, request, { attempts, backoffMs });
           if (failure === undefined) return { sizeBytes: sink.position, missing: false };
           failures.push({ url, failure });
           sink.restart();
@@ -56,7 +65,8 @@ export function createTransfer(options: TransferOptions = {}): Transfer {
   };
 }
 
-const cancelled = (request: TransferRequest, cause: unknown): BakehouseError => new BakehouseError("CANCELLED", `Stopped while fetching ${request.what}`, {}, cause);
+const cancelled = (request: TransferRequest, cause: unknown): BakehouseError =>
+  new BakehouseError("CANCELLED", `Stopped while fetching ${request.what}`, {}, cause);
 
 /** A wrong digest weighs more than a mirror that is down: somebody may be at work there. */
 function transferError(request: TransferRequest, failures: readonly { readonly url: string; readonly failure: Failure }[]): BakehouseError {
@@ -65,12 +75,19 @@ function transferError(request: TransferRequest, failures: readonly { readonly u
   const details = { what: request.what, urls: failures.map(({ url }) => shownUrl(url)) };
   if (wrong?.failure.kind === "mismatch") {
     const hint = "the mirror is damaged or was updated in the middle: try again later, or another mirror with BAKEHOUSE_MIRROR=URL";
-    return new BakehouseError("DIGEST_MISMATCH", `${request.what} from ${shownUrl(wrong.url)}: ${wrong.failure.message}`, { hint, details });
+    return new BakehouseError("DIGEST_MISMATCH", `${request.what} from ${shownUrl(wrong.url)}: ${wrong.failure.message}`, {
+      hint,
+      details,
+    });
   }
   const { message, attempts } = broken?.failure.kind === "broken" ? broken.failure : { message: "gave nothing", attempts: 1 };
   const tried = attempts === 1 ? "tried once" : `tried ${attempts} times`;
   const hint = "check the network (bakehouse doctor), or name another mirror with BAKEHOUSE_MIRROR=URL; what came in so far is kept";
-  return new BakehouseError("MIRROR_UNAVAILABLE", `Cannot fetch ${request.what} from ${shownUrl(broken?.url ?? request.urls[0] ?? "")}: ${message} (${tried})`, { hint, details });
+  return new BakehouseError(
+    "MIRROR_UNAVAILABLE",
+    `Cannot fetch ${request.what} from ${shownUrl(broken?.url ?? request.urls[0] ?? "")}: ${message} (${tried})`,
+    { hint, details },
+  );
 }
 
 /** The file that is being written, and the digest of what is in it so far. */
@@ -94,7 +111,7 @@ function openSink(request: TransferRequest): Sink {
     },
     write(chunk) {
       try {
-        for (let done = 0; done < chunk.length; ) done += writeSync(fd, chunk, done);
+        for (let done = 0; done < chunk.length;) done += writeSync(fd, chunk, done);
       } catch (error) {
         throw storeError(error, request.target);
       }
@@ -134,7 +151,8 @@ class Mismatch extends Error {}
 
 async function copyFile(url: string, sink: Sink, request: TransferRequest): Promise<Failure | undefined> {
   try {
-    for await (const chunk of createReadStream(fileURLToPath(url), { signal: request.signal, highWaterMark: 1 << 20 })) sink.write(chunk as Buffer);
+    for await (const chunk of createReadStream(fileURLToPath(url), { signal: request.signal, highWaterMark: 1 << 20 }))
+      sink.write(chunk as Buffer);
   } catch (error) {
     if (request.signal.aborted || error instanceof BakehouseError) throw error;
     if (error instanceof Mismatch) return { kind: "mismatch", message: error.message };
@@ -149,7 +167,13 @@ const mismatch = (sink: Sink): Failure | undefined => {
   return message === undefined ? undefined : { kind: "mismatch", message };
 };
 
-async function fetchWithRetries(client: HttpClient, url: string, sink: Sink, request: TransferRequest, limits: { readonly attempts: number; readonly backoffMs: number }): Promise<Failure | undefined> {
+async function fetchWithRetries(
+  client: HttpClient,
+  url: string,
+  sink: Sink,
+  request: TransferRequest,
+  limits: { readonly attempts: number; readonly backoffMs: number },
+): Promise<Failure | undefined> {
   let validator: string | undefined;
   let failure = "gave nothing";
   for (let attempt = 1; attempt <= limits.attempts; attempt++) {
@@ -181,8 +205,15 @@ class Broken extends Error {
 type Outcome = { readonly kind: "done" } | { readonly kind: "missing" } | { readonly kind: "refused"; readonly message: string };
 
 /** Fetches what the sink lacks: all of it, or the rest after a connection broke off. */
-async function fetchRest(client: HttpClient, url: string, sink: Sink, signal: AbortSignal, validator: string | undefined): Promise<Outcome> {
-  const range = sink.position === 0 ? {} : { range: `bytes=${sink.position}-`, ...(validator === undefined ? {} : { "if-range": validator }) };
+async function fetchRest(
+  client: HttpClient,
+  url: string,
+  sink: Sink,
+  signal: AbortSignal,
+  validator: string | undefined,
+): Promise<Outcome> {
+  const range =
+    sink.position === 0 ? {} : { range: `bytes=${sink.position}-`, ...(validator === undefined ? {} : { "if-range": validator }) };
   const response = await getFollowing(client, new URL(url), range, signal);
   const status = response.statusCode ?? 0;
   if (status !== 200 && status !== 206) response.resume();

@@ -3,7 +3,9 @@ import { expect, test } from "vitest";
 import { fieldOf, formatStanza, parseDeb822 } from "./deb822.ts";
 
 test("stanzas, continuations, comments and positions", () => {
-  const { stanzas, problems } = parseDeb822("# top\n\nPackage: a\nDescription: one\n two\n  three\n# inside\nVersion: 1\n\n\nPackage: b\r\n");
+  const { stanzas, problems } = parseDeb822(
+    "# top\n\nPackage: a\nDescription: one\n two\n  three\n# inside\nVersion: 1\n\n\nPackage: b\r\n",
+  );
   expect(problems).toEqual([]);
   expect(stanzas.map(({ line }) => line)).toEqual([3, 11]);
   const first = stanzas[0];

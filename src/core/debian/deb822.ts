@@ -55,7 +55,8 @@ export function parseDeb822(text: string): Deb822 {
     }
     const field = readField(content, line);
     if (field === undefined) problems.push({ line, message: `is no field: ${content.slice(0, 60)}` });
-    else if (fields.some(({ name }) => name.toLowerCase() === field.name.toLowerCase())) problems.push({ line, message: `gives ${field.name} a second time` });
+    else if (fields.some(({ name }) => name.toLowerCase() === field.name.toLowerCase()))
+      problems.push({ line, message: `gives ${field.name} a second time` });
     else fields.push(field);
   });
   endStanza();

@@ -61,12 +61,35 @@ function quickField(stanza: string, name: string): string | undefined {
 
 /** `mail-transport-agent, awk (= 1)` → the names. */
 export const providedNames = (value: string): readonly string[] =>
-  value === "" ? [] : value.split(",").map((item) => item.trim().replace(/[\s(:].*$/s, "")).filter((name) => name !== "");
+  value === ""
+    ? []
+    : value
+        .split(",")
+        .map((item) => item.trim().replace(/[\s(:].*$/s, ""))
+        .filter((name) => name !== "");
 
 /** What dpkg keeps of a package in its status file, in its order; the rest of an index stanza is about the archive. */
 const STATUS_FIELDS = [
-  "Package", "Essential", "Protected", "Important", "Priority", "Section", "Installed-Size", "Architecture", "Multi-Arch", "Source", "Version",
-  "Replaces", "Provides", "Depends", "Pre-Depends", "Recommends", "Suggests", "Breaks", "Conflicts", "Enhances",
+  "Package",
+  "Essential",
+  "Protected",
+  "Important",
+  "Priority",
+  "Section",
+  "Installed-Size",
+  "Architecture",
+  "Multi-Arch",
+  "Source",
+  "Version",
+  "Replaces",
+  "Provides",
+  "Depends",
+  "Pre-Depends",
+  "Recommends",
+  "Suggests",
+  "Breaks",
+  "Conflicts",
+  "Enhances",
 ] as const;
 
 /** The stanza that dpkg's status file will hold once this package is installed, as far as a resolver cares. */

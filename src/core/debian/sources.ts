@@ -46,7 +46,9 @@ export const isDebianSuite = (suite: string): boolean => MAIN_SUITE.test(suite) 
  */
 export function mirrorsFor(suite: string, entries: readonly SourceEntry[]): readonly string[] {
   const archive = archiveOfSuite(suite);
-  const candidates = entries.filter((entry) => entry.components.includes("main") && entry.suites.some((name) => isDebianSuite(name) && archiveOfSuite(name) === archive));
+  const candidates = entries.filter(
+    (entry) => entry.components.includes("main") && entry.suites.some((name) => isDebianSuite(name) && archiveOfSuite(name) === archive),
+  );
   const exact = candidates.filter((entry) => entry.suites.includes(suite));
   const uris = [...exact, ...candidates].flatMap((entry) => entry.uris).filter((uri) => /^(?:https?|file):/.test(uri));
   return [...new Set(uris.map((uri) => uri.replace(/\/+$/, "")))];

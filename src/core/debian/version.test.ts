@@ -21,7 +21,9 @@ test.each([
 const part = fc.stringMatching(/^[0-9a-zA-Z.+~]{0,8}$/);
 const version = fc
   .record({ epoch: fc.option(fc.nat(12)), upstream: part, dashes: fc.array(part, { maxLength: 2 }) })
-  .map(({ epoch, upstream, dashes }) => `${epoch === null ? "" : `${epoch}:`}1${[upstream, ...dashes.map((dash) => `${dash}0`)].join("-")}`);
+  .map(
+    ({ epoch, upstream, dashes }) => `${epoch === null ? "" : `${epoch}:`}1${[upstream, ...dashes.map((dash) => `${dash}0`)].join("-")}`,
+  );
 
 /** One shell for all pairs: starting dpkg is what costs. */
 function dpkgOrder(pairs: readonly (readonly [string, string])[]): readonly number[] {
@@ -35,7 +37,9 @@ function dpkgOrder(pairs: readonly (readonly [string, string])[]): readonly numb
 test("any two versions compare as dpkg compares them", () => {
   const pairs = fc.sample(fc.tuple(version, version), { numRuns: 250 });
   // Near misses: the same version with one more character somewhere, where most of the rules are.
-  const near = fc.sample(fc.tuple(version, fc.constantFrom("~", "+", "a", "0", "1", ".", "-1", "~1")), { numRuns: 150 }).map(([v, tail]) => [v, `${v}${tail}`] as const);
+  const near = fc
+    .sample(fc.tuple(version, fc.constantFrom("~", "+", "a", "0", "1", ".", "-1", "~1")), { numRuns: 150 })
+    .map(([v, tail]) => [v, `${v}${tail}`] as const);
   const all = [...pairs, ...near];
   const expected = dpkgOrder(all);
   const wrong = all.filter(([a, b], index) => Math.sign(compareVersions(a, b)) !== expected[index]);
@@ -46,7 +50,12 @@ test("is an order: antisymmetric and transitive", () => {
   fc.assert(
     fc.property(version, version, version, (a, b, c) => {
       const [x, y, z] = [a, b, c].sort(compareVersions) as [string, string, string];
-      return compareVersions(x, y) <= 0 && compareVersions(y, z) <= 0 && compareVersions(x, z) <= 0 && Math.sign(compareVersions(a, b)) + Math.sign(compareVersions(b, a)) === 0;
+      return (
+        compareVersions(x, y) <= 0 &&
+        compareVersions(y, z) <= 0 &&
+        compareVersions(x, z) <= 0 &&
+        Math.sign(compareVersions(a, b)) + Math.sign(compareVersions(b, a)) === 0
+      );
     }),
   );
 });

@@ -38,7 +38,10 @@ export function diffLocks(before: Lock | undefined, after: Lock): LockChanges {
   };
 }
 
-function recordChanges<T>(before: Readonly<Record<string, T>>, after: Readonly<Record<string, T>>): readonly { readonly layer: string; readonly before?: T; readonly after?: T }[] {
+function recordChanges<T>(
+  before: Readonly<Record<string, T>>,
+  after: Readonly<Record<string, T>>,
+): readonly { readonly layer: string; readonly before?: T; readonly after?: T }[] {
   const layers = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
   return layers.flatMap((layer) => {
     const [old, now] = [before[layer], after[layer]];
@@ -48,7 +51,8 @@ function recordChanges<T>(before: Readonly<Record<string, T>>, after: Readonly<R
 
 function stepChanges(address: string, before: LockedStep | undefined, after: LockedStep | undefined): readonly StepChanges[] {
   const [old, now] = [before?.image?.digest, after?.image?.digest];
-  const image = old === now ? {} : { image: { ...(old === undefined ? {} : { before: old }), ...(now === undefined ? {} : { after: now }) } };
+  const image =
+    old === now ? {} : { image: { ...(old === undefined ? {} : { before: old }), ...(now === undefined ? {} : { after: now }) } };
   const changes: StepChanges = {
     address,
     step: before === undefined ? "added" : after === undefined ? "removed" : "changed",
@@ -57,7 +61,10 @@ function stepChanges(address: string, before: LockedStep | undefined, after: Loc
     recorded: recordedChanges(before?.recorded ?? [], after?.recorded ?? []),
     ...image,
   };
-  const isSame = changes.step === "changed" && changes.image === undefined && changes.packages.length + changes.lent.length + changes.recorded.length === 0;
+  const isSame =
+    changes.step === "changed" &&
+    changes.image === undefined &&
+    changes.packages.length + changes.lent.length + changes.recorded.length === 0;
   return isSame ? [] : [changes];
 }
 
@@ -66,7 +73,8 @@ function packageChanges(before: readonly LockedPackage[], after: readonly Locked
   return [...new Set([...old.keys(), ...now.keys()])].sort().flatMap((name) => packageChange(name, old.get(name), now.get(name)));
 }
 
-const byName = (packages: readonly LockedPackage[]): ReadonlyMap<string, LockedPackage> => new Map(packages.map((item) => [item.name, item]));
+const byName = (packages: readonly LockedPackage[]): ReadonlyMap<string, LockedPackage> =>
+  new Map(packages.map((item) => [item.name, item]));
 
 function packageChange(name: string, before: LockedPackage | undefined, after: LockedPackage | undefined): readonly PackageChange[] {
   if (before === undefined) return after === undefined ? [] : [{ kind: "added", name, after: after.version }];
@@ -79,7 +87,8 @@ function packageChange(name: string, before: LockedPackage | undefined, after: L
 function recordedChanges(before: readonly RecordedResponse[], after: readonly RecordedResponse[]): StepChanges["recorded"] {
   const digests = (list: readonly RecordedResponse[]): ReadonlyMap<string, string> => {
     const found = new Map<string, string>();
-    for (const { method, url, status, sha256 } of list) found.set(`${method} ${url}`, `${found.get(`${method} ${url}`) ?? ""} ${status} ${sha256}`);
+    for (const { method, url, status, sha256 } of list)
+      found.set(`${method} ${url}`, `${found.get(`${method} ${url}`) ?? ""} ${status} ${sha256}`);
     return found;
   };
   const [old, now] = [digests(before), digests(after)];
@@ -106,7 +115,11 @@ export function formatLockChanges(changes: LockChanges): readonly string[] {
 }
 
 function formatStep(step: StepChanges): readonly string[] {
-  const lines = [...formatPackages(step.packages, ""), ...formatPackages(step.lent, " (lent)"), ...capped(step.recorded.map(({ kind, name }) => `${SIGNS[kind]} ${name}`))];
+  const lines = [
+    ...formatPackages(step.packages, ""),
+    ...formatPackages(step.lent, " (lent)"),
+    ...capped(step.recorded.map(({ kind, name }) => `${SIGNS[kind]} ${name}`)),
+  ];
   const image = step.image === undefined ? [] : [`image ${shown(step.image.before)} → ${shown(step.image.after)}`];
   const note = step.step === "changed" ? "" : ` (${step.step})`;
   return [`${step.address}${note}`, ...[...lines, ...image].map((line) => `  ${line}`)];
@@ -121,7 +134,8 @@ function formatPackages(changes: readonly PackageChange[], suffix: string): read
       changes
         .filter((change) => change.kind === kind)
         .map((change) => {
-          const versions = change.kind === "added" ? change.after : change.kind === "removed" ? change.before : `${change.before} → ${change.after}`;
+          const versions =
+            change.kind === "added" ? change.after : change.kind === "removed" ? change.before : `${change.before} → ${change.after}`;
           return `${SIGNS[kind]} ${change.name} ${versions}${suffix}`;
         }),
     ),
@@ -132,4 +146,5 @@ const capped = (lines: readonly string[]): readonly string[] =>
   lines.length <= SHOWN + 1 ? lines : [...lines.slice(0, SHOWN), `${lines[0]?.[0] ?? ""} … and ${lines.length - SHOWN} more`];
 
 const shown = (digest: string | undefined): string => (digest === undefined ? "(none)" : shortDigest(digest as `sha256:${string}`));
-const dayOf = (seconds: number | undefined): string => (seconds === undefined ? "(none)" : new Date(seconds * 1000).toISOString().slice(0, 10));
+const dayOf = (seconds: number | undefined): string =>
+  seconds === undefined ? "(none)" : new Date(seconds * 1000).toISOString().slice(0, 10);

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { isSha256, type Sha256 } from "../digest.ts";
-import { BakehouseError, problemsError, type Problem } from "../errors.ts";
+import { type BakehouseError, problemsError, type Problem } from "../errors.ts";
 import { canonicalJson } from "../json.ts";
 import { lineAt, lineInJson } from "./place-in-json.ts";
 import type { Lock, LockedPackage, LockedStep } from "./model.ts";
@@ -21,7 +21,9 @@ export function sealLock(content: LockContent, hash: HashText): Lock {
     architecture: content.architecture,
     epochs: sortedRecord(content.epochs),
     parents: sortedRecord(content.parents),
-    ...(content.parentReferences === undefined || Object.keys(content.parentReferences).length === 0 ? {} : { parentReferences: sortedRecord(content.parentReferences) }),
+    ...(content.parentReferences === undefined || Object.keys(content.parentReferences).length === 0
+      ? {}
+      : { parentReferences: sortedRecord(content.parentReferences) }),
     steps: Object.fromEntries(Object.entries(sortedRecord(content.steps)).map(([address, step]) => [address, sortedStep(step)])),
   } as const;
   return { ...rest, integrity: integrityOf(rest, hash) };
@@ -41,7 +43,11 @@ export function serialiseLock(lock: Lock): string {
     `"epochs": ${record(lock.epochs, "  ")}`,
     `"parents": ${record(lock.parents, "  ")}`,
     ...(lock.parentReferences === undefined ? [] : [`"parentReferences": ${record(lock.parentReferences, "  ")}`]),
-    `"steps": ${block(Object.entries(lock.steps).map(([address, step]) => `${JSON.stringify(address)}: ${stepText(step)}`), "{}", "  ")}`,
+    `"steps": ${block(
+      Object.entries(lock.steps).map(([address, step]) => `${JSON.stringify(address)}: ${stepText(step)}`),
+      "{}",
+      "  ",
+    )}`,
   ];
   return `${block(entries, "{}", "")}\n`;
 }
@@ -49,14 +55,26 @@ export function serialiseLock(lock: Lock): string {
 function stepText(step: LockedStep): string {
   const lists = (["packages", "lent", "recorded"] as const).flatMap((name) => {
     const list: readonly unknown[] | undefined = step[name];
-    return list === undefined ? [] : [`"${name}": ${block(list.map((item) => JSON.stringify(item)), "[]", "      ")}`];
+    return list === undefined
+      ? []
+      : [
+          `"${name}": ${block(
+            list.map((item) => JSON.stringify(item)),
+            "[]",
+            "      ",
+          )}`,
+        ];
   });
   const image = step.image === undefined ? [] : [`"image": ${JSON.stringify(step.image)}`];
   return block([`"request": "${step.request}"`, ...lists, ...image], "{}", "    ");
 }
 
 const record = (members: Readonly<Record<string, unknown>>, indent: string): string =>
-  block(Object.entries(members).map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`), "{}", indent);
+  block(
+    Object.entries(members).map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`),
+    "{}",
+    indent,
+  );
 
 const block = (items: readonly string[], [open = "", close = ""]: string, indent: string): string =>
   items.length === 0 ? `${open}${close}` : `${open}\n${items.map((item) => `${indent}  ${item}`).join(",\n")}\n${indent}${close}`;
@@ -69,7 +87,10 @@ const lockedPackage = z.strictObject({
   architecture: z.string().min(1),
   sha256: digest,
   sizeBytes: bytes,
-  path: z.string().min(1).refine((path) => !/^\/|^[a-z+]+:|(^|\/)\.\.(\/|$)/.test(path), "must be a path below the repository's root"),
+  path: z
+    .string()
+    .min(1)
+    .refine((path) => !/^\/|^[a-z+]+:|(^|\/)\.\.(\/|$)/.test(path), "must be a path below the repository's root"),
   repository: z.string().min(1),
 });
 const recordedResponse = z.strictObject({
@@ -111,7 +132,12 @@ export function parseLock(text: string, options: { readonly file: string; readon
   refuseOtherVersions(value, text, file);
   const result = lockSchema.safeParse(value);
   if (!result.success) {
-    const problems = result.error.issues.map((issue) => ({ file, line: lineInJson(text, issue.path), column: 1, message: `${issue.path.map(String).join(".")}: ${issue.message}` }));
+    const problems = result.error.issues.map((issue) => ({
+      file,
+      line: lineInJson(text, issue.path),
+      column: 1,
+      message: `${issue.path.map(String).join(".")}: ${issue.message}`,
+    }));
     throw invalid(problems);
   }
   // zod gives `undefined` members their type but never writes them, which is what exactOptionalPropertyTypes asks for.
@@ -121,14 +147,19 @@ export function parseLock(text: string, options: { readonly file: string; readon
   return lock;
 }
 
-const invalid = (problems: readonly Problem[], hint = `${RELOCK} writes it anew; to undo an edit: git checkout -- the lock file`): BakehouseError =>
-  problemsError("LOCK_INVALID", problems, hint);
+const invalid = (
+  problems: readonly Problem[],
+  hint = `${RELOCK} writes it anew; to undo an edit: git checkout -- the lock file`,
+): BakehouseError => problemsError("LOCK_INVALID", problems, hint);
 
 function refuseConflicts(text: string, file: string): void {
   const found = /^(?:<{7}|={7}|>{7}|\|{7})(?: |$)/m.exec(text);
   if (found === null) return;
   const message = "two branches changed the lock and git left both here (merge conflict)";
-  throw invalid([{ file, line: lineAt(text, found.index), column: 1, message }], `take one side whole (git checkout --ours or --theirs, and the lock file), then: ${RELOCK}`);
+  throw invalid(
+    [{ file, line: lineAt(text, found.index), column: 1, message }],
+    `take one side whole (git checkout --ours or --theirs, and the lock file), then: ${RELOCK}`,
+  );
 }
 
 function parseJson(text: string, file: string): unknown {
@@ -146,7 +177,10 @@ function refuseOtherVersions(value: unknown, text: string, file: string): void {
   const version = typeof value === "object" && value !== null && "lockVersion" in value ? value.lockVersion : undefined;
   if (typeof version !== "number" || version <= LOCK_VERSION) return;
   const message = `was written by a newer Bakehouse (lockVersion ${version}; this one reads ${LOCK_VERSION})`;
-  throw invalid([{ file, line: lineInJson(text, ["lockVersion"]), column: 1, message }], `update Bakehouse, or let this one resolve anew: remove the file, then ${RELOCK}`);
+  throw invalid(
+    [{ file, line: lineInJson(text, ["lockVersion"]), column: 1, message }],
+    `update Bakehouse, or let this one resolve anew: remove the file, then ${RELOCK}`,
+  );
 }
 
 /** What looks as if it had been changed by hand. The digest tells only that something was. */
@@ -162,7 +196,14 @@ function suspects(lock: Lock, text: string, file: string): readonly Problem[] {
   if (found.length > 0) return found;
   const line = firstForeignLine(serialiseLock(lock), text);
   if (line !== undefined) return [{ file, line, column: 1, message: "was changed after Bakehouse wrote it" }];
-  return [{ file, line: lineInJson(text, ["integrity"]), column: 1, message: "something below was changed after Bakehouse wrote it: its integrity does not match" }];
+  return [
+    {
+      file,
+      line: lineInJson(text, ["integrity"]),
+      column: 1,
+      message: "something below was changed after Bakehouse wrote it: its integrity does not match",
+    },
+  ];
 }
 
 /** A `.deb` of an archive carries name, version and architecture in its file name: an edit mostly misses one of the two. */
@@ -186,19 +227,35 @@ function firstForeignLine(expected: string, text: string): number | undefined {
   return index === -1 ? undefined : index + 1;
 }
 
-const byKey = <T>(key: (item: T) => string) => (a: T, b: T): number => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0);
+const byKey =
+  <T>(key: (item: T) => string) =>
+  (a: T, b: T): number =>
+    key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0;
 
-const sortedRecord = <T>(members: Readonly<Record<string, T>>): Readonly<Record<string, T>> => Object.fromEntries(Object.entries(members).sort(byKey(([name]) => name)));
+const sortedRecord = <T>(members: Readonly<Record<string, T>>): Readonly<Record<string, T>> =>
+  Object.fromEntries(Object.entries(members).sort(byKey(([name]) => name)));
 
 /** Members in the order in which they are written, whatever order the caller built them in. */
 function sortedStep(step: LockedStep): LockedStep {
   const packages = (list: readonly LockedPackage[]): readonly LockedPackage[] =>
-    list.map(({ name, version, architecture, sha256, sizeBytes, path, repository }) => ({ name, version, architecture, sha256, sizeBytes, path, repository })).sort(byKey((item) => item.name));
+    list
+      .map(({ name, version, architecture, sha256, sizeBytes, path, repository }) => ({
+        name,
+        version,
+        architecture,
+        sha256,
+        sizeBytes,
+        path,
+        repository,
+      }))
+      .sort(byKey((item) => item.name));
   return {
     request: step.request,
     ...(step.packages === undefined ? {} : { packages: packages(step.packages) }),
     ...(step.lent === undefined ? {} : { lent: packages(step.lent) }),
-    ...(step.recorded === undefined ? {} : { recorded: [...step.recorded].sort(byKey((item) => `${item.url} ${item.method} ${item.sha256}`)) }),
+    ...(step.recorded === undefined
+      ? {}
+      : { recorded: [...step.recorded].sort(byKey((item) => `${item.url} ${item.method} ${item.sha256}`)) }),
     ...(step.image === undefined ? {} : { image: step.image }),
   };
 }
