@@ -40,6 +40,7 @@ export function whyNotByFiles(root: ImageRoot, packages: readonly BinaryPackage[
   for (const pack of packages) {
     for (const entry of pack.entries) {
       if (entry.path === "/.") continue;
+      if (VOLATILE.test(entry.path)) return `${pack.name} brings ${entry.path}, which is a folder of the running system`;
       if (entry.kind === "other") return `${pack.name} brings ${entry.path}, which is no file, link or directory`;
       if (touched.has(entry.path)) return `${entry.path} is diverted or has a statoverride`;
       if (!isFree(places, entry.kind, unpackedPath(pack, entry.path, "dpkg-new"), pack.conffiles.has(entry.path)))
@@ -48,6 +49,9 @@ export function whyNotByFiles(root: ImageRoot, packages: readonly BinaryPackage[
   }
   return undefined;
 }
+
+/** The sandbox has file systems of its own there, where dpkg's files would vanish; these here would not. */
+const VOLATILE = /^\/(proc|sys|dev|run|tmp|var\/run|var\/lock)\/./;
 
 /** dpkg compares a conffile with what an administrator has put there; that is its business when it configures. */
 function isFree(places: ImagePlaces, kind: BinaryPackage["entries"][number]["kind"], path: string, isConffile: boolean): boolean {
