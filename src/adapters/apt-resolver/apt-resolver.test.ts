@@ -1,6 +1,6 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -435,6 +435,28 @@ test("mirrors that are down, damaged or half updated", async () => {
   } finally {
     await new Promise((resolved) => server.close(resolved).closeAllConnections());
   }
+});
+
+test("a login in a mirror's URL is not shown; what is no URL is refused", async () => {
+  const by = resolver({ environment: { BAKEHOUSE_MIRROR: `${mirror("none").replace("file:///", "http://me:hidden@127.0.0.1:1/")}` } });
+  const error = await refusal(resolve(["aa"], { by }));
+  expect(error.code).toBe("MIRROR_UNAVAILABLE");
+  expect(JSON.stringify([error.message, error.help])).not.toContain("hidden");
+  expect((await refusal(resolve(["aa"], { by: resolver({ environment: { BAKEHOUSE_MIRROR: "mirror.example/debian" } }) }))).code).toBe(
+    "USAGE",
+  );
+});
+
+test("old sets and the lists that only they had are removed", async () => {
+  for (let day = 1; day <= 7; day++) {
+    debian([deb("aa", `${day}.0`)], { date: new Date(Date.UTC(2026, 0, day)) });
+    await resolve(["aa"], { refresh: true });
+    const lists = join(folder, "store", "apt", "lists");
+    for (const name of readdirSync(lists)) utimesSync(join(lists, name, "Packages"), 1, 1); // hours pass
+  }
+  expect(readdirSync(join(folder, "store", "apt", "sets"))).toHaveLength(4);
+  expect(readdirSync(join(folder, "store", "apt", "lists"))).toHaveLength(4);
+  expect(shown(await resolve(["aa"]))).toEqual(["aa 7.0"]);
 });
 
 test("no mirror known, no such suite, no such component", async () => {

@@ -115,7 +115,7 @@ class AptResolver implements PackageResolver {
   async #resolveFrom(states: readonly SuiteState[], request: ResolveRequest, scratch: Scratch): Promise<Resolution> {
     const set = makeAptSet(
       states.map(({ suite }) => suite),
-      join(this.#options.folder, "sets"),
+      { sets: join(this.#options.folder, "sets"), lists: join(this.#options.folder, "lists") },
       scratch.path("set"),
     );
     const indexes = set.suites.flatMap(({ lists }) => lists.map(({ index }) => index));

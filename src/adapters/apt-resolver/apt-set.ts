@@ -43,10 +43,16 @@ export const newestVersion = (name: string, { suites }: AptSet): string | undefi
     .at(-1);
 
 /** Sets older than the newest few belong to lists that have moved on. */
-const SETS_KEPT = 6;
+const SETS_KEPT = 4;
+/** A list that no set has may be one that a set is being made of right now. */
+const UNUSED_MS = 3_600_000;
 
 /** @param draft  a path that does not exist, on the same disk */
-export function makeAptSet(suites: readonly FetchedSuite[], setsFolder: string, draft: string): AptSet {
+export function makeAptSet(
+  suites: readonly FetchedSuite[],
+  folders: { readonly sets: string; readonly lists: string },
+  draft: string,
+): AptSet {
   const repositories = [...new Set(suites.map(({ place }) => place.repository))];
   const named = suites.map((suite, number) => ({
     suite,
@@ -61,10 +67,13 @@ export function makeAptSet(suites: readonly FetchedSuite[], setsFolder: string, 
     suite.release.digest,
     suite.lists.map(({ path, digest }) => [path, digest]),
   ]);
-  const folder = join(setsFolder, createHash("sha256").update(JSON.stringify(identity)).digest("hex").slice(0, 16));
+  const folder = join(folders.sets, createHash("sha256").update(JSON.stringify(identity)).digest("hex").slice(0, 16));
   if (existsSync(folder)) utimesSync(folder, new Date(), new Date());
-  else writeSet(named, folder, draft);
-  removeOldSets(setsFolder);
+  else {
+    writeSet(named, folder, draft);
+    removeOldSets(folders.sets);
+    removeUnusedLists(folders.lists);
+  }
   return {
     folder,
     suites,
@@ -121,4 +130,13 @@ function removeOldSets(setsFolder: string): void {
     .map((name) => ({ path: join(setsFolder, name), usedMs: statSync(join(setsFolder, name), { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
     .sort((a, b) => b.usedMs - a.usedMs);
   for (const { path } of sets.slice(SETS_KEPT)) rmSync(path, { recursive: true, force: true });
+}
+
+/** A list in use has a hard link in a set. */
+function removeUnusedLists(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const about = statSync(join(folder, name, "Packages"), { throwIfNoEntry: false });
+    if (about !== undefined && about.nlink === 1 && Date.now() - about.mtimeMs > UNUSED_MS)
+      rmSync(join(folder, name), { recursive: true, force: true });
+  }
 }

@@ -1,7 +1,14 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { BakehouseError } from "../../core/errors.ts";
-import { archiveOfSuite, mirrorsFor, parseSourcesFile, parseSourcesList, type SourceEntry } from "../../core/debian/sources.ts";
+import {
+  archiveOfSuite,
+  mirrorsFor,
+  parseSourcesFile,
+  parseSourcesList,
+  withoutLogin,
+  type SourceEntry,
+} from "../../core/debian/sources.ts";
 
 export interface MirrorSettings {
   /** The host's `/etc/apt`. */
@@ -39,11 +46,17 @@ const textOf = (file: string): string => {
  * Roots of the Debian archive that has this suite, best first: the recipe's mirror, else `$BAKEHOUSE_MIRROR`, else the
  * host's own.
  *
- * @throws BakehouseError SETUP_INCOMPLETE when none is known
+ * @throws BakehouseError SETUP_INCOMPLETE when none is known, USAGE when the given one is no URL
  */
 export function mirrorRoots(suite: string, mirror: string | undefined, settings: MirrorSettings): readonly string[] {
   const given = mirror ?? settings.override;
-  if (given !== undefined && given.trim() !== "") return [givenRoot(suite, given)];
+  if (given !== undefined && given.trim() !== "") {
+    const root = givenRoot(suite, given);
+    if (/^(?:https?:\/\/[^/]|file:\/)/.test(root)) return [root];
+    throw new BakehouseError("USAGE", `The mirror ${withoutLogin(given)} is no http:, https: or file: URL`, {
+      hint: "BAKEHOUSE_MIRROR=http://host/debian",
+    });
+  }
   const found = mirrorsFor(suite, hostSources(settings.aptFolder));
   if (found.length > 0) return found;
   const message = `No mirror of Debian's ${suite} is known: this machine's apt (${settings.aptFolder}) names none`;

@@ -7,8 +7,9 @@ import { createGunzip } from "node:zlib";
 import { BakehouseError } from "../../core/errors.ts";
 import { adopt, storeError, writeAtomically } from "../local-store/files.ts";
 import { buildIndex, openIndex, type PackageIndex } from "./package-index.ts";
+import type { TransferRequest } from "../../ports/transfer.ts";
 import type { ReleaseContext, VerifiedRelease } from "./release-files.ts";
-import { shownSuite, suiteFolder, type RepositorySuite } from "./repository-suites.ts";
+import { shownRoot, shownSuite, suiteFolder, type RepositorySuite } from "./repository-suites.ts";
 
 /** The list of one component and architecture, with its path below the suite's folder, uncompressed. */
 export interface PackageList {
@@ -75,7 +76,7 @@ async function packageList(
     const byHash = release.acquireByHash ? [`${path.slice(0, path.lastIndexOf("/") + 1)}by-hash/SHA256/${entry.sha256}`] : [];
     const urls = [...byHash, path + form].flatMap((name) => place.roots.map((root) => `${root}/${suiteFolder(place)}${name}`));
     const target = context.scratch("Packages-compressed");
-    const expected = { sha256: `sha256:${entry.sha256}`, sizeBytes: entry.sizeBytes };
+    const expected: TransferRequest["expected"] = { sha256: `sha256:${entry.sha256}`, sizeBytes: entry.sizeBytes };
     const { missing } = await context.transfer.download({
       urls,
       target,
@@ -85,7 +86,7 @@ async function packageList(
     });
     if (!missing) return { path, digest: entry.sha256, index: await unpackList(target, form, entry.sha256, context) };
   }
-  const message = `The release file of ${shownSuite(place)} names ${path}, but ${place.roots[0] ?? ""} does not have it`;
+  const message = `The release file of ${shownSuite(place)} names ${path}, but ${shownRoot(place)} does not have it`;
   throw new BakehouseError("MIRROR_UNAVAILABLE", message, {
     hint: "the mirror is in the middle of an update: try again in a few minutes, or name another with BAKEHOUSE_MIRROR=URL",
   });
@@ -103,7 +104,7 @@ async function unpackList(compressed: string, form: (typeof FORMS)[number], dige
     throw storeError(error, packages);
   }
   const final = join(context.folder, digest);
-  rmSync(final, { recursive: true, force: true }); // an index in another form, else nothing
+  if (openIndex(final) === undefined) rmSync(final, { recursive: true, force: true }); // an index in another form, else nothing
   adopt(folder, final);
   const index = openIndex(final);
   if (index === undefined) throw new Error(`no index in ${final}`);
@@ -165,7 +166,7 @@ export async function releaseOfBareRepository(place: RepositorySuite, context: L
   if (lines.length > 0) return `SHA256:\n${lines.join("\n")}\n`;
   throw new BakehouseError(
     "MIRROR_UNAVAILABLE",
-    `${shownSuite(place)} has neither a release file nor a package list at ${place.roots[0] ?? ""}`,
+    `${shownSuite(place)} has neither a release file nor a package list at ${shownRoot(place)}`,
     { hint: "check url, suites and components of this repository" },
   );
 }

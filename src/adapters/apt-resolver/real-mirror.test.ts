@@ -13,7 +13,7 @@ const hasMirror = mirrorsFor("bookworm", hostSources("/etc/apt")).length > 0;
 
 let folder: string;
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), "bakehouse-debian-"));
+  folder = mkdtempSync(join(tmpdir(), "bakehouse-mirror-"));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

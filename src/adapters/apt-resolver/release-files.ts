@@ -2,12 +2,13 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BakehouseError } from "../../core/errors.ts";
+import { withoutLogin } from "../../core/debian/sources.ts";
 import { parseRelease, type Release } from "../../core/debian/release.ts";
 import type { Transfer } from "../../ports/transfer.ts";
 import { readIfThere, writeAtomically } from "../local-store/files.ts";
 import { verifySignature, type Verdict } from "./gpgv.ts";
 import type { Keyring } from "./keyrings.ts";
-import { shownSuite, suiteFolder, type RepositorySuite } from "./repository-suites.ts";
+import { shownRoot, shownSuite, suiteFolder, type RepositorySuite } from "./repository-suites.ts";
 
 /** A release file whose signature was verified, or that the recipe trusts without one. */
 export interface VerifiedRelease {
@@ -88,7 +89,7 @@ async function fetchVerifiedText(place: RepositorySuite, context: ReleaseContext
   const release = await fetchFile(place, "Release", context);
   if (release !== undefined) return place.trusted ? readFileSync(release, "utf8") : verifyDetached(place, release, context);
   if (place.trusted) return context.bareRelease();
-  const message = `${shownSuite(place)} has no release file at ${urlsOf(place, "InRelease")[0] ?? ""}`;
+  const message = `${shownSuite(place)} has no release file at ${withoutLogin(urlsOf(place, "InRelease")[0] ?? "")}`;
   throw new BakehouseError("MIRROR_UNAVAILABLE", message, {
     hint: place.isDebian
       ? "check the suite's name, or name another mirror with BAKEHOUSE_MIRROR=URL"
@@ -165,7 +166,7 @@ function signatureError(place: RepositorySuite, verdict: Verdict, context: Relea
     unsigned: "an unsigned repository needs `trusted: true` in the recipe",
   }[verdict.kind];
   const details = { repository: place.repository, suite: place.suite, keys: verdict.keys, reason: verdict.kind };
-  return new BakehouseError("SIGNATURE_INVALID", `The release file of ${shownSuite(place)} (${place.roots[0] ?? ""}) ${reason}`, {
+  return new BakehouseError("SIGNATURE_INVALID", `The release file of ${shownSuite(place)} (${shownRoot(place)}) ${reason}`, {
     hint: hints,
     details,
   });
@@ -191,7 +192,7 @@ function checkDates(place: RepositorySuite, release: Release, context: ReleaseCo
   }
   if (validUntilSeconds === undefined || validUntilSeconds >= context.nowSeconds) return;
   if (context.allowExpired) return warnExpired(place, validUntilSeconds, context);
-  const message = `The release file of ${shownSuite(place)} (${place.roots[0] ?? ""}) expired on ${stamp(validUntilSeconds)}: the mirror is frozen or no longer updated, and lacks security updates since ${day(dateSeconds)}`;
+  const message = `The release file of ${shownSuite(place)} (${shownRoot(place)}) expired on ${stamp(validUntilSeconds)}: the mirror is frozen or no longer updated, and lacks security updates since ${day(dateSeconds)}`;
   throw new BakehouseError("RELEASE_EXPIRED", message, {
     hint: "name a current mirror with BAKEHOUSE_MIRROR=URL; to take a frozen one on purpose: BAKEHOUSE_ALLOW_EXPIRED=1",
     details: { repository: place.repository, suite: place.suite, validUntil: stamp(validUntilSeconds) },

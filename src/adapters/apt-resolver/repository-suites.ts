@@ -1,6 +1,6 @@
 import { isAbsolute, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { archiveOfSuite, isDebianSuite } from "../../core/debian/sources.ts";
+import { archiveOfSuite, isDebianSuite, withoutLogin } from "../../core/debian/sources.ts";
 import { parsePackageArgument } from "../../core/debian/package-argument.ts";
 import type { AptRepository } from "../../core/recipe/model.ts";
 import type { PackageSources } from "../../ports/package-resolver.ts";
@@ -92,6 +92,9 @@ export function repositoryRoot(url: string, folder: string): string {
 /** The folder of a suite below the root, with its slash: `dists/bookworm/`, or the suite itself in a flat repository. */
 export const suiteFolder = ({ suite }: RepositorySuite): string =>
   suite.endsWith("/") ? suite.replace(/^(\.?\/)+/, "") : `dists/${suite}/`;
+
+/** For messages: where it is looked for first. */
+export const shownRoot = ({ roots }: RepositorySuite): string => withoutLogin(roots[0] ?? "");
 
 /** For messages: `debian-security bookworm-security`. */
 export const shownSuite = ({ repository, suite }: RepositorySuite): string => `${repository} ${suite}`;

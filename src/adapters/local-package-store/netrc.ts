@@ -54,12 +54,3 @@ export function loginFor(url: URL, logins: readonly Login[]): string | undefined
   );
   return found === undefined ? undefined : `${found.user}:${found.password}`;
 }
-
-/** A URL that may be shown: without user and password. */
-export function shownUrl(text: string): string {
-  const url = URL.parse(text);
-  if (url === null) return text;
-  url.username = "";
-  url.password = "";
-  return url.href;
-}

@@ -3,12 +3,13 @@ import { closeSync, createReadStream, ftruncateSync, openSync, rmSync, writeSync
 import type { IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { withoutLogin } from "../../core/debian/sources.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { Transfer, TransferRequest } from "../../ports/transfer.ts";
 import { storeError } from "../local-store/files.ts";
 import { hostProxies } from "./host-proxies.ts";
 import { getFollowing, httpClient, type HttpClient } from "./http-get.ts";
-import { hostLogins, shownUrl } from "./netrc.ts";
+import { hostLogins } from "./netrc.ts";
 
 export interface TransferOptions {
   /** For proxies; default the process's. */
@@ -72,10 +73,10 @@ const cancelled = (request: TransferRequest, cause: unknown): BakehouseError =>
 function transferError(request: TransferRequest, failures: readonly { readonly url: string; readonly failure: Failure }[]): BakehouseError {
   const wrong = failures.find(({ failure }) => failure.kind === "mismatch");
   const broken = failures.find(({ failure }) => failure.kind === "broken");
-  const details = { what: request.what, urls: failures.map(({ url }) => shownUrl(url)) };
+  const details = { what: request.what, urls: failures.map(({ url }) => withoutLogin(url)) };
   if (wrong?.failure.kind === "mismatch") {
     const hint = "the mirror is damaged or was updated in the middle: try again later, or another mirror with BAKEHOUSE_MIRROR=URL";
-    return new BakehouseError("DIGEST_MISMATCH", `${request.what} from ${shownUrl(wrong.url)}: ${wrong.failure.message}`, {
+    return new BakehouseError("DIGEST_MISMATCH", `${request.what} from ${withoutLogin(wrong.url)}: ${wrong.failure.message}`, {
       hint,
       details,
     });
@@ -85,7 +86,7 @@ function transferError(request: TransferRequest, failures: readonly { readonly u
   const hint = "check the network (bakehouse doctor), or name another mirror with BAKEHOUSE_MIRROR=URL; what came in so far is kept";
   return new BakehouseError(
     "MIRROR_UNAVAILABLE",
-    `Cannot fetch ${request.what} from ${shownUrl(broken?.url ?? request.urls[0] ?? "")}: ${message} (${tried})`,
+    `Cannot fetch ${request.what} from ${withoutLogin(broken?.url ?? request.urls[0] ?? "")}: ${message} (${tried})`,
     { hint, details },
   );
 }

@@ -28,6 +28,9 @@ export function parseSourcesList(text: string): readonly SourceEntry[] {
 
 const words = (text: string): readonly string[] => text.split(/\s+/).filter((word) => word !== "");
 
+/** A URL that may be shown: without user and password. */
+export const withoutLogin = (url: string): string => url.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, "$1");
+
 const CODENAMES = "buster|bullseye|bookworm|trixie|forky|duke|sid|oldoldstable|oldstable|stable|testing|unstable";
 const MAIN_SUITE = new RegExp(`^(?:${CODENAMES})(?:-updates|-proposed-updates|-backports|-backports-sloppy)?$`);
 const SECURITY_SUITE = new RegExp(`^(?:${CODENAMES})-security$`);
