@@ -1,0 +1,1 @@
+export { ociSource, type OciSourceOptions } from "./oci-source.ts";
