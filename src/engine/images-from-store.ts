@@ -45,9 +45,14 @@ export function catalogImageOf(entry: IndexEntry, sizeBytes: number): CatalogIma
   };
 }
 
+/** As we write it. Parsing and printing a thousand dates again would take as long as reading the index. */
+const ISO_TIME = /^\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}Z$/;
+
 /** Images of other makers say when they were created, not when they came here. */
 function bakedAtOf(annotations: Annotations): string {
-  const time = Date.parse(annotations[ANNOTATIONS.bakedAt] ?? annotations[ANNOTATIONS.created] ?? "");
+  const said = annotations[ANNOTATIONS.bakedAt] ?? annotations[ANNOTATIONS.created] ?? "";
+  if (ISO_TIME.test(said)) return said;
+  const time = Date.parse(said);
   return new Date(Number.isNaN(time) ? 0 : time).toISOString();
 }
 

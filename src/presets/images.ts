@@ -1,6 +1,3 @@
-import { randomBytes } from "node:crypto";
-import { spawn } from "node:child_process";
-import { constants } from "node:os";
 import type { DiffId } from "../core/digest.ts";
 import { VERSION } from "../core/version.ts";
 import { imagesFromStore } from "../engine/images-from-store.ts";
@@ -15,7 +12,6 @@ import type { ImageMounts } from "../ports/image-mounts.ts";
 import type { ImageTrees } from "../ports/image-trees.ts";
 import type { StoreContents } from "../ports/store-contents.ts";
 import type { Store } from "../ports/store.ts";
-import { currentBaker } from "../adapters/local-host/clock.ts";
 import { openLocalStore } from "../adapters/local-store/local-store.ts";
 import { readImageSizes } from "../adapters/sqlite-catalog/read-image-sizes.ts";
 
@@ -29,7 +25,8 @@ export interface ImagePartsOptions {
 export interface ImageParts extends Pick<ListImagesParts, "store" | "indexed"> {
   readonly store: Store;
   readonly clock: Clock;
-  readonly baker: string;
+  /** `user@host`. */
+  baker(): Promise<string>;
   readonly tool: string;
   catalog(): Promise<Catalog>;
   trees(): Promise<ImageTrees>;
@@ -56,9 +53,7 @@ export function openImages(options: ImagePartsOptions): ImageParts {
   return {
     store,
     clock: { now: () => new Date(), elapsedMs: () => performance.now() },
-    get baker() {
-      return currentBaker();
-    },
+    baker: later(async () => (await import("../adapters/local-host/clock.ts")).currentBaker()),
     tool: `bakehouse ${VERSION}`,
     indexed: () => readImageSizes(store.path("catalog.db")),
     catalog,
@@ -100,6 +95,8 @@ async function openCatalog(store: Store, options: ImagePartsOptions): Promise<Ca
 
 async function shellParts(store: Store, trees: ImageTrees): Promise<OpenShellParts> {
   const { overlayWorkspaces } = await import("../adapters/sandbox/overlay-workspaces.ts");
+  const { newBakeId } = await import("../adapters/local-host/clock.ts");
+  const { runInteractive } = await import("../adapters/local-host/run-interactive.ts");
   const { mountInWorkspace } = await import("../adapters/image-mount/index.ts");
   return {
     store,
@@ -107,21 +104,6 @@ async function shellParts(store: Store, trees: ImageTrees): Promise<OpenShellPar
     workspaces: overlayWorkspaces({ diffs: store.path("diffs"), diffName: (diff: DiffId) => store.diffs.name(diff) }),
     mountVolume: (workspace, volume) => mountInWorkspace(workspace, store.blobs.path(volume.blob), volume.path),
     runInteractive,
-    newId: () => `shell-${Date.now().toString(36)}-${randomBytes(3).toString("hex")}`,
+    newId: () => `shell-${newBakeId(new Date())}`,
   };
-}
-
-/** Ctrl-C reaches the command from the terminal itself; other signals are passed on. */
-function runInteractive(argv: readonly string[], signal: AbortSignal): Promise<{ readonly exitCode: number }> {
-  const [program = "nsenter", ...words] = argv;
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, words, { stdio: "inherit", env: { ...process.env, PATH: "/usr/sbin:/usr/bin:/sbin:/bin" } });
-    const onAbort = (): void => void child.kill("SIGTERM");
-    signal.addEventListener("abort", onAbort, { once: true });
-    child.on("error", reject);
-    child.on("close", (code, name) => {
-      signal.removeEventListener("abort", onAbort);
-      resolve({ exitCode: code ?? 128 + (constants.signals[name ?? "SIGTERM"] ?? 15) });
-    });
-  });
 }
