@@ -17,11 +17,20 @@ export const bubblewrap: Runner = {
     for (const capability of spec.process.capabilities.bounding) words.push("--cap-add", capability);
     for (const entry of spec.process.env) words.push("--setenv", entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1));
     words.push("--dev-bind", spec.root.path, "/");
-    for (const mount of spec.mounts) words.push(...bubblewrapMount(mount));
+    const made = new Set<string>();
+    for (const mount of spec.mounts) words.push(...foldersFor(mount, made), ...bubblewrapMount(mount));
     if (spec.process.terminal) words.push("--ro-bind", "/dev/null", "/dev/console");
     return [...words, "--chdir", spec.process.cwd, "--", ...spec.process.args];
   },
 };
+
+/** bubblewrap would make the folders on the way to a mount point for root alone; everybody in the image may pass. */
+function foldersFor(mount: SandboxSpec["mounts"][number], made: Set<string>): readonly string[] {
+  const [, top, ...rest] = mount.destination.split("/");
+  if (mount.type !== "bind" || (top !== "run" && top !== "tmp")) return [];
+  const folders = rest.slice(0, -1).map((_, index) => `/${top}/${rest.slice(0, index + 1).join("/")}`);
+  return folders.filter((folder) => !made.has(folder) && made.add(folder)).flatMap((folder) => ["--perms", "0755", "--dir", folder]);
+}
 
 function bubblewrapMount(mount: SandboxSpec["mounts"][number]): readonly string[] {
   if (mount.type === "proc") return ["--proc", mount.destination];
