@@ -24,6 +24,8 @@ export interface PackageControl {
   readonly control: readonly ControlMember[];
   /** Absolute image paths, byte strings. */
   readonly conffiles: ReadonlySet<string>;
+  /** The same in their order, with those that it once had and wants to be removed (`remove-on-upgrade`). */
+  readonly conffileList: readonly { readonly path: string; readonly isFormer: boolean }[];
 }
 
 export interface BinaryPackage extends PackageControl {
@@ -92,7 +94,7 @@ const controlOf = (hostPath: string, content: TarContent | undefined): PackageCo
     };
     const [name, version, architecture] = [required("Package"), required("Version"), required("Architecture")];
     const infoName = fieldOf(stanza, "Multi-Arch")?.toLowerCase() === "same" ? `${name}:${architecture}` : name;
-    return { hostPath, name, version, architecture, infoName, stanza, control, conffiles: conffilesOf(control) };
+    return { hostPath, name, version, architecture, infoName, stanza, control, ...conffilesOf(control) };
   });
 
 /** Puts the name of the file before what went wrong in it. */
@@ -126,7 +128,11 @@ export const contentOf = (control: readonly ControlMember[], name: string): Buff
   control.find((member) => member.name === name)?.content;
 
 /** deb-conffiles(5): a path a line; `remove-on-upgrade` before it means that the package does not hold the file. */
-function conffilesOf(control: readonly ControlMember[]): ReadonlySet<string> {
+function conffilesOf(control: readonly ControlMember[]): Pick<PackageControl, "conffiles" | "conffileList"> {
   const lines = contentOf(control, "conffiles")?.toString("latin1").split("\n") ?? [];
-  return new Set(lines.map((line) => line.trimEnd()).filter((line) => line.startsWith("/")));
+  const conffileList = lines.flatMap((line) => {
+    const [, flag, path] = /^(remove-on-upgrade\s+)?(\/.*?)\s*$/.exec(line) ?? [];
+    return path === undefined ? [] : [{ path, isFormer: flag !== undefined }];
+  });
+  return { conffileList, conffiles: new Set(conffileList.filter((one) => !one.isFormer).map((one) => one.path)) };
 }

@@ -54,10 +54,10 @@ function unpackedStanza(pack: BinaryPackage, place: ConffilePlace): string {
     place === "final"
       ? new Map(pack.entries.filter((entry) => pack.conffiles.has(entry.path)).map((entry) => [entry.path, md5Of(pack, entry)]))
       : new Map<string, string>();
-  const conffiles = Buffer.from(
-    [...pack.conffiles].map((path) => `\n${path} ${digests.get(path) ?? "newconffile"}`).join(""),
-    "latin1",
-  ).toString("utf8");
+  const lines = pack.conffileList.map(
+    ({ path, isFormer }) => `\n${path} ${digests.get(path) ?? "newconffile"}${isFormer ? " remove-on-upgrade" : ""}`,
+  );
+  const conffiles = Buffer.from(lines.join(""), "latin1").toString("utf8");
   return formatStanza([
     { name: "Package", value: pack.name },
     { name: "Status", value: "install ok unpacked" },
