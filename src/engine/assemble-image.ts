@@ -106,11 +106,18 @@ const commonAnnotations = (recipe: Recipe, layer: RecipeLayer, { hermetic, param
 /** Writes config and manifest of an image, and its entry in the index and the catalog. */
 export async function assembleImage(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, content: LayerContent, lineage: Lineage, outcome: Outcome & { readonly parent: ImageDigest | undefined }): Promise<BakedImage> {
   const { config, manifest } = imageManifest(parts, recipe, layer, content, { parent: outcome.parent, hermetic: outcome.hermetic, parameters: lineage.parameters });
-  parts.store.blobs.putText(config);
-  const stored = parts.store.blobs.putText(canonicalJson(manifest));
+  const stored = putManifest(parts, layer, config, manifest);
   const result = { kind: "image", layer: layer.name, name: `${recipe.name}/${layer.name}`, digest: stored.digest, sizeBytes: sizeOf(manifest), ...taken(parts, outcome) } as const;
   await publish(parts, result, stored.sizeBytes, manifest.annotations ?? {}, lineage, outcome.parent);
   return result;
+}
+
+function putManifest(parts: EngineParts, layer: RecipeLayer, config: string, manifest: ImageManifest): { readonly digest: ImageDigest; readonly sizeBytes: number } {
+  parts.store.blobs.putText(config);
+  parts.reach("config-written", layer.name);
+  const stored = parts.store.blobs.putText(canonicalJson(manifest));
+  parts.reach("manifest-written", layer.name);
+  return stored;
 }
 
 const taken = (parts: EngineParts, outcome: Outcome): { readonly cached: boolean; readonly hermetic: boolean; readonly durationMs: number } => ({
@@ -144,8 +151,7 @@ function volumeManifest(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, 
 /** Writes the manifest of a release volume, and its entry in the index and the catalog. */
 export async function assembleVolume(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, volume: VolumeContent, lineage: Lineage, outcome: Outcome): Promise<BakedImage> {
   const { config, manifest } = volumeManifest(parts, recipe, layer, volume, { hermetic: outcome.hermetic, parameters: lineage.parameters });
-  parts.store.blobs.putText(config);
-  const stored = parts.store.blobs.putText(canonicalJson(manifest));
+  const stored = putManifest(parts, layer, config, manifest);
   const result = { kind: "volume", layer: layer.name, name: `${recipe.name}/${layer.name}`, digest: stored.digest, sizeBytes: volume.record.sizeBytes, ...taken(parts, outcome) } as const;
   await publish(parts, result, stored.sizeBytes, manifest.annotations ?? {}, lineage, volume.root);
   return result;
@@ -173,7 +179,9 @@ async function publish(parts: EngineParts, image: BakedImage, manifestBytes: num
     },
   };
   await images.put([entry]);
+  parts.reach("index-written", image.layer);
   await parts.catalog().putImages([catalogImage(image, lineage, parent, bakedAt, annotations)]);
+  parts.reach("catalog-written", image.layer);
 }
 
 const catalogImage = (image: BakedImage, lineage: Lineage, parent: ImageDigest | undefined, bakedAt: string, annotations: Annotations): CatalogImage => ({

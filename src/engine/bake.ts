@@ -11,6 +11,7 @@ import type { ReplaySession } from "../ports/network-recorder.ts";
 import type { RunnerName, Workspace } from "../ports/workspaces.ts";
 import { assembleImage, assembleVolume, standingImages, type BakedImage, type Lineage } from "./assemble-image.ts";
 import { layerChain, wantedLayers, type BoundStep } from "./bound-recipe.ts";
+import { imagesFromStore } from "./images-from-store.ts";
 import { limiter } from "./limiter.ts";
 import { lastInputs, saveLastInputs, type LastInputs } from "./last-inputs.ts";
 import type { EngineParts, Report } from "./parts.ts";
@@ -73,9 +74,11 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
   const session = new BakeSession(parts, input, options, id, log, hasher);
   const startedAt = parts.clock.now().toISOString();
   await catalog.startBake({ id, recipe: input.recipe.name, file: input.recipe.file, startedAt, outcome: "running", by: parts.baker });
+  parts.reach("bake-recorded");
   const end = async (outcome: "completed" | "failed" | "cancelled", message?: string): Promise<void> => {
     session.tell({ type: "bake-ended", outcome, durationMs: parts.clock.elapsedMs() - startedMs });
     await catalog.endBake(id, { outcome, endedAt: parts.clock.now().toISOString(), ...(message === undefined ? {} : { message }) }, session.ended);
+    parts.reach("bake-ended");
     log.close();
     parts.hasher.save();
   };
@@ -97,7 +100,7 @@ function unchangedResult(parts: EngineParts, input: BakeInput, options: BakeOpti
   const layers = wantedLayers(input.recipe, options.layers);
   const steps = input.steps.filter((bound) => layers.includes(bound.layer));
   const { plan, ends } = planWithEnds(parts, input.recipe, steps, layers, input.lock, options.force, hasher);
-  if (plan.misses > 0) return undefined;
+  if (plan.misses > 0 || (!parts.store.readOnly && parts.store.hasLeftovers())) return undefined;
   const standing = standingImages(parts, input.recipe, layers, ends, lineageValues(input.recipe));
   if (standing === undefined) return undefined;
   parts.hasher.save();
@@ -153,7 +156,10 @@ class BakeSession {
     const layers = wantedLayers(input.recipe, options.layers);
     const steps = input.steps.filter((bound) => layers.includes(bound.layer));
     this.tell({ type: "bake-started", recipe: input.recipe.name, file: input.recipe.file, steps: steps.length });
-    for (const { kind, id } of parts.store.tidy()) this.tell({ type: "tidied", kind, id });
+    await this.tidy();
+    // Made before anything else, even when no step needs it: whoever finds it knows that something is left to tidy.
+    this.workFolder = parts.store.workFolder(this.id);
+    parts.reach("work-folder-made");
     const onAbort = (): void => this.stop.abort(cancelled());
     options.signal.addEventListener("abort", onAbort, { once: true });
     if (options.signal.aborted) onAbort();
@@ -163,8 +169,23 @@ class BakeSession {
     } finally {
       options.signal.removeEventListener("abort", onAbort);
       saveLastInputs(parts, input.recipe, this.facts);
-      if (this.workFolder !== undefined && !this.kept) parts.store.releaseWorkFolder(this.id);
+      parts.reach("plans-saved");
+      if (!this.kept) parts.store.releaseWorkFolder(this.id);
+      parts.reach("work-folder-released");
     }
+  }
+
+  private async tidy(): Promise<void> {
+    const { parts } = this;
+    if (parts.store.hasLeftovers()) await this.completeCatalog();
+    for (const { kind, id } of parts.store.tidy()) this.tell({ type: "tidied", kind, id });
+  }
+
+  /** A bake that died may have written an image to the index and not yet to the catalog. */
+  private async completeCatalog(): Promise<void> {
+    const { store, catalog } = this.parts;
+    const known = new Set((await catalog().images()).map((image) => image.digest));
+    await catalog().putImages(imagesFromStore(store).filter((image) => !known.has(image.digest)));
   }
 
   async below(bound: BoundStep, including: boolean): Promise<LayerEnd> {
@@ -321,27 +342,33 @@ class BakeSession {
     const { parts } = this;
     const startedMs = parts.clock.elapsedMs();
     const workspace = await parts.workspaces.open({ folder, lowers: at.diffs, runner: this.options.runner });
+    parts.reach("workspace-open", bound.step.address);
     try {
       await runStep(parts, bound, workspace, this.environment(at.epochSeconds));
+      parts.reach("step-ran", bound.step.address);
     } catch (error) {
       await workspace.close();
       await this.keep(folder, bound.step.address, at.diffs);
       throw error;
     }
     await workspace.close();
-    const record = await this.takeDiff(bound, workspace.upper, `${folder}/diff.tar`, at, { key, address: bound.step.address, facts, startedMs });
-    return record;
+    parts.reach("workspace-closed", bound.step.address);
+    return this.takeDiff(bound, workspace.upper, `${folder}/diff.tar`, at, { key, address: bound.step.address, facts, startedMs });
   }
 
   private async takeDiff(bound: BoundStep, upper: string, target: string, at: LayerEnd, about: { readonly key: Sha256; readonly address: string; readonly facts: StepFacts; readonly startedMs: number }): Promise<StepRecord> {
     const { parts } = this;
     const lower = parts.lowerLookup(at.diffs);
     await parts.diffs.normalise(upper, { lowerHas: (path) => lower(path).exists });
+    parts.reach("normalised", about.address);
     await this.refuseSecrets([bound], upper);
     this.refuseMovedInputs([{ bound, facts: about.facts }], at.epochSeconds);
     const summary = await parts.diffs.write({ directory: upper, target, epochSeconds: at.epochSeconds, lowerHasDirectory: (path) => lower(path).directory, signal: this.stop.signal });
+    parts.reach("diff-written", about.address);
     parts.store.blobs.adopt(target, summary.diffId);
+    parts.reach("blob-adopted", about.address);
     parts.store.diffs.adopt(upper, summary.diffId);
+    parts.reach("diff-adopted", about.address);
     return this.saved({ ...summary }, about);
   }
 
@@ -357,6 +384,7 @@ class BakeSession {
       tool: parts.tool,
     };
     parts.store.steps.save(record);
+    parts.reach("record-saved", about.address);
     return record;
   }
 
@@ -423,7 +451,9 @@ class BakeSession {
     this.refuseOutside(workspace.upper, path, about.address);
     const target = `${folder}/volume.erofs`;
     const volume = await parts.buildVolume(`${workspace.upper}${path}`, target, { epochSeconds: base.epochSeconds, signal: this.stop.signal });
+    parts.reach("diff-written", about.address);
     parts.store.blobs.adopt(target, volume.digest);
+    parts.reach("blob-adopted", about.address);
     return this.saved({ diffId: volume.digest, sizeBytes: volume.sizeBytes, entries: 0 }, about);
   }
 

@@ -9,6 +9,7 @@ import type { StepServices } from "../core/step.ts";
 import type { BoundStep, StepRegistry } from "./bound-recipe.ts";
 import type { LockedStep } from "../core/lock/model.ts";
 import type { Catalog } from "../ports/catalog.ts";
+import type { ReachPoint } from "../ports/crash-points.ts";
 import type { NamedMirror, NetworkRecorder } from "../ports/network-recorder.ts";
 import type { DiffId, Sha256 } from "../core/digest.ts";
 import type { Workspace } from "../ports/workspaces.ts";
@@ -24,6 +25,8 @@ export interface EngineParts {
   readonly baker: Baker;
   /** Version of Bakehouse, for lineage. */
   readonly tool: string;
+  /** Told at the moments that tests let a bake die at; does nothing otherwise. */
+  readonly reach: ReachPoint;
   readonly installers: Readonly<Record<Recipe["foundation"]["builder"], FoundationInstaller>>;
   /** Opened on first use. */
   catalog(): Catalog;

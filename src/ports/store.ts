@@ -88,7 +88,9 @@ export interface Store {
   /** A folder for one bake, owned by this process. */
   workFolder(bake: string): string;
   releaseWorkFolder(bake: string): void;
-  /** Removes what dead owners left; returns what was removed. */
+  /** Whether a dead owner left a work folder: then there may be more to tidy. Reads one folder. */
+  hasLeftovers(): boolean;
+  /** Removes what dead owners left: work folders, and files that were on their way to their place. Returns what was removed. */
   tidy(): readonly { readonly kind: string; readonly id: string }[];
   /** Work folders that were kept for a look (`--keep-on-failure`), newest first. */
   kept(): readonly { readonly bake: string; readonly folder: string }[];

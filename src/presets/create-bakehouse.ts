@@ -7,7 +7,7 @@ import { parseRecipe, requireRecipe } from "../core/recipe/parse-recipe.ts";
 import type { RecipeProblem } from "../core/recipe/problems.ts";
 import type { ParameterValue, Recipe } from "../core/recipe/model.ts";
 import type { BakehouseEvent, EventBody } from "../core/events.ts";
-import { readLockText, readRecipeFile, writeLockText } from "../adapters/local-host/recipe-files.ts";
+import { readLockText, readRecipeFile, removeUnfinishedLock, writeLockText } from "../adapters/local-host/recipe-files.ts";
 import { bindSteps, wantedLayers, type BoundStep } from "../engine/bound-recipe.ts";
 import { bake, type BakeOptions, type BakeResult } from "../engine/bake.ts";
 import { requireFreshLock } from "../engine/check-lock.ts";
@@ -152,6 +152,7 @@ function requireLock(parts: EmbeddedParts, loaded: LoadedRecipe, lockFile: Lock 
 
 async function lock(parts: EmbeddedParts, loaded: LoadedRecipe, options: LockRunOptions): Promise<LockOutcome> {
   const { lockRecipe } = await import("../engine/lock-recipe.ts");
+  removeUnfinishedLock(loaded.lockFile);
   const previousText = readLockText(loaded.lockFile);
   const previous = previousText === undefined ? undefined : readLock(parts, loaded);
   const signal = options.signal ?? new AbortController().signal;
@@ -177,7 +178,8 @@ async function lock(parts: EmbeddedParts, loaded: LoadedRecipe, options: LockRun
   const text = serialiseLock(result.lock);
   const changed = text !== previousText;
   const written = changed && options.write !== false;
-  if (written) writeLockText(loaded.lockFile, text);
+  parts.reach("lock-resolved");
+  if (written) writeLockText(loaded.lockFile, text, parts.reach);
   return { ...result, changed, written };
 }
 

@@ -22,6 +22,7 @@ import type { Store } from "../ports/store.ts";
 import type { Workspace } from "../ports/workspaces.ts";
 import { openBakeLog } from "../adapters/local-host/bake-log.ts";
 import { currentBaker, newBakeId, systemClock } from "../adapters/local-host/clock.ts";
+import { crashAt } from "../adapters/local-host/crash-at.ts";
 import { hostSecrets } from "../adapters/local-host/secret-source.ts";
 import { openLocalStore } from "../adapters/local-store/local-store.ts";
 import { lowerLookup, lowerReader, pathsOutside } from "../adapters/local-store/lower-lookup.ts";
@@ -88,6 +89,7 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
     clock: systemClock,
     baker: currentBaker(),
     tool: `bakehouse ${VERSION}`,
+    reach: crashAt(env["BAKEHOUSE_CRASH_AT"]),
     installers: { own: installer("own"), mmdebstrap: installer("mmdebstrap") },
     catalog: () => (catalog ??= lazyCatalog(store, options)),
     secrets: (recipe) => hostSecrets(recipe, env),

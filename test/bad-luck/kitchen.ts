@@ -1,7 +1,9 @@
 import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
 import { existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
+import { createBakehouse } from "../../src/presets/create-bakehouse.ts";
 import { builtCli, copyTree, TINY_LAYER, tinyRoot, tinyStore } from "../shared-store.ts";
 
 export interface CliRun {
@@ -103,9 +105,67 @@ export class Kitchen {
     }
   }
 
+  /** What the store holds, looked at from beside the CLI. */
+  async inspect(): Promise<Inspection> {
+    const bakehouse = createBakehouse({ store: this.store });
+    try {
+      const catalog = bakehouse.parts.catalog();
+      const bakes = await catalog.bakes();
+      const { misses } = bakehouse.plan(bakehouse.load(this.recipe));
+      return {
+        images: (await catalog.images()).length,
+        running: bakes.filter((bake) => bake.outcome === "running").length,
+        misses,
+        problems: storeProblems(this.store),
+      };
+    } finally {
+      await bakehouse.close();
+    }
+  }
+
   close(): void {
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+export interface Inspection {
+  /** Images and volumes in the catalog. */
+  readonly images: number;
+  /** Bakes that the catalog takes to be running. */
+  readonly running: number;
+  /** Steps that the next bake of the recipe would bake. */
+  readonly misses: number;
+  readonly problems: readonly string[];
+}
+
+/** Blobs whose bytes are not what their name says, images that lack something, records that name nothing. */
+function storeProblems(store: string): readonly string[] {
+  const blobs = join(store, "oci/blobs/sha256");
+  const names = new Set(readdirSync(blobs));
+  const wrong = [...names].filter(
+    (name) =>
+      createHash("sha256")
+        .update(readFileSync(join(blobs, name)))
+        .digest("hex") !== name,
+  );
+  const json = (path: string): unknown => JSON.parse(readFileSync(path, "utf8"));
+  const index = json(join(store, "oci/index.json")) as { readonly manifests: readonly { readonly digest: string }[] };
+  const missing = index.manifests.flatMap(({ digest }) => {
+    const manifest = json(join(blobs, digest.slice(7))) as {
+      readonly config: { readonly digest: string };
+      readonly layers: readonly { readonly digest: string }[];
+    };
+    return [manifest.config, ...manifest.layers]
+      .filter((part) => !names.has(part.digest.slice(7)))
+      .map((part) => `${digest} lacks ${part.digest}`);
+  });
+  const records = readdirSync(join(store, "steps")).map(
+    (name) => json(join(store, "steps", name)) as { readonly diffId: string; readonly address: string },
+  );
+  const dangling = records
+    .filter((record) => !names.has(record.diffId.slice(7)))
+    .map((record) => `the record of ${record.address} names ${record.diffId}`);
+  return [...wrong.map((name) => `blob ${name} is damaged`), ...missing, ...dangling];
 }
 
 export interface Bake {

@@ -1,6 +1,8 @@
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { BakehouseError } from "../../core/errors.ts";
+import type { ReachPoint } from "../../ports/crash-points.ts";
+import { startTimeOf } from "../local-store/owners.ts";
 
 export const RECIPE_NAME = "bakehouse.yaml";
 export const LOCK_NAME = "bakehouse.lock";
@@ -47,4 +49,31 @@ export function readLockText(file: string): string | undefined {
   }
 }
 
-export const writeLockText = (file: string, text: string): void => writeFileSync(file, text);
+/** Readers see the old lock or the new one, never a part. A lock that is a symbolic link stays one. @throws LOCK_INVALID, STORE_FULL */
+export function writeLockText(file: string, text: string, reach: ReachPoint): void {
+  const target = withoutLink(file);
+  const temporary = `${unfinishedPrefix(target)}${process.pid}`;
+  try {
+    writeFileSync(temporary, text, { mode: (statSync(target, { throwIfNoEntry: false })?.mode ?? 0o644) & 0o777 });
+    reach("lock-text-written");
+    renameSync(temporary, target);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    if ((error as NodeJS.ErrnoException).code === "ENOSPC") throw new BakehouseError("STORE_FULL", `No space left to write ${file}`, { hint: "the lock that was there is as before; make space and lock again" }, error);
+    throw new BakehouseError("LOCK_INVALID", `Cannot write ${file}: ${(error as Error).message}`, { hint: "the lock stands beside the recipe: lock where you may write" }, error);
+  }
+}
+
+const withoutLink = (file: string): string => (existsSync(file) ? realpathSync(file) : file);
+
+/** Removes a text that was on its way to be the lock when its process died. */
+export function removeUnfinishedLock(file: string): void {
+  const target = withoutLink(file);
+  const prefix = basename(unfinishedPrefix(target));
+  for (const name of readdirSync(dirname(target))) {
+    const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : 0;
+    if (pid > 0 && startTimeOf(pid) === undefined) rmSync(join(dirname(target), name), { force: true });
+  }
+}
+
+const unfinishedPrefix = (target: string): string => join(dirname(target), `.${basename(target)}.tmp-`);

@@ -8,7 +8,7 @@ import { hexOf, type DiffId, type ImageDigest, type Sha256 } from "../../core/di
 import type { Owner, StepRecord, Store } from "../../ports/store.ts";
 import { adopt, makeFolder, namesIn, readIfThere, readJsonIfThere, storeError, temporaryBeside, writeAtomically } from "./files.ts";
 import { openLocks, type Locks } from "./locks.ts";
-import { isAlive, thisProcess } from "./owners.ts";
+import { isAlive, startTimeOf, thisProcess } from "./owners.ts";
 
 /** The folder layout that this code writes; see `Store`. */
 const FORMAT = 1;
@@ -44,7 +44,7 @@ export function openLocalStore(root: string, options: LocalStoreOptions = {}): S
     blobs,
     diffs: diffFolders(path("diffs")),
     images: imageIndex(path("oci", "index.json"), blobs, withLock),
-    ...workFolders(path("work"), options),
+    ...workFolders(root, options),
     withLock,
     close: () => locks?.close(),
   };
@@ -182,13 +182,21 @@ function withoutName(entry: IndexEntry): IndexEntry {
   return { ...entry, annotations: name === undefined ? annotations : { ...annotations, [ANNOTATIONS.bakedName]: name } };
 }
 
-function workFolders(folder: string, options: LocalStoreOptions): Pick<Store, "workFolder" | "releaseWorkFolder" | "tidy" | "kept" | "keepWorkFolder"> {
+type WorkFolders = Pick<Store, "workFolder" | "releaseWorkFolder" | "hasLeftovers" | "tidy" | "kept" | "keepWorkFolder">;
+
+function workFolders(root: string, options: LocalStoreOptions): WorkFolders {
+  const folder = join(root, "work");
   const ownerOf = (name: string): Owner | undefined => readJsonIfThere(join(folder, name, "owner.json")) as Owner | undefined;
   const isKept = (name: string): boolean => readIfThere(join(folder, name, "kept.json")) !== undefined;
   const remove = (name: string): void => {
     options.onTidy?.(join(folder, name));
     rmSync(join(folder, name), { recursive: true, force: true });
   };
+  const abandoned = (): readonly string[] =>
+    namesIn(folder).filter((name) => {
+      const owner = ownerOf(name);
+      return (owner === undefined ? isOld(join(folder, name)) : !isAlive(owner)) && !isKept(name);
+    });
   return {
     workFolder: (bake) => {
       const made = join(folder, bake);
@@ -201,19 +209,37 @@ function workFolders(folder: string, options: LocalStoreOptions): Pick<Store, "w
       return made;
     },
     releaseWorkFolder: (bake) => remove(bake),
-    tidy: () =>
-      namesIn(folder)
-        .filter((name) => {
-          const owner = ownerOf(name);
-          return (owner === undefined ? isOld(join(folder, name)) : !isAlive(owner)) && !isKept(name);
-        })
-        .map((name) => {
-          remove(name);
-          return { kind: "work folder", id: name };
-        }),
+    hasLeftovers: () => abandoned().length > 0,
+    tidy: () => {
+      // The folders last: as long as one is there, the next run knows that there is something to tidy.
+      const files = removeUnfinished(root);
+      const folders = abandoned().map((name) => {
+        remove(name);
+        return { kind: "work folder", id: name };
+      });
+      return [...files, ...folders];
+    },
     kept: () => namesIn(folder).filter(isKept).sort().reverse().map((bake) => ({ bake, folder: join(folder, bake) })),
     keepWorkFolder: (bake, about) => writeAtomically(join(folder, bake, "kept.json"), JSON.stringify(about)),
   };
+}
+
+/** Where files are written beside their place. The package store tidies its own. */
+const WRITTEN_PLACES = ["", "oci", "oci/blobs/sha256", "diffs", "steps", "plans", "downloads", "downloads/oci", "lent", "recorded"] as const;
+
+/** `.tmp-<pid>-…`, `.new-<pid>-…`, `<name>.new-<pid>-…`, `<name>.part-<pid>`: on their way to their place, by that process. */
+const UNFINISHED = /(?:^|\.)(?:tmp|new|part)-(\d+)(?:-|$)/;
+
+/** Removes what processes that are gone did not finish writing. */
+function removeUnfinished(root: string): readonly { readonly kind: string; readonly id: string }[] {
+  return WRITTEN_PLACES.flatMap((place) =>
+    namesIn(join(root, place)).flatMap((name) => {
+      const pid = UNFINISHED.exec(name)?.[1];
+      if (pid === undefined || startTimeOf(Number(pid)) !== undefined) return [];
+      rmSync(join(root, place, name), { recursive: true, force: true });
+      return [{ kind: "unfinished file", id: join(place, name) }];
+    }),
+  );
 }
 
 /** Between mkdir and the write of owner.json a folder has no owner: only an old one is nobody's. */
