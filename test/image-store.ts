@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { buildErofs, overlayDiffs } from "../src/adapters/overlay-diffs/index.ts";
@@ -184,9 +184,12 @@ export function putShell(directory: string): void {
   writeFileSync(join(directory, "etc", "os-release"), "ID=test\n");
 }
 
-/** Mounts, loop devices and temporary files of a store that are left: must be none after a test. */
+/**
+ * Mounts and loop devices of a folder that are left: must be none after a test. A loop device that clears itself may stay a
+ * moment longer: another process that has begun a mount namespace meanwhile has a copy of the mount until it ends.
+ */
 export function leftovers(folder: string): readonly string[] {
-  const mounts = execFileSync("cat", ["/proc/self/mountinfo"], { encoding: "utf8" }).split("\n").filter((line) => line.includes(folder));
-  const loops = execFileSync("losetup", ["--list", "--noheadings", "--output", "NAME,BACK-FILE"], { encoding: "utf8" }).split("\n").filter((line) => line.includes(folder));
-  return [...mounts, ...loops];
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => line.includes(folder));
+  const loops = execFileSync("losetup", ["--list", "--noheadings", "--output", "AUTOCLEAR,NAME,BACK-FILE"], { encoding: "utf8" }).split("\n");
+  return [...mounts, ...loops.filter((line) => line.includes(folder) && !/^\s*1\s/.test(line))];
 }
