@@ -488,11 +488,14 @@ test("the host's apt is left alone, nothing of ours stays behind, and many at on
   expect((await refusal(resolve(["aa"], { signal: AbortSignal.abort() }))).code).toBe("CANCELLED");
 });
 
-test("a cut-off scratch folder of a dead process is removed by the next", async () => {
+test("what a dead process left is removed by the next", async () => {
   debian([deb("aa")]);
   const dead = join(folder, "store", "apt", "tmp", "999999999-1-0");
   mkdirSync(dirname(join(dead, "xx")), { recursive: true });
   writeFileSync(join(dead, "xx"), "half");
+  const release = join(folder, "store", "apt", "releases", ".tmp-999999999-x-0");
+  mkdirSync(dirname(release), { recursive: true });
+  writeFileSync(release, "half");
   await resolve(["aa"]);
-  expect(existsSync(dead)).toBe(false);
+  expect([dead, release].filter((path) => existsSync(path))).toEqual([]);
 });

@@ -71,7 +71,7 @@ class AptResolver implements PackageResolver {
   }
 
   async resolve(request: ResolveRequest): Promise<Resolution> {
-    const scratch = openScratch(join(this.#options.folder, "tmp"));
+    const scratch = openScratch(this.#options.folder);
     try {
       request.signal.throwIfAborted();
       const states = await this.#fetch(request, request.refresh, scratch);

@@ -12,9 +12,14 @@ export interface Scratch {
 
 let counter = 0;
 
-/** `<folder>/<pid>-<start time>-<n>/` */
-export function openScratch(folder: string): Scratch {
+/** Where files are written beside their place and renamed into it. */
+const WRITTEN_PLACES = ["releases", "stanzas", "keyrings"] as const;
+
+/** @param root  makes `<root>/tmp/<pid>-<start time>-<n>/`; what dead processes left below `root` is removed */
+export function openScratch(root: string): Scratch {
+  const folder = join(root, "tmp");
   removeDead(folder);
+  for (const place of WRITTEN_PLACES) removeUnfinished(join(root, place));
   const own = join(folder, `${process.pid}-${startTimeOf(process.pid) ?? 0}-${counter++}`);
   try {
     mkdirSync(own, { recursive: true });
@@ -28,5 +33,12 @@ function removeDead(folder: string): void {
   for (const name of existsSync(folder) ? readdirSync(folder) : []) {
     const [, pid, start] = /^(\d+)-(\d+)-\d+$/.exec(name) ?? [];
     if (startTimeOf(Number(pid)) !== Number(start)) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+function removeUnfinished(folder: string): void {
+  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    const [, pid] = /^\.tmp-(\d+)-/.exec(name) ?? [];
+    if (pid !== undefined && startTimeOf(Number(pid)) === undefined) rmSync(join(folder, name), { force: true });
   }
 }

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -172,6 +172,3 @@ function releaseText(folder: string, files: readonly string[], suite: TestSuite)
     .map(([name, value]) => `${name}: ${value}\n`)
     .join("")}SHA256:\n${sums}`;
 }
-
-/** Files below a folder, for checks that nothing is left. */
-export const filesBelow = (folder: string): readonly string[] => readdirSync(folder, { recursive: true }).map(String).sort();
