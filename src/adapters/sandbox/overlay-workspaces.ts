@@ -147,11 +147,16 @@ class OverlayMounts {
     if (lent === undefined) return this.queue.then(work);
     const run = this.queue.then(async () => {
       await this.remount(lent);
+      let result: T;
       try {
-        return await work();
-      } finally {
-        await this.remount(undefined);
+        result = await work();
+      } catch (cause) {
+        // a step that was stopped or took too long has ended the holder and all its mounts: its own error is the one that counts
+        await this.remount(undefined).catch(() => undefined);
+        throw cause;
       }
+      await this.remount(undefined);
+      return result;
     });
     this.queue = run.catch(() => undefined);
     return run;
