@@ -26,4 +26,4 @@ for item in products:
     (folder / f"{item['id']:04}.html").write_text(page(item))
 links = "\n".join(f'<li><a href="/products/{item["id"] // 100:02}/{item["id"]:04}">{item["name"]}</a></li>' for item in products)
 (APP / "content" / "index.html").write_text(f"<!doctype html>\n<title>Shop</title>\n<h1>Shop</h1>\n<ul>\n{links}\n</ul>\n")
-(APP / "products.json").write_text(json.dumps(products))
+(APP / "products.json").write_text(json.dumps(products) + "\n")

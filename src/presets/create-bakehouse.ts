@@ -95,7 +95,10 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
     lock: (loaded, lockOptions = {}) => lock(parts, loaded, lockOptions),
     plan: (loaded, runOptions = {}) => {
       const lockFile = readLock(parts, loaded);
-      return planBake(parts, loaded.recipe, loaded.steps, wantedLayers(loaded.recipe, checkedLayers(loaded, runOptions.layers)), requireLock(parts, loaded, lockFile), force(loaded, runOptions));
+      const layers = wantedLayers(loaded.recipe, checkedLayers(loaded, runOptions.layers));
+      const plan = planBake(parts, loaded.recipe, loaded.steps, layers, requireLock(parts, loaded, lockFile), force(loaded, runOptions));
+      parts.hasher.save();
+      return plan;
     },
     bake: (loaded, runOptions = {}) => {
       const lockFile = requireLock(parts, loaded, readLock(parts, loaded));

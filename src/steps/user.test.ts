@@ -38,13 +38,13 @@ describe("a new user", () => {
     const { added, changed } = changes(before, image.tree());
     expect(added).toEqual({
       "/home": "directory 0755 0:0",
-      "/home/ann": "directory 0700 1000:1000",
-      "/home/ann/.config": "directory 0755 1000:1000",
-      "/home/ann/.config/x": 'file 0600 1000:1000 "x"',
-      "/home/ann/.profile": 'file 0644 1000:1000 "# profile\\n"',
+      "/srv/ann": "directory 0700 1000:1000",
+      "/srv/ann/.config": "directory 0755 1000:1000",
+      "/srv/ann/.config/x": 'file 0600 1000:1000 "x"',
+      "/srv/ann/.profile": 'file 0644 1000:1000 "# profile\\n"',
     });
     expect(Object.keys(changed).sort()).toEqual(["/etc/group", "/etc/gshadow", "/etc/passwd", "/etc/shadow"]);
-    expect(lineOf("/etc/passwd", "ann")).toBe("ann:x:1000:1000::/home/ann:/bin/bash");
+    expect(lineOf("/etc/passwd", "ann")).toBe("ann:x:1000:1000::/srv/ann:/bin/bash");
     expect(lineOf("/etc/shadow", "ann")).toBe("ann:!:19675:0:99999:7:::");
     expect(lineOf("/etc/group", "ann")).toBe("ann:x:1000:");
     expect(image.root.stat("/etc/shadow")?.mode).toBe(0o640);

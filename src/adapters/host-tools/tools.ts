@@ -25,7 +25,8 @@ const utilLinux = { debianPackage: "util-linux", features: ["core"], versionArgu
 export const HOST_TOOLS: readonly HostTool[] = [
   { ...utilLinux, name: "unshare", purpose: "namespaces for mounts and steps" },
   { ...utilLinux, name: "nsenter", purpose: "commands in a sandbox that runs" },
-  { ...utilLinux, name: "setpriv", purpose: "takes capabilities away from steps" },
+  { ...utilLinux, name: "setpriv", purpose: "ends what a bake started when the bake dies" },
+  { ...utilLinux, name: "taskset", purpose: "one processor for each step" },
   { ...utilLinux, name: "mount", debianPackage: "mount", purpose: "overlay and erofs mounts" },
   { ...utilLinux, name: "umount", debianPackage: "mount", purpose: "the end of those mounts" },
   {
@@ -131,14 +132,6 @@ export const HOST_TOOLS: readonly HostTool[] = [
     minimum: "2.4",
   },
   { name: "mkfs.erofs", debianPackage: "erofs-utils", purpose: "release volumes", features: ["core"], minimum: "1.5" },
-  {
-    name: "openssl",
-    debianPackage: "openssl",
-    purpose: "certificates for steps that fetch by themselves",
-    features: ["core"],
-    versionArguments: ["version"],
-    minimum: "3.0",
-  },
   {
     name: "mksquashfs",
     debianPackage: "squashfs-tools",
