@@ -47,7 +47,7 @@ describe("a new user", () => {
       [`${HOME}/.profile`]: 'file 0644 1000:1000 "# profile\\n"',
     });
     expect(Object.keys(changed).sort()).toEqual(["/etc/group", "/etc/gshadow", "/etc/passwd", "/etc/shadow"]);
-    expect(lineOf("/etc/passwd", "ann")).toBe("ann:x:1000:1000::/srv/ann:/bin/bash");
+    expect(lineOf("/etc/passwd", "ann")).toBe(`ann:x:1000:1000::${HOME}:/bin/bash`);
     expect(lineOf("/etc/shadow", "ann")).toBe("ann:!:19675:0:99999:7:::");
     expect(lineOf("/etc/group", "ann")).toBe("ann:x:1000:");
     expect(image.root.stat("/etc/shadow")?.mode).toBe(0o640);
