@@ -117,22 +117,36 @@ const quote = (text: string): string => (/^[A-Za-z0-9_./:+~@%^=-]+$/.test(text) 
  * for an upgrade or for an old version. Running them for nothing takes a tenth of a foundation's time.
  */
 export function isIdleAtFirst(preinst: string): boolean {
+  if (!/^#! ?\/bin\/(?:ba|da)?sh\b/.test(preinst)) return false;
   let inBlock = false;
-  return preinst
-    .replaceAll(/\\\n/g, " ")
-    .split("\n")
-    .every((line) => {
-      if (inBlock) inBlock = line !== "fi";
-      else inBlock = IDLE_BLOCK.test(line);
-      return inBlock || line === "fi" || IDLE_LINE.test(line);
-    });
+  return logicalLines(preinst).every((line) => {
+    if (!inBlock) {
+      inBlock = IDLE_BLOCK.test(line);
+      return inBlock || IDLE_LINE.test(line);
+    }
+    inBlock = line !== "fi";
+    return !/^(?:else|elif)\b/.test(line.trim());
+  });
+}
+
+/** Lines with those that a backslash makes go on; a comment does not go on. */
+function logicalLines(script: string): readonly string[] {
+  const lines: string[] = [];
+  let open = false;
+  for (const line of script.split("\n")) {
+    const text = line.replace(/\\$/, "");
+    if (open) lines.push(`${lines.pop() ?? ""} ${text.trim()}`);
+    else lines.push(text);
+    open = line.endsWith("\\") && (open || !/^\s*#/.test(line));
+  }
+  return lines;
 }
 
 const IDLE_LINE =
-  /^\s*(#.*|set -eu?|exit 0|dpkg-maintscript-helper (rm_conffile|mv_conffile|symlink_to_dir|dir_to_symlink)( [^\s;&|`$()<>]+)* -- "\$@"|)\s*$/;
+  /^\s*(#.*|set -eu?|exit 0|dpkg-maintscript-helper (rm_conffile|mv_conffile|symlink_to_dir|dir_to_symlink)( +[^\s;&|`$()<>]+)* +-- "\$@"|)\s*$/;
 
 /** Conditions that all have to hold (no `||`, nothing executed), one of which cannot: `$2` is empty, `$1` is `install`. */
-const IDLE_BLOCK = /^if (?=.*\[ (-n "\$2"|"\$1" = "?upgrade"?) \])\[ [^\]|;`]+ \]( && \[ [^\]|;`]+ \])* ?; then$/;
+const IDLE_BLOCK = /^if (?=.*\[ (-n "\$2"|"\$1" = "?upgrade"?) \])\[ [^\]|;`(]+ \]( && \[ [^\]|;`(]+ \])* ?; then$/;
 
 /** How a dpkg run ended, as a sandbox tells it. */
 export interface DpkgEnd {
