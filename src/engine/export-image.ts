@@ -57,9 +57,9 @@ async function write(parts: { readonly store: Store; readonly trees: ImageTrees;
   if (options.format === "oci") return out.layout(layoutContent(store, content), to);
   if (options.volumeOnly && volume !== undefined) return out.blob(volume.blob, to);
   await parts.trees.ensureUnpacked(content.source.diffs);
-  const tree = await parts.trees.open(content.source);
+  const tree = await parts.trees.open(content.source, { uncovered: to.target });
   try {
-    return await out.tree(tree.hostPath, options.format, { epochSeconds: content.epochSeconds, identity: content.entry.digest }, to);
+    return await out.tree(tree, options.format, { epochSeconds: content.epochSeconds, identity: content.entry.digest }, to);
   } finally {
     await tree.close();
   }

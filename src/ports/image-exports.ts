@@ -1,5 +1,6 @@
 import type { Sha256 } from "../core/digest.ts";
 import type { IndexEntry } from "../core/image/oci.ts";
+import type { OpenTree } from "./image-trees.ts";
 
 export const TREE_FORMATS = ["tar", "dir", "squashfs", "erofs"] as const;
 export type TreeFormat = (typeof TREE_FORMATS)[number];
@@ -22,8 +23,7 @@ export interface Exported {
 
 /** Brings images out of the store. The target appears whole or not at all; equal content gives equal bytes. */
 export interface ImageExports {
-  /** @param directory  the merged tree */
-  tree(directory: string, format: TreeFormat, about: { readonly epochSeconds: number; readonly identity: Sha256 }, options: ExportOptions): Promise<Exported>;
+  tree(tree: Pick<OpenTree, "hostPath" | "inside">, format: TreeFormat, about: { readonly epochSeconds: number; readonly identity: Sha256 }, options: ExportOptions): Promise<Exported>;
   /** An OCI layout that holds these entries and blobs and nothing else: a folder, or a tar of it when the target ends in `.tar`. */
   layout(content: { readonly entries: readonly IndexEntry[]; readonly blobs: readonly Sha256[] }, options: ExportOptions): Promise<Exported>;
   /** One blob as it is. */

@@ -17,6 +17,8 @@ export interface ListOptions {
 export interface OpenTree {
   /** Host path of the merged tree, read-only; for this process and the programs that it starts. */
   readonly hostPath: string;
+  /** The same place for programs that must be started inside: a process whose mount namespace has it, and its path there. */
+  readonly inside: { readonly pid: number; readonly path: string };
   close(): Promise<void>;
 }
 
@@ -28,8 +30,12 @@ export interface ImageTrees {
   volume(blob: Sha256, options?: ListOptions): Promise<readonly ListedEntry[]>;
   /** Content of a regular file of the merged diffs (without the volume); undefined if there is none. */
   readFile(diffs: readonly DiffId[], path: string): Promise<string | undefined>;
-  /** Mounts the merged tree where nobody else sees it; it is gone when this process dies. */
-  open(source: TreeSource): Promise<OpenTree>;
+  /**
+   * Mounts the merged tree where nobody else sees it; it is gone when this process dies.
+   *
+   * @param options.uncovered  a host path that must be seen by programs started `inside`
+   */
+  open(source: TreeSource, options?: { readonly uncovered?: string }): Promise<OpenTree>;
   /** Unpacks diffs whose folder is missing from their blobs again. @returns their ids */
   ensureUnpacked(diffs: readonly DiffId[]): Promise<readonly DiffId[]>;
 }

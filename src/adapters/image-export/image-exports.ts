@@ -19,7 +19,7 @@ import { sizeOfTree } from "../store-contents/tree-size.ts";
 /** Writes images of a local store to files and folders outside of it. */
 export function localImageExports(store: Store): ImageExports {
   return {
-    tree: (directory, format, about, options) => atomically(options, format === "dir", (to) => writeTree(directory, format, about, to, options.signal)),
+    tree: (tree, format, about, options) => atomically(options, format === "dir", (to) => writeTree(tree, format, about, to, options.signal)),
     layout: (content, options) =>
       atomically(options, !options.target.endsWith(".tar"), (to) =>
         options.target.endsWith(".tar") ? layoutTar(store, content, to, options.signal) : layoutFolder(store, content, to, options.signal),
@@ -72,7 +72,7 @@ function outputError(error: unknown, target: string): unknown {
   return error;
 }
 
-async function writeTree(directory: string, format: TreeFormat, about: { readonly epochSeconds: number; readonly identity: Sha256 }, target: string, signal: AbortSignal): Promise<Sha256 | undefined> {
+async function writeTree({ hostPath: directory, inside }: Parameters<ImageExports["tree"]>[0], format: TreeFormat, about: { readonly epochSeconds: number; readonly identity: Sha256 }, target: string, signal: AbortSignal): Promise<Sha256 | undefined> {
   switch (format) {
     case "tar":
       return (await writeDirectoryTar(directory, target, { signal })).diffId;
@@ -85,7 +85,7 @@ async function writeTree(directory: string, format: TreeFormat, about: { readonl
       await buildSquashfs({ directory, target, epochSeconds: about.epochSeconds, signal });
       return `sha256:${hashFile(target)}`;
     case "erofs":
-      await buildErofs({ directory, target, epochSeconds: about.epochSeconds, uuid: uuidOfDigest(about.identity), signal });
+      await buildErofs({ directory: inside.path, inNamespaceOf: inside.pid, target, epochSeconds: about.epochSeconds, uuid: uuidOfDigest(about.identity), signal });
       return `sha256:${hashFile(target)}`;
   }
 }

@@ -24,7 +24,7 @@ export function localImageTrees(store: Store): ImageTrees {
       }
     },
     readFile: (diffs, path) => readMergedFile(store, diffs, path),
-    open: (source) => openPrivateTree(places, source),
+    open: (source, options) => openPrivateTree(places, source, options?.uncovered),
     ensureUnpacked: (diffs) => ensureUnpacked(store, diffs),
   };
 }

@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { BakehouseError } from "../../core/errors.ts";
 import { hexOf, type DiffId, type Sha256 } from "../../core/digest.ts";
 import type { OpenTree, TreeSource } from "../../ports/image-trees.ts";
@@ -24,8 +24,8 @@ export interface StorePlaces {
  *     <cover>/tree       the merged image; the volume mounted at its path
  *     <cover>/volume     the volume by itself
  */
-export async function openPrivateTree(places: StorePlaces, source: TreeSource): Promise<OpenTree> {
-  return inHolder(places, async (holder, cover) => {
+export function openPrivateTree(places: StorePlaces, source: TreeSource, uncovered?: string): Promise<OpenTree> {
+  return inHolder([places.diffs, places.blobs, ...(uncovered === undefined ? [] : [uncovered])], async (holder, cover) => {
     const point = source.volume === undefined ? "" : source.volume.path;
     const lowers = [...[...source.diffs].reverse().map((diff) => places.diffName(diff)), `${cover}/points`];
     await holder.run(`mkdir -p ${shellQuote(`${cover}/points${point}`)} ${cover}/tree`);
@@ -44,7 +44,7 @@ function insideTree(holder: Holder, tree: string, path: string): string {
 
 /** A volume by itself. */
 export function openPrivateVolume(places: StorePlaces, blob: Sha256): Promise<OpenTree> {
-  return inHolder(places, async (holder, cover) => {
+  return inHolder([places.blobs], async (holder, cover) => {
     await holder.run(`mkdir ${cover}/volume`);
     await mountVolume(holder, places, blob, `${cover}/volume`);
     return `${cover}/volume`;
@@ -57,15 +57,18 @@ const mountVolume = (holder: Holder, places: StorePlaces, blob: Sha256, at: stri
 /** Folders that every Linux has (Filesystem Hierarchy Standard 3.0) and that may be covered in a namespace of our own. */
 const COVERS = ["/mnt", "/media", "/srv", "/opt", "/home"] as const;
 
-async function inHolder(places: StorePlaces, mount: (holder: Holder, cover: string) => Promise<string>): Promise<OpenTree> {
+/** With links followed, of what is there already. */
+const realPath = (path: string): string => (existsSync(path) ? realpathSync(path) : join(realPath(dirname(path)), basename(path)));
+
+async function inHolder(uncovered: readonly string[], mount: (holder: Holder, cover: string) => Promise<string>): Promise<OpenTree> {
   if (process.getuid?.() !== 0) throw new BakehouseError("SETUP_INCOMPLETE", "Mounting an image needs root", { hint: "run it with sudo" });
-  const cover = COVERS.find((folder) => existsSync(folder) && !places.diffs.startsWith(`${folder}/`) && !places.blobs.startsWith(`${folder}/`));
+  const cover = COVERS.find((folder) => existsSync(folder) && !uncovered.some((path) => realPath(path).startsWith(`${folder}/`)));
   if (cover === undefined) throw new BakehouseError("SETUP_INCOMPLETE", `This machine has none of the folders ${COVERS.join(", ")} that a mount could use`, { hint: "mkdir /mnt" });
   const holder = await startHolder();
   try {
     await holder.run(`mount -t tmpfs -o mode=755 tmpfs ${cover}`);
     const tree = await mount(holder, cover);
-    return { hostPath: `/proc/${holder.pid}/root${tree}`, close: () => holder.close() };
+    return { hostPath: `/proc/${holder.pid}/root${tree}`, inside: { pid: holder.pid, path: tree }, close: () => holder.close() };
   } catch (error) {
     await holder.close();
     throw error;

@@ -11,6 +11,11 @@ export interface VolumeRequest {
   readonly signal?: AbortSignal;
   /** Give every file the time `epochSeconds` instead of its own. Default false. */
   readonly oneTime?: boolean;
+  /**
+   * A process in whose mount namespace `directory` is looked for (`target`, too, so nothing may cover it there): mkfs.erofs
+   * resolves its path by name, which leads out of /proc/<pid>/root.
+   */
+  readonly inNamespaceOf?: number;
 }
 
 /**
@@ -60,8 +65,9 @@ export async function buildSquashfs(request: VolumeRequest & { readonly compress
 async function build(request: VolumeRequest, argv: readonly [string, ...string[]], extra: NodeJS.ProcessEnv = {}): Promise<void> {
   // mksquashfs refuses to run when both this and its own options say the time
   const { SOURCE_DATE_EPOCH: _, ...environment } = process.env;
+  const { inNamespaceOf: holder } = request;
   try {
-    await runProgram(argv, {
+    await runProgram(holder === undefined ? argv : ["nsenter", "--target", String(holder), "--mount", "--", ...argv], {
       environment: { ...environment, ...extra },
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     });
