@@ -7,7 +7,14 @@ describe("options", () => {
   test.each([
     "site.yml",
     { playbook: "ansible/site.yml", groups: "web", tags: ["a", "b"], vars: { list: [1, { two: null }] } },
-    { playbook: "a/p.yml", project: "a", inventory: "a/hosts", host: "web-01.example", vault: { prod: "vault-prod" }, secretVars: { db_password: "db" } },
+    {
+      playbook: "a/p.yml",
+      project: "a",
+      inventory: "a/hosts",
+      host: "web-01.example",
+      vault: { prod: "vault-prod" },
+      secretVars: { db_password: "db" },
+    },
     { playbook: "a/p.yml", facts: { processor_vcpus: 4 }, lend: "python3-debian", verbosity: 4 },
   ])("%j is fine", (options) => expect(refusals(ansible, options)).toEqual([]));
 
@@ -23,8 +30,13 @@ describe("options", () => {
   ])("%j is refused", (options, message) => expect(refusals(ansible, options).join("\n")).toContain(message));
 
   test("name what enters the cache key", () => {
-    expect(ansible.requires?.("ansible/site.yml")).toEqual({ files: [{ path: "ansible" }], lent: { names: ["python3", "python3-apt"], recommends: false } });
-    expect(ansible.requires?.({ playbook: "a/p/site.yml", project: "a/", excludes: ["*.md"], varsFiles: "prod.yml", lend: ["python3-debian"] })).toEqual({
+    expect(ansible.requires?.("ansible/site.yml")).toEqual({
+      files: [{ path: "ansible" }],
+      lent: { names: ["python3", "python3-apt"], recommends: false },
+    });
+    expect(
+      ansible.requires?.({ playbook: "a/p/site.yml", project: "a/", excludes: ["*.md"], varsFiles: "prod.yml", lend: ["python3-debian"] }),
+    ).toEqual({
       files: [{ path: "a", excludes: ["*.md"] }, { path: "prod.yml" }, { path: "a/p/site.yml" }],
       lent: { names: ["python3", "python3-apt", "python3-debian"], recommends: false },
     });
@@ -42,7 +54,20 @@ test("the runner gets the playbook with every default filled in", async () => {
     const runner: AnsibleRunner = { run: async (playbook) => (seen.push(playbook), summary), check: async () => summary };
     await image.run(ansible, { playbook: "ansible/site.yml", vault: "vault-password", tags: "web" }, { services: { ansible: runner } });
     expect(seen).toEqual([
-      { playbook: "ansible/site.yml", project: { path: "ansible" }, host: "image", groups: [], vars: {}, varsFiles: [], secretVars: {}, vault: { default: "vault-password" }, tags: ["web"], skipTags: [], verbosity: 0, facts: {} },
+      {
+        playbook: "ansible/site.yml",
+        project: { path: "ansible" },
+        host: "image",
+        groups: [],
+        vars: {},
+        varsFiles: [],
+        secretVars: {},
+        vault: { default: "vault-password" },
+        tags: ["web"],
+        skipTags: [],
+        verbosity: 0,
+        facts: {},
+      },
     ]);
     expect(image.lines).toEqual(["1 changed, 2 as they should be, 0 skipped"]);
   } finally {
@@ -58,5 +83,6 @@ describe("at launch", () => {
     expect(fragment?.script).toContain("[web]\nimage\n");
     expect(fragment?.script).toContain(`-e '{"who":"it'\\''s"}' -t x "$BAKEHOUSE_PAYLOAD"/a/site.yml`);
   });
-  test("secrets are not there", () => expect(() => ansible.atLaunch?.({ playbook: "a.yml", vault: "v" }, context)).toThrow(/needs secrets/));
+  test("secrets are not there", () =>
+    expect(() => ansible.atLaunch?.({ playbook: "a.yml", vault: "v" }, context)).toThrow(/needs secrets/));
 });

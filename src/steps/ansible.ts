@@ -1,7 +1,6 @@
 import { dirname, normalize } from "node:path/posix";
 import { z } from "zod";
 import { BakehouseError } from "../core/errors.ts";
-import type { JsonValue } from "../core/json.ts";
 import { defineStep } from "../core/step.ts";
 import type { FileRequest } from "../core/step.ts";
 import type { Playbook } from "../ports/ansible-runner.ts";
@@ -16,22 +15,40 @@ const secretName = () => z.string().min(1);
 
 const settings = z.strictObject({
   playbook: recipePath().describe("The playbook"),
-  project: recipePath().optional().describe("Folder that holds everything the playbook reads: roles, group_vars, files, templates, collections, ansible.cfg. Absent: the playbook's folder"),
+  project: recipePath()
+    .optional()
+    .describe(
+      "Folder that holds everything the playbook reads: roles, group_vars, files, templates, collections, ansible.cfg. Absent: the playbook's folder",
+    ),
   excludes: z.array(glob()).optional().describe("Globs of the project that the playbook does not read; changes there do not bake anew"),
   host: hostName().optional().describe("inventory_hostname of the image, image if absent"),
-  groups: oneOrMany(z.string().regex(NAME, "use letters, digits and _")).optional().describe("Inventory groups that the image is a member of, besides all"),
-  inventory: recipePath().optional().describe("An inventory of the project that has `host` in it; the image takes that host's place, with its groups and variables"),
+  groups: oneOrMany(z.string().regex(NAME, "use letters, digits and _"))
+    .optional()
+    .describe("Inventory groups that the image is a member of, besides all"),
+  inventory: recipePath()
+    .optional()
+    .describe("An inventory of the project that has `host` in it; the image takes that host's place, with its groups and variables"),
   vars: z.record(variableName(), z.json()).optional().describe("Extra variables; they win over all others"),
-  varsFiles: oneOrMany(recipePath()).optional().describe("YAML or JSON files of extra variables, also encrypted ones; later files win over earlier ones"),
-  secretVars: z.record(variableName(), secretName()).optional().describe("Extra variables whose values are secrets: variable → name of a secret of the step"),
+  varsFiles: oneOrMany(recipePath())
+    .optional()
+    .describe("YAML or JSON files of extra variables, also encrypted ones; later files win over earlier ones"),
+  secretVars: z
+    .record(variableName(), secretName())
+    .optional()
+    .describe("Extra variables whose values are secrets: variable → name of a secret of the step"),
   vault: z
     .union([secretName(), z.record(z.string().regex(/^[A-Za-z0-9_-]+$/, "use letters, digits, - and _"), secretName())])
     .optional()
     .describe("Name of the secret that is the vault password, or vault id → name of a secret"),
   tags: oneOrMany(tag()).optional().describe("Only tasks with one of these tags"),
   skipTags: oneOrMany(tag()).optional().describe("No tasks with one of these tags"),
-  facts: z.record(variableName(), z.json()).optional().describe("Facts of the machine that the image is for, such as processor_vcpus (without ansible_), in place of the nominal ones"),
-  lend: oneOrMany(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "write a Debian package name")).optional().describe("More Debian packages that modules need inside, such as python3-debian; lent for the step, not left in the image"),
+  facts: z
+    .record(variableName(), z.json())
+    .optional()
+    .describe("Facts of the machine that the image is for, such as processor_vcpus (without ansible_), in place of the nominal ones"),
+  lend: oneOrMany(z.string().regex(/^[a-z0-9][a-z0-9+.-]+$/, "write a Debian package name"))
+    .optional()
+    .describe("More Debian packages that modules need inside, such as python3-debian; lent for the step, not left in the image"),
   verbosity: z.int().min(0).max(4).optional().describe("As many -v for ansible-playbook, 0 if absent"),
 });
 
@@ -90,12 +107,16 @@ machine that bakes; the image needs neither Python nor SSH: what modules need in
   run: async (context) => {
     const summary = await context.ansible.run(playbookOf(settingsOf(context.options)), context);
     const { ok, changed, skipped, forgiven } = summary;
-    context.log(`${changed} changed, ${ok} as they should be, ${skipped} skipped${forgiven === 0 ? "" : `, ${forgiven} failed and forgiven`}`);
+    context.log(
+      `${changed} changed, ${ok} as they should be, ${skipped} skipped${forgiven === 0 ? "" : `, ${forgiven} failed and forgiven`}`,
+    );
   },
   atLaunch: (value, { address }) => {
     const chosen = settingsOf(value);
     if (chosen.vault !== undefined || chosen.secretVars !== undefined) {
-      throw new BakehouseError("RECIPE_INVALID", `${address}: needs secrets, and a machine has none of them at launch`, { hint: "bake this step (`cake: baked`), or have the machine fetch its secrets itself" });
+      throw new BakehouseError("RECIPE_INVALID", `${address}: needs secrets, and a machine has none of them at launch`, {
+        hint: "bake this step (`cake: baked`), or have the machine fetch its secrets itself",
+      });
     }
     return { script: launchScript(chosen), payload: [projectOf(chosen), ...listOf(chosen.varsFiles).map((path) => ({ path }))] };
   },
@@ -123,14 +144,14 @@ function playbookOf(chosen: Settings): Playbook {
     host: chosen.host ?? "image",
     groups: listOf(chosen.groups),
     ...(chosen.inventory === undefined ? {} : { inventory: chosen.inventory }),
-    vars: (chosen.vars ?? {}) as Readonly<Record<string, JsonValue>>,
+    vars: chosen.vars ?? {},
     varsFiles: listOf(chosen.varsFiles),
     secretVars: chosen.secretVars ?? {},
     vault: typeof chosen.vault === "string" ? { default: chosen.vault } : (chosen.vault ?? {}),
     tags: listOf(chosen.tags),
     skipTags: listOf(chosen.skipTags),
     verbosity: chosen.verbosity ?? 0,
-    facts: (chosen.facts ?? {}) as Readonly<Record<string, JsonValue>>,
+    facts: chosen.facts ?? {},
   };
 }
 

@@ -15,8 +15,15 @@ beforeEach(async () => {
 afterEach(() => image.dispose());
 
 describe("options", () => {
-  test.each(["oci:vendor", "oci:vendor/base:12", "docker://registry.example/base", { image: "docker://registry.example:5000/team/base@sha256:00" }])("%j is fine", (options) => expect(refusals(oci, options)).toEqual([]));
-  test.each(["vendor", "oci:", "oci:/abs", "docker://", "docker://host", "oci:a b", "podman://x/y"])("%j is refused", (options) => expect(refusals(oci, options).join()).toContain('write "oci:folder[:tag]"'));
+  test.each([
+    "oci:vendor",
+    "oci:vendor/base:12",
+    "docker://registry.example/base",
+    { image: "docker://registry.example:5000/team/base@sha256:00" },
+  ])("%j is fine", (options) => expect(refusals(oci, options)).toEqual([]));
+  test.each(["vendor", "oci:", "oci:/abs", "docker://", "docker://host", "oci:a b", "podman://x/y"])("%j is refused", (options) =>
+    expect(refusals(oci, options).join()).toContain('write "oci:folder[:tag]"'),
+  );
   test("oci:../x is refused", () => expect(refusals(oci, "oci:../x").join()).toContain("leads out"));
   test("name what the lock resolves", () => expect(oci.requires?.({ image: "oci:a" })).toEqual({ image: "oci:a" }));
 });

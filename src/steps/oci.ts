@@ -8,9 +8,14 @@ const reference = () =>
   z
     .string()
     .regex(REFERENCE, 'write "oci:folder[:tag]" with a folder beside the recipe, or "docker://host/name:tag"')
-    .refine((text) => !text.startsWith("oci:") || !text.slice("oci:".length).split(/[/:]/).includes(".."), "leads out of the recipe's folder: copy the image into it");
+    .refine(
+      (text) => !text.startsWith("oci:") || !text.slice("oci:".length).split(/[/:]/).includes(".."),
+      "leads out of the recipe's folder: copy the image into it",
+    );
 
-const settings = z.strictObject({ image: reference().describe("`oci:folder[:tag]` (an OCI layout beside the recipe) or `docker://host/name:tag` (a registry)") });
+const settings = z.strictObject({
+  image: reference().describe("`oci:folder[:tag]` (an OCI layout beside the recipe) or `docker://host/name:tag` (a registry)"),
+});
 const options = z.union([reference().describe("The image"), settings]);
 
 const imageOf = (value: z.output<typeof options>): string => (typeof value === "string" ? value : value.image);

@@ -16,7 +16,10 @@ afterEach(() => image.dispose());
 const run = (options: unknown): Promise<void> => image.run(rootfs, options, { services: { archives: archives(image.root) } });
 
 describe("options", () => {
-  test.each(["base.tar.xz", { source: "base", excludes: ["*.log"] }, { source: "a.tar", strip: 1, devices: true }])("%j is fine", (options) => expect(refusals(rootfs, options)).toEqual([]));
+  test.each(["base.tar.xz", { source: "base", excludes: ["*.log"] }, { source: "a.tar", strip: 1, devices: true }])(
+    "%j is fine",
+    (options) => expect(refusals(rootfs, options)).toEqual([]),
+  );
   test.each([
     ["../base.tar", "leads out of the recipe's folder"],
     [{ source: "/base.tar" }, "is absolute"],
@@ -30,7 +33,9 @@ describe("options", () => {
 });
 
 function tarball(name: string, ...args: readonly string[]): void {
-  execFileSync("tar", ["--create", "--auto-compress", "--numeric-owner", "--file", join(image.folder, name), ...args], { cwd: image.folder });
+  execFileSync("tar", ["--create", "--auto-compress", "--numeric-owner", "--file", join(image.folder, name), ...args], {
+    cwd: image.folder,
+  });
 }
 
 describe.each(["tar", "tar.gz", "tar.xz", "tar.zst"])("a .%s", (kind) => {
@@ -54,7 +59,10 @@ describe.each(["tar", "tar.gz", "tar.xz", "tar.zst"])("a .%s", (kind) => {
 test("leading folders are dropped", async () => {
   image.put("vendor-1.0/etc/hostname", "x");
   tarball("base.tar", "vendor-1.0");
-  await expect(run("base.tar")).rejects.toMatchObject({ code: "STEP_FAILED", help: { hint: expect.stringContaining("strip: 1") as string } });
+  await expect(run("base.tar")).rejects.toMatchObject({
+    code: "STEP_FAILED",
+    help: { hint: expect.stringContaining("strip: 1") as string },
+  });
   image.root.remove("/vendor-1.0");
   await run({ source: "base.tar", strip: 1 });
   expect(image.root.readText("/etc/hostname")).toBe("x");

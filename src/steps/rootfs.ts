@@ -40,13 +40,17 @@ export const rootfs = defineStep({
     const { source, strip, devices, excludes } = settingsOf(context.options);
     const entries = context.inputs.tree(source, excludes);
     const [first] = entries;
-    if (entries.length === 1 && first?.path === "" && first.kind === "file") await context.archives.unpack(first.hostPath, { strip: strip ?? 0, devices: devices ?? false });
+    if (entries.length === 1 && first?.path === "" && first.kind === "file")
+      await context.archives.unpack(first.hostPath, { strip: strip ?? 0, devices: devices ?? false });
     else copyFolder(context, entries);
     refuseEmpty(context, source);
   },
 });
 
-function copyFolder({ root }: Pick<StepContext<Options, "root">, "root">, entries: ReturnType<StepContext<Options, "inputs">["inputs"]["tree"]>): void {
+function copyFolder(
+  { root }: Pick<StepContext<Options, "root">, "root">,
+  entries: ReturnType<StepContext<Options, "inputs">["inputs"]["tree"]>,
+): void {
   for (const entry of entries) {
     const path = `/${entry.path}`;
     if (entry.kind === "directory") root.makeDirectory(path, { mode: 0o755, uid: 0, gid: 0 });
@@ -58,5 +62,7 @@ function copyFolder({ root }: Pick<StepContext<Options, "root">, "root">, entrie
 function refuseEmpty({ root, address }: Pick<StepContext<Options, "root">, "root" | "address">, source: string): void {
   if (root.lstat("/etc") !== undefined || root.lstat("/usr") !== undefined) return;
   const found = root.list("/").slice(0, 5).join(", ") || "nothing";
-  throw new BakehouseError("STEP_FAILED", `${address}: ${source} has neither /etc nor /usr at its top, but ${found}`, { hint: "if everything lies in one folder, set `strip: 1`" });
+  throw new BakehouseError("STEP_FAILED", `${address}: ${source} has neither /etc nor /usr at its top, but ${found}`, {
+    hint: "if everything lies in one folder, set `strip: 1`",
+  });
 }

@@ -27,7 +27,10 @@ beforeAll(() => {
   const real = execFileSync("realpath", ["/usr/bin/python3"], { encoding: "utf8" }).trim();
   const version = real.slice(real.lastIndexOf("/") + 1);
   addPrograms(lent, ["python3", version]);
-  cpSync(`/usr/lib/${version}`, join(lent, "usr/lib", version), { recursive: true, filter: (path) => !/\/(?:test|lib2to3|idlelib|config-.*|tkinter|ensurepip)$/.test(path) });
+  cpSync(`/usr/lib/${version}`, join(lent, "usr/lib", version), {
+    recursive: true,
+    filter: (path) => !/\/(?:test|lib2to3|idlelib|config-.*|tkinter|ensurepip)$/.test(path),
+  });
 });
 afterAll(() => {
   base.dispose();
@@ -47,7 +50,11 @@ interface Run {
 }
 
 /** Runs a playbook of these files in a fresh image. */
-async function run(files: Readonly<Record<string, string>>, more: Partial<Playbook> = {}, options: { readonly check?: boolean; readonly secrets?: Readonly<Record<string, string>>; readonly timeoutMs?: number } = {}): Promise<Run> {
+async function run(
+  files: Readonly<Record<string, string>>,
+  more: Partial<Playbook> = {},
+  options: { readonly check?: boolean; readonly secrets?: Readonly<Record<string, string>>; readonly timeoutMs?: number } = {},
+): Promise<Run> {
   await workspace?.close();
   top = mkdtempSync(join(tmpdir(), "bakehouse-ansible-"));
   for (const [path, content] of Object.entries(files)) {
@@ -55,16 +62,54 @@ async function run(files: Readonly<Record<string, string>>, more: Partial<Playbo
     writeFileSync(join(top, "recipe", path), content, { mode: path.endsWith(".sh") ? 0o700 : 0o600 });
   }
   mkdirSync(join(top, "workspace"));
-  const open = await overlayWorkspaces({ diffs: base.diffs, diffName: () => "base" }).open({ folder: join(top, "workspace"), lowers: [`sha256:${"0".repeat(64)}`], runner: "bubblewrap" });
+  const open = await overlayWorkspaces({ diffs: base.diffs, diffName: () => "base" }).open({
+    folder: join(top, "workspace"),
+    lowers: [`sha256:${"0".repeat(64)}`],
+    runner: "bubblewrap",
+  });
   workspace = open;
   const { signal } = new AbortController();
   const lines: string[] = [];
   const log = (line: string): void => void lines.push(line);
-  const sandbox = open.sandbox({ epochSeconds: EPOCH_SECONDS, network: "none", timeoutMs: options.timeoutMs ?? 50_000, address: "base/ansible", signal, lentFolder: () => lent, onLine: log, mask: (line) => line });
-  const playbook: Playbook = { playbook: "ansible/site.yml", project: { path: "ansible" }, host: "image", groups: [], vars: {}, varsFiles: [], secretVars: {}, vault: {}, tags: [], skipTags: [], verbosity: 0, facts: {}, ...more };
+  const sandbox = open.sandbox({
+    epochSeconds: EPOCH_SECONDS,
+    network: "none",
+    timeoutMs: options.timeoutMs ?? 50_000,
+    address: "base/ansible",
+    signal,
+    lentFolder: () => lent,
+    onLine: log,
+    mask: (line) => line,
+  });
+  const playbook: Playbook = {
+    playbook: "ansible/site.yml",
+    project: { path: "ansible" },
+    host: "image",
+    groups: [],
+    vars: {},
+    varsFiles: [],
+    secretVars: {},
+    vault: {},
+    tags: [],
+    skipTags: [],
+    verbosity: 0,
+    facts: {},
+    ...more,
+  };
   const runner = ansibleRunner({ scratchFolder: () => join(top, "scratch") });
   const inputs = recipeInputs(join(top, "recipe"), [playbook.project, ...playbook.varsFiles.map((path) => ({ path }))]);
-  const context = { address: "base/ansible", root: open.root, sandbox, inputs, lent: { digest: LENT_DIGEST, hostPath: lent }, secrets: { names: Object.keys(options.secrets ?? {}), get: (name: string) => options.secrets?.[name] ?? "" }, epochSeconds: EPOCH_SECONDS, signal, log, progress: () => undefined };
+  const context = {
+    address: "base/ansible",
+    root: open.root,
+    sandbox,
+    inputs,
+    lent: { digest: LENT_DIGEST, hostPath: lent },
+    secrets: { names: Object.keys(options.secrets ?? {}), get: (name: string) => options.secrets?.[name] ?? "" },
+    epochSeconds: EPOCH_SECONDS,
+    signal,
+    log,
+    progress: () => undefined,
+  };
   const upper = open.upper;
   try {
     return { upper, lines, summary: await (options.check ? runner.check(playbook, context) : runner.run(playbook, context)) };
@@ -82,13 +127,22 @@ function encrypted(name: string, value: string, password: string): string {
   try {
     writeFileSync(join(home, "password"), password);
     const args = ["encrypt_string", "--vault-id", `prod@${join(home, "password")}`, "--encrypt-vault-id", "prod", "--name", name, value];
-    return execFileSync("ansible-vault", args, { encoding: "utf8", env: { PATH: "/usr/bin:/bin", LC_ALL: "C.UTF-8", ANSIBLE_HOME: home }, stdio: ["ignore", "pipe", "pipe"] });
+    return execFileSync("ansible-vault", args, {
+      encoding: "utf8",
+      env: { PATH: "/usr/bin:/bin", LC_ALL: "C.UTF-8", ANSIBLE_HOME: home },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
   } finally {
     rmSync(home, { recursive: true, force: true });
   }
 }
 
-const tree = (upper: string): readonly string[] => execFileSync("find", [".", "-mindepth", "1", "!", "-type", "d", "-printf", "%P %y %m %u:%g\n"], { cwd: upper, encoding: "utf8" }).trim().split("\n").filter(Boolean).sort();
+const tree = (upper: string): readonly string[] =>
+  execFileSync("find", [".", "-mindepth", "1", "!", "-type", "d", "-printf", "%P %y %m %u:%g\n"], { cwd: upper, encoding: "utf8" })
+    .trim()
+    .split("\n")
+    .filter(Boolean)
+    .sort();
 
 describe.skipIf(ansibleVersion() === undefined)("a playbook", { timeout: 60_000 }, () => {
   test("changes the image, and nothing of what it was lent stays", async () => {
@@ -129,17 +183,35 @@ describe.skipIf(ansibleVersion() === undefined)("a playbook", { timeout: 60_000 
       "ansible/roles/web/files/tool.sh": "#!/bin/sh\necho $1 > /srv/facts/script\n",
       "vars.yml": "fromfile: yes-it-is\n",
     };
-    const more: Partial<Playbook> = { groups: ["web"], vars: { given: 7 }, varsFiles: ["vars.yml"], secretVars: { token: "api" }, facts: { processor_vcpus: 4 } };
+    const more: Partial<Playbook> = {
+      groups: ["web"],
+      vars: { given: 7 },
+      varsFiles: ["vars.yml"],
+      secretVars: { token: "api" },
+      facts: { processor_vcpus: 4 },
+    };
     const { upper, lines, summary, error } = await run(files, more, { secrets: { api: "s3cret" } });
     expect(error).toBeUndefined();
     expect(summary).toMatchObject({ changed: 8, skipped: 1, forgiven: 1 });
-    expect(tree(upper)).toEqual(["srv/facts/handled f 644 root:root", "srv/facts/lines f 644 root:root", "srv/facts/local f 600 root:root", "srv/facts/machine f 644 root:root", "srv/facts/script f 644 root:root", expect.stringMatching(/^srv\/facts\/who f 640 root:/)]);
+    expect(tree(upper)).toEqual([
+      "srv/facts/handled f 644 root:root",
+      "srv/facts/lines f 644 root:root",
+      "srv/facts/local f 600 root:root",
+      "srv/facts/machine f 644 root:root",
+      "srv/facts/script f 644 root:root",
+      expect.stringMatching(/^srv\/facts\/who f 640 root:/),
+    ]);
     const text = (name: string): string => readFileSync(join(upper, "srv/facts", name), "utf8");
     expect(text("machine")).toBe("bakehouse 4 1024 2023-11-14T22:13:20Z 0.0.0-bakehouse /root systemd False 80\n");
     expect(text("who")).toBe("app yes-it-is 7 s3cret\n");
     expect(text("lines")).toBe("a\nb\n");
     expect(text("script")).toBe("one\n");
-    expect(lines.filter((line) => /^(PLAY|TASK|HANDLER)/.test(line)).slice(0, 4)).toEqual(["PLAY base", "TASK Gathering Facts  (ansible/site.yml:2)", "TASK web : folder  (ansible/roles/web/tasks/main.yml:2)", "TASK web : template  (ansible/roles/web/tasks/main.yml:3)"]);
+    expect(lines.filter((line) => /^(PLAY|TASK|HANDLER)/.test(line)).slice(0, 4)).toEqual([
+      "PLAY base",
+      "TASK Gathering Facts  (ansible/site.yml:2)",
+      "TASK web : folder  (ansible/roles/web/tasks/main.yml:2)",
+      "TASK web : template  (ansible/roles/web/tasks/main.yml:3)",
+    ]);
     expect(lines.join("\n")).not.toContain("/run/bakehouse/project");
   });
 
@@ -149,7 +221,9 @@ describe.skipIf(ansibleVersion() === undefined)("a playbook", { timeout: 60_000 
       "ansible/more.yml": "- name: fine\n  command: 'true'\n- name: break it\n  command: sh -c 'echo out; echo why >&2; exit 3'\n",
     });
     expect(error?.code).toBe("STEP_FAILED");
-    expect(error?.message).toBe('base/ansible: task "break it" of play "first" failed\n  at ansible/more.yml:3\n  | non-zero return code\n  | why\n  | out\n  | exit code 3');
+    expect(error?.message).toBe(
+      'base/ansible: task "break it" of play "first" failed\n  at ansible/more.yml:3\n  | non-zero return code\n  | why\n  | out\n  | exit code 3',
+    );
   });
 
   test("that fails for some items names them; what a rescue catches is no failure", async () => {
@@ -199,7 +273,8 @@ describe.skipIf(ansibleVersion() === undefined)("a playbook", { timeout: 60_000 
     const vault = encrypted("sealed", "inner", "open sesame");
     const { upper, error } = await run(
       {
-        "ansible/site.yml": "- hosts: app\n  gather_facts: false\n  tasks:\n    - { copy: { content: '{{ sealed }} {{ size }} {{ inventory_hostname }}', dest: /out }, tags: now }\n    - { command: 'false', tags: later }\n",
+        "ansible/site.yml":
+          "- hosts: app\n  gather_facts: false\n  tasks:\n    - { copy: { content: '{{ sealed }} {{ size }} {{ inventory_hostname }}', dest: /out }, tags: now }\n    - { command: 'false', tags: later }\n",
         "ansible/hosts.ini": "[app]\nweb-01 ansible_connection=ssh ansible_host=192.0.2.1 size=big\nweb-02 size=small\n",
         "ansible/group_vars/app.yml": vault,
       },
@@ -211,7 +286,14 @@ describe.skipIf(ansibleVersion() === undefined)("a playbook", { timeout: 60_000 
   });
 
   test("says in check mode what it would change", async () => {
-    const { upper, summary } = await run({ "ansible/site.yml": "- hosts: all\n  gather_facts: false\n  tasks:\n    - { name: motd, copy: { content: 'hello\\n', dest: /etc/motd } }\n" }, {}, { check: true });
+    const { upper, summary } = await run(
+      {
+        "ansible/site.yml":
+          "- hosts: all\n  gather_facts: false\n  tasks:\n    - { name: motd, copy: { content: 'hello\\n', dest: /etc/motd } }\n",
+      },
+      {},
+      { check: true },
+    );
     expect(summary).toMatchObject({ changed: 1, changes: [{ task: "motd", place: "ansible/site.yml:4" }] });
     expect(summary?.changes[0]?.diff).toContain("+hello");
     expect(existsSync(join(upper, "etc/motd"))).toBe(false);
@@ -219,8 +301,10 @@ describe.skipIf(ansibleVersion() === undefined)("a playbook", { timeout: 60_000 
 
   test("that overrides module_utils runs with its own", async () => {
     const { upper, error } = await run({
-      "ansible/site.yml": "- hosts: all\n  gather_facts: false\n  tasks:\n    - { mine: {}, register: result }\n    - { copy: { content: '{{ result.said }}', dest: /said } }\n",
-      "ansible/library/mine.py": "#!/usr/bin/python\nfrom ansible.module_utils.basic import AnsibleModule\nfrom ansible.module_utils.words import WORD\nm = AnsibleModule(argument_spec={})\nm.exit_json(said=WORD)\n",
+      "ansible/site.yml":
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - { mine: {}, register: result }\n    - { copy: { content: '{{ result.said }}', dest: /said } }\n",
+      "ansible/library/mine.py":
+        "#!/usr/bin/python\nfrom ansible.module_utils.basic import AnsibleModule\nfrom ansible.module_utils.words import WORD\nm = AnsibleModule(argument_spec={})\nm.exit_json(said=WORD)\n",
       "ansible/module_utils/words.py": "WORD = 'from the project'\n",
     });
     expect(error).toBeUndefined();
@@ -228,13 +312,26 @@ describe.skipIf(ansibleVersion() === undefined)("a playbook", { timeout: 60_000 
   });
 
   test("that never ends is ended by the step's timeout", async () => {
-    const { error } = await run({ "ansible/site.yml": "- hosts: all\n  gather_facts: false\n  tasks:\n    - command: sleep 600\n" }, {}, { timeoutMs: 2500 });
+    const { error } = await run(
+      { "ansible/site.yml": "- hosts: all\n  gather_facts: false\n  tasks:\n    - command: sleep 600\n" },
+      {},
+      { timeoutMs: 2500 },
+    );
     expect(error?.code).toBe("STEP_TIMEOUT");
   });
 });
 
 test("facts about time are what Ansible would say at that instant", () => {
-  expect(dateTimeFacts(EPOCH_SECONDS)).toMatchObject({ date: "2023-11-14", time: "22:13:20", weekday: "Tuesday", weekday_number: "2", weeknumber: "46", iso8601: "2023-11-14T22:13:20Z", iso8601_basic_short: "20231114T221320", epoch: "1700000000" });
+  expect(dateTimeFacts(EPOCH_SECONDS)).toMatchObject({
+    date: "2023-11-14",
+    time: "22:13:20",
+    weekday: "Tuesday",
+    weekday_number: "2",
+    weeknumber: "46",
+    iso8601: "2023-11-14T22:13:20Z",
+    iso8601_basic_short: "20231114T221320",
+    epoch: "1700000000",
+  });
   expect(dateTimeFacts(Date.UTC(2023, 0, 1) / 1000)["weeknumber"]).toBe("00");
   expect(dateTimeFacts(Date.UTC(2023, 0, 2) / 1000)["weeknumber"]).toBe("01");
 });

@@ -36,10 +36,17 @@ export function ansibleVersion(): string | undefined {
   return existsSync(release) ? /__version__ = '([^']+)'/.exec(readFileSync(release, "utf8"))?.[1] : undefined;
 }
 
-async function runPlaybook(options: AnsibleRunnerOptions, playbook: Playbook, context: PlaybookContext, check: boolean): Promise<PlaybookSummary> {
+async function runPlaybook(
+  options: AnsibleRunnerOptions,
+  playbook: Playbook,
+  context: PlaybookContext,
+  check: boolean,
+): Promise<PlaybookSummary> {
   const version = ansibleVersion();
   if (version === undefined || !existsSync("/usr/bin/ansible-playbook")) {
-    throw new BakehouseError("SETUP_INCOMPLETE", `${context.address}: this machine has no ansible-core`, { hint: "apt-get install ansible-core" });
+    throw new BakehouseError("SETUP_INCOMPLETE", `${context.address}: this machine has no ansible-core`, {
+      hint: "apt-get install ansible-core",
+    });
   }
   mkdirSync(options.scratchFolder(), { recursive: true });
   const folder = mkdtempSync(join(options.scratchFolder(), "ansible-"));
@@ -211,6 +218,9 @@ const projectPath = (playbook: Playbook, path: string): string => `${PLACE}/proj
 const recipePaths =
   ({ project, varsFiles }: Playbook) =>
   (text: string): string => {
-    const inProject = text.replaceAll(`${PLACE}/project/`, project.path === "." ? "" : `${posix.normalize(project.path).replace(/\/$/, "")}/`);
+    const inProject = text.replaceAll(
+      `${PLACE}/project/`,
+      project.path === "." ? "" : `${posix.normalize(project.path).replace(/\/$/, "")}/`,
+    );
     return varsFiles.reduce((replaced, file, index) => replaced.replaceAll(`${PLACE}/vars/${index}.yml`, file), inProject);
   };

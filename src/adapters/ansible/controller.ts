@@ -28,7 +28,15 @@ export interface ControllerRequest {
  */
 export function runController(request: ControllerRequest): Promise<number> {
   const memory = Object.entries(request.memoryFiles);
-  const argv = [...bubblewrapArguments(request, memory.map(([name]) => name)), "/usr/bin/python3", "/usr/bin/ansible-playbook", ...request.args];
+  const argv = [
+    ...bubblewrapArguments(
+      request,
+      memory.map(([name]) => name),
+    ),
+    "/usr/bin/python3",
+    "/usr/bin/ansible-playbook",
+    ...request.args,
+  ];
   return new Promise((resolve, reject) => {
     const child = spawn("bwrap", argv, {
       stdio: ["ignore", "pipe", "pipe", ...memory.map(() => "pipe" as const)],
@@ -60,8 +68,36 @@ async function readLines(stream: Readable, onLine: (line: string) => void): Prom
 
 function bubblewrapArguments(request: ControllerRequest, memoryNames: readonly string[]): readonly string[] {
   return [
-    ...["--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--hostname", "bakehouse", "--cap-drop", "ALL", "--clearenv"],
-    ...["--ro-bind", "/usr", "/usr", ...systemFolders(), "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run", "--dir", "/root", "--dir", PLACE],
+    ...[
+      "--die-with-parent",
+      "--unshare-pid",
+      "--unshare-ipc",
+      "--unshare-uts",
+      "--unshare-net",
+      "--hostname",
+      "bakehouse",
+      "--cap-drop",
+      "ALL",
+      "--clearenv",
+    ],
+    ...[
+      "--ro-bind",
+      "/usr",
+      "/usr",
+      ...systemFolders(),
+      "--proc",
+      "/proc",
+      "--dev",
+      "/dev",
+      "--tmpfs",
+      "/tmp",
+      "--tmpfs",
+      "/run",
+      "--dir",
+      "/root",
+      "--dir",
+      PLACE,
+    ],
     // collections and settings that this host happens to have are not the recipe's
     ...hidden("/usr/share/ansible"),
     ...hidden("/usr/local"),

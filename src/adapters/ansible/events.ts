@@ -24,7 +24,18 @@ const eventSchema = z.discriminatedUnion("event", [
   z.object({ event: z.literal("diff"), ...where, host: z.string(), diff: z.string() }),
   z.object({
     event: z.literal("stats"),
-    hosts: z.record(z.string(), z.object({ ok: z.number(), failures: z.number(), unreachable: z.number(), changed: z.number(), skipped: z.number(), rescued: z.number(), ignored: z.number() })),
+    hosts: z.record(
+      z.string(),
+      z.object({
+        ok: z.number(),
+        failures: z.number(),
+        unreachable: z.number(),
+        changed: z.number(),
+        skipped: z.number(),
+        rescued: z.number(),
+        ignored: z.number(),
+      }),
+    ),
   }),
 ]);
 

@@ -38,7 +38,11 @@ const MACHINE: Readonly<Record<string, JsonValue>> = {
   processor_nproc: 1,
   memtotal_mb: MEMORY_MB,
   memfree_mb: MEMORY_MB,
-  memory_mb: { real: { total: MEMORY_MB, used: 0, free: MEMORY_MB }, nocache: { free: MEMORY_MB, used: 0 }, swap: { total: 0, free: 0, used: 0, cached: 0 } },
+  memory_mb: {
+    real: { total: MEMORY_MB, used: 0, free: MEMORY_MB },
+    nocache: { free: MEMORY_MB, used: 0 },
+    swap: { total: 0, free: 0, used: 0, cached: 0 },
+  },
   swaptotal_mb: 0,
   swapfree_mb: 0,
   mounts: [],

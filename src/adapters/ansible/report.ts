@@ -98,9 +98,13 @@ export class PlaybookReport {
   problem(exitCode: number): BakehouseError | undefined {
     if (exitCode !== 0) return this.failures.length === 0 ? this.controllerFailed(exitCode) : this.taskFailed();
     if (this.plays === 0 || this.unmatched.length < this.plays) return undefined;
-    return new BakehouseError("STEP_FAILED", `${this.sink.address}: no play is for this image: ${this.unmatched.map((play) => `"${play}"`).join(", ")} matched no host`, {
-      hint: "name the groups that the plays are for: `groups: [webservers]`",
-    });
+    return new BakehouseError(
+      "STEP_FAILED",
+      `${this.sink.address}: no play is for this image: ${this.unmatched.map((play) => `"${play}"`).join(", ")} matched no host`,
+      {
+        hint: "name the groups that the plays are for: `groups: [webservers]`",
+      },
+    );
   }
 
   private taskFailed(): BakehouseError {
@@ -108,14 +112,23 @@ export class PlaybookReport {
     if (failure === undefined) throw new Error("no failure to tell of");
     const items = this.failures.filter((result) => result.item !== undefined && result.path === failure.path);
     const told = items.length > 0 ? items : [failure];
-    const lines = told.flatMap((result) => [...(result.item === undefined ? [] : [`item ${result.item}:`]), ...detailLines(result, this.toRecipePath)]);
+    const lines = told.flatMap((result) => [
+      ...(result.item === undefined ? [] : [`item ${result.item}:`]),
+      ...detailLines(result, this.toRecipePath),
+    ]);
     const play = failure.play ?? "";
     return new BakehouseError(
       "STEP_FAILED",
       `${this.sink.address}: task "${taskName(failure)}" of play "${play}" failed\n  at ${this.place(failure)}${lines.map((line) => `\n  | ${line}`).join("")}`,
       {
         hint: "bakehouse bake --keep-on-failure, then bakehouse shell, to look at the state it left; `verbosity: 3` on the step shows more",
-        details: { step: this.sink.address, play, task: taskName(failure), place: this.place(failure), message: failure.details?.["msg"] ?? "" },
+        details: {
+          step: this.sink.address,
+          play,
+          task: taskName(failure),
+          place: this.place(failure),
+          message: failure.details?.["msg"] ?? "",
+        },
       },
     );
   }
@@ -140,7 +153,16 @@ const taskName = (event: { readonly task: string; readonly action: string }): st
 
 function detailLines(result: TaskResult, toRecipePath: (text: string) => string): readonly string[] {
   const { msg, stderr, stdout, ...rest } = result.details ?? {};
-  const shown = [msg, stderr, stdout, rest["module_stderr"], rest["module_stdout"], rest["exception"], rest["reason"], rest["rc"] && `exit code ${rest["rc"]}`];
+  const shown = [
+    msg,
+    stderr,
+    stdout,
+    rest["module_stderr"],
+    rest["module_stdout"],
+    rest["exception"],
+    rest["reason"],
+    rest["rc"] && `exit code ${rest["rc"]}`,
+  ];
   const lines = shown.flatMap((text) => (text ? toRecipePath(text).trimEnd().split("\n") : []));
   return [...new Set(lines)].slice(0, OUTPUT_LINES);
 }
@@ -150,7 +172,13 @@ function mergeDiffs(changes: readonly PlaybookChange[]): readonly PlaybookChange
   const merged: PlaybookChange[] = [];
   for (const change of changes) {
     const previous = merged.at(-1);
-    const same = previous !== undefined && previous.place === change.place && previous.task === change.task && previous.diff !== undefined && change.diff === undefined && previous.item === undefined;
+    const same =
+      previous !== undefined &&
+      previous.place === change.place &&
+      previous.task === change.task &&
+      previous.diff !== undefined &&
+      change.diff === undefined &&
+      previous.item === undefined;
     if (same) merged[merged.length - 1] = { ...previous, ...change, ...(previous.diff === undefined ? {} : { diff: previous.diff }) };
     else merged.push(change);
   }

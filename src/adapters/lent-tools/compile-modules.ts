@@ -13,7 +13,22 @@ export async function compileModules(tree: string, signal: AbortSignal): Promise
   const host = `/usr/bin/${version}`;
   const folders = [`usr/lib/${version}`, "usr/lib/python3/dist-packages"].map((folder) => join(tree, folder));
   // unchecked-hash: no time stamps in it, and none looked at when it is loaded
-  const args = ["-S", "-E", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", tree, "-p", "/", "-x", "/(test|lib2to3|idlelib)/", ...folders];
+  const args = [
+    "-S",
+    "-E",
+    "-m",
+    "compileall",
+    "-q",
+    "--invalidation-mode",
+    "unchecked-hash",
+    "-s",
+    tree,
+    "-p",
+    "/",
+    "-x",
+    "/(test|lib2to3|idlelib)/",
+    ...folders,
+  ];
   return await new Promise((resolve) => {
     const child = spawn(host, args, { stdio: "ignore", signal, env: { PATH: "/usr/bin:/bin", LC_ALL: "C.UTF-8", PYTHONHASHSEED: "0" } });
     child.once("error", () => resolve(false)); // no such interpreter here

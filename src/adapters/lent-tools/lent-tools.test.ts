@@ -1,6 +1,17 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync, chmodSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  chmodSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -20,7 +31,10 @@ const extract = (packages: readonly PackageFile[]) => extractLentTools({ folder:
 /** A real .deb, as dpkg-deb makes it. */
 function deb(name: string, files: Readonly<Record<string, string>>): PackageFile {
   const tree = join(top, "build", name);
-  for (const [path, content] of Object.entries({ ...files, "DEBIAN/control": `Package: ${name}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: test\n` })) {
+  for (const [path, content] of Object.entries({
+    ...files,
+    "DEBIAN/control": `Package: ${name}\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: test\n`,
+  })) {
     mkdirSync(dirname(join(tree, path)), { recursive: true });
     if (content.startsWith("→")) symlinkSync(content.slice(1), join(tree, path));
     else writeFileSync(join(tree, path), content);
@@ -28,18 +42,37 @@ function deb(name: string, files: Readonly<Record<string, string>>): PackageFile
   const hostPath = join(top, `${name}.deb`);
   execFileSync("dpkg-deb", ["--build", "--root-owner-group", "-Znone", tree, hostPath], { stdio: "pipe" });
   const bytes = readFileSync(hostPath);
-  return { name, version: "1", architecture: "all", sha256: `sha256:${createHash("sha256").update(bytes).digest("hex")}`, sizeBytes: bytes.length, path: `pool/${name}.deb`, repository: "debian", hostPath };
+  return {
+    name,
+    version: "1",
+    architecture: "all",
+    sha256: `sha256:${createHash("sha256").update(bytes).digest("hex")}`,
+    sizeBytes: bytes.length,
+    path: `pool/${name}.deb`,
+    repository: "debian",
+    hostPath,
+  };
 }
 
 describe("a lent tree", () => {
   test("is laid out for merged /usr, holds no documentation, and keeps services from starting", async () => {
-    const { hostPath = "" } = await extract([deb("one", { "lib/x86_64-linux-gnu/libone.so.1": "lib", "usr/bin/one": "one", "usr/share/doc/one/copyright": "c", "usr/share/man/man1/one.1": "m" }), deb("two", { "usr/bin/two": "→one", "etc/two.conf": "conf" })]);
+    const { hostPath = "" } = await extract([
+      deb("one", {
+        "lib/x86_64-linux-gnu/libone.so.1": "lib",
+        "usr/bin/one": "one",
+        "usr/share/doc/one/copyright": "c",
+        "usr/share/man/man1/one.1": "m",
+      }),
+      deb("two", { "usr/bin/two": "→one", "etc/two.conf": "conf" }),
+    ]);
     expect(readFileSync(join(hostPath, "usr/lib/x86_64-linux-gnu/libone.so.1"), "utf8")).toBe("lib");
     expect(lstatSync(join(hostPath, "lib")).isSymbolicLink()).toBe(true);
     expect(readFileSync(join(hostPath, "usr/bin/two"), "utf8")).toBe("one");
     expect(readFileSync(join(hostPath, "etc/two.conf"), "utf8")).toBe("conf");
     expect(existsSync(join(hostPath, "usr/share/doc/one"))).toBe(false);
-    expect(() => execFileSync(join(hostPath, "usr/sbin/policy-rc.d"), ["nginx", "start"])).toThrow(expect.objectContaining({ status: 101 }) as Error);
+    expect(() => execFileSync(join(hostPath, "usr/sbin/policy-rc.d"), ["nginx", "start"])).toThrow(
+      expect.objectContaining({ status: 101 }) as Error,
+    );
   });
 
   test("is made once for a set, whatever its order, and by several at once", async () => {

@@ -15,7 +15,9 @@ export const NO_LENT_TOOLS: LentTools = { digest: undefined, hostPath: undefined
 /** Names the tree that a set of packages gives, whatever their order. */
 export function lentDigest(packages: readonly Pick<PackageFile, "sha256">[]): Sha256 {
   const lines = packages.map((file) => file.sha256).sort();
-  return `sha256:${createHash("sha256").update([`lent-tools ${TREE_VERSION}`, ...lines].join("\n")).digest("hex")}`;
+  return `sha256:${createHash("sha256")
+    .update([`lent-tools ${TREE_VERSION}`, ...lines].join("\n"))
+    .digest("hex")}`;
 }
 
 /** Host folder of a tree below the store's `lent/`; short, since it becomes part of the mount options. */
@@ -29,7 +31,11 @@ export const lentFolder = (folder: string, digest: Sha256): string => join(folde
  * It also holds `/usr/sbin/policy-rc.d`, which keeps packages that a playbook installs from starting services, unless the
  * image has one.
  */
-export async function extractLentTools(options: { readonly folder: string; readonly packages: readonly PackageFile[]; readonly signal: AbortSignal }): Promise<LentTools> {
+export async function extractLentTools(options: {
+  readonly folder: string;
+  readonly packages: readonly PackageFile[];
+  readonly signal: AbortSignal;
+}): Promise<LentTools> {
   const digest = lentDigest(options.packages);
   const hostPath = lentFolder(options.folder, digest);
   if (existsSync(hostPath)) return { digest, hostPath };
@@ -65,14 +71,26 @@ function makeSkeleton(tree: string): void {
 }
 
 /** Nobody reads them during a step. */
-const LEFT_OUT = ["./usr/share/doc", "./usr/share/man", "./usr/share/locale", "./usr/share/lintian", "./usr/share/doc-base", "./usr/share/bug"];
+const LEFT_OUT = [
+  "./usr/share/doc",
+  "./usr/share/man",
+  "./usr/share/locale",
+  "./usr/share/lintian",
+  "./usr/share/doc-base",
+  "./usr/share/bug",
+];
 
 /** tar refuses an archive that breaks off, so dpkg-deb's own exit code (lost in the pipe) is not needed. */
-const EXTRACT = 'deb=$1 tree=$2; shift 2; dpkg-deb --fsys-tarfile "$deb" | tar --extract --file=- --directory="$tree" --keep-directory-symlink --numeric-owner --same-permissions "$@"';
+const EXTRACT =
+  'deb=$1 tree=$2; shift 2; dpkg-deb --fsys-tarfile "$deb" | tar --extract --file=- --directory="$tree" --keep-directory-symlink --numeric-owner --same-permissions "$@"';
 
 function extract(deb: string, tree: string, signal: AbortSignal): Promise<void> {
   const excludes = LEFT_OUT.map((path) => `--exclude=${path}`);
-  const child = spawn("sh", ["-c", EXTRACT, "sh", deb, tree, ...excludes], { stdio: ["ignore", "ignore", "pipe"], signal, env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" } });
+  const child = spawn("sh", ["-c", EXTRACT, "sh", deb, tree, ...excludes], {
+    stdio: ["ignore", "ignore", "pipe"],
+    signal,
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+  });
   let complaints = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (complaints += text));
   return new Promise((resolve, reject) => {

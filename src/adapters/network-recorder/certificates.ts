@@ -44,7 +44,9 @@ export function createAuthority(): Authority {
     contextFor: (host) => {
       const known = contexts.get(host);
       if (known !== undefined) return known;
-      const leaf = pem(certify({ subject: host.slice(0, 64), key: server, extensions: leafExtensions(host, server, authority) }, authority.privateKey));
+      const leaf = pem(
+        certify({ subject: host.slice(0, 64), key: server, extensions: leafExtensions(host, server, authority) }, authority.privateKey),
+      );
       const context = createSecureContext({ key: server.privateKey.export({ type: "pkcs8", format: "pem" }), cert: leaf + certificate });
       contexts.set(host, context);
       return context;
@@ -74,13 +76,18 @@ const leafExtensions = (host: string, key: Keys, authority: Keys): readonly Buff
   extension(OID.authorityKeyIdentifier, sequence(implicit(0, authority.identifier))),
 ];
 
-const generalName = (host: string): Buffer => (isIP(host) === 4 ? implicit(7, Buffer.from(host.split(".").map(Number))) : implicit(2, Buffer.from(host)));
+const generalName = (host: string): Buffer =>
+  isIP(host) === 4 ? implicit(7, Buffer.from(host.split(".").map(Number))) : implicit(2, Buffer.from(host));
 
-const extension = (id: string, content: Buffer, critical = false): Buffer => sequence(objectId(id), ...(critical ? [booleanTrue()] : []), octetString(content));
+const extension = (id: string, content: Buffer, critical = false): Buffer =>
+  sequence(objectId(id), ...(critical ? [booleanTrue()] : []), octetString(content));
 
 const name = (text: string): Buffer => sequence(set(sequence(objectId(OID.commonName), utf8String(text))));
 
-function certify(wanted: { readonly subject: string; readonly key: Keys; readonly extensions: readonly Buffer[] }, issuerKey: KeyObject): Buffer {
+function certify(
+  wanted: { readonly subject: string; readonly key: Keys; readonly extensions: readonly Buffer[] },
+  issuerKey: KeyObject,
+): Buffer {
   const algorithm = sequence(objectId(OID.ecdsaWithSha256));
   const body = sequence(
     explicit(0, integer(Buffer.from([2]))), // version 3
@@ -95,4 +102,5 @@ function certify(wanted: { readonly subject: string; readonly key: Keys; readonl
   return sequence(body, algorithm, bitString(sign("sha256", body, issuerKey)));
 }
 
-const pem = (der: Buffer): string => `-----BEGIN CERTIFICATE-----\n${der.toString("base64").replace(/.{64}/g, "$&\n").trimEnd()}\n-----END CERTIFICATE-----\n`;
+const pem = (der: Buffer): string =>
+  `-----BEGIN CERTIFICATE-----\n${der.toString("base64").replace(/.{64}/g, "$&\n").trimEnd()}\n-----END CERTIFICATE-----\n`;

@@ -31,13 +31,16 @@ interface Origin {
 }
 
 /** A real server on this machine. */
-async function origin(answer: (request: IncomingMessage, response: ServerResponse) => void, certificate?: { readonly key: string; readonly cert: string }): Promise<Origin> {
+async function origin(
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  certificate?: { readonly key: string; readonly cert: string },
+): Promise<Origin> {
   const asked: string[] = [];
   const handler = (request: IncomingMessage, response: ServerResponse): void => {
     asked.push(`${request.method} ${request.url}`);
     answer(request, response);
   };
-  const server: Server = certificate === undefined ? createServer(handler) : (createTlsServer(certificate, handler) as unknown as Server);
+  const server: Server = certificate === undefined ? createServer(handler) : createTlsServer(certificate, handler);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const stop = (): void => {
@@ -51,7 +54,12 @@ async function origin(answer: (request: IncomingMessage, response: ServerRespons
 const files = (contents: Readonly<Record<string, string>>) =>
   origin((request, response) => {
     const body = contents[request.url ?? ""];
-    response.writeHead(body === undefined ? 404 : 200, { "content-type": "text/x", etag: '"1"', date: new Date().toUTCString(), "x-request-id": String(Math.random()) });
+    response.writeHead(body === undefined ? 404 : 200, {
+      "content-type": "text/x",
+      etag: '"1"',
+      date: new Date().toUTCString(),
+      "x-request-id": String(Math.random()),
+    });
     response.end(body ?? "no such thing");
   });
 
@@ -61,14 +69,21 @@ interface Ran {
 }
 
 /** Runs a program as a step would: with the session's environment, its memory files as files. 127.0.0.1 is asked through the proxy as well. */
-async function run(session: NetworkSession, command: string, args: readonly string[], more: Readonly<Record<string, string>> = {}): Promise<Ran> {
+async function run(
+  session: NetworkSession,
+  command: string,
+  args: readonly string[],
+  more: Readonly<Record<string, string>> = {},
+): Promise<Ran> {
   for (const file of session.memoryFiles) {
     const path = join(folder, "run", file.path);
     mkdirSync(dirname(path), { recursive: true });
     rmSync(path, { force: true });
     writeFileSync(path, String(file.content).replaceAll("/run/bakehouse", join(folder, "run/bakehouse")));
   }
-  const here = Object.fromEntries(Object.entries(session.environment).map(([name, value]) => [name, value.replace("/run/bakehouse", join(folder, "run/bakehouse"))]));
+  const here = Object.fromEntries(
+    Object.entries(session.environment).map(([name, value]) => [name, value.replace("/run/bakehouse", join(folder, "run/bakehouse"))]),
+  );
   const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: folder, LC_ALL: "C.UTF-8", ...here, no_proxy: "", NO_PROXY: "", ...more };
   try {
     const { stdout } = await promisify(execFile)(command, args, { env, timeout: 30_000 });
@@ -81,16 +96,29 @@ async function run(session: NetworkSession, command: string, args: readonly stri
 
 const curl = (session: NetworkSession, ...args: readonly string[]): Promise<Ran> => run(session, "curl", ["-sS", ...args]);
 
-const request = (mirrors: readonly NamedMirror[] = []) => ({ address: "base/run", mirrors, signal: new AbortController().signal, log: () => undefined });
+const request = (mirrors: readonly NamedMirror[] = []) => ({
+  address: "base/run",
+  mirrors,
+  signal: new AbortController().signal,
+  log: () => undefined,
+});
 const recorder = (trust: readonly string[] = []) => networkRecorder({ folder: join(folder, "recorded"), trust });
 
-async function record(use: (session: NetworkSession) => Promise<unknown>, mirrors: readonly NamedMirror[] = [], trust: readonly string[] = []): Promise<readonly RecordedResponse[]> {
+async function record(
+  use: (session: NetworkSession) => Promise<unknown>,
+  mirrors: readonly NamedMirror[] = [],
+  trust: readonly string[] = [],
+): Promise<readonly RecordedResponse[]> {
   const session = await recorder(trust).record(request(mirrors));
   await use(session);
   return session.close();
 }
 
-async function replay(responses: readonly RecordedResponse[], use: (session: NetworkSession) => Promise<unknown>, mirrors: readonly NamedMirror[] = []): Promise<void> {
+async function replay(
+  responses: readonly RecordedResponse[],
+  use: (session: NetworkSession) => Promise<unknown>,
+  mirrors: readonly NamedMirror[] = [],
+): Promise<void> {
   const session = await recorder().replay(request(mirrors), responses);
   try {
     await use(session);
@@ -105,7 +133,7 @@ const failure = async (work: Promise<unknown>): Promise<BakehouseError> => {
     (cause: unknown) => cause,
   );
   if (error instanceof BakehouseError) return error;
-  throw error ?? new Error("it did not fail");
+  throw error instanceof Error ? error : new Error("it did not fail");
 };
 
 describe("what is recorded", () => {
@@ -113,7 +141,11 @@ describe("what is recorded", () => {
     const server = await files({ "/a?x=1": "hello" });
     const seen: Ran[] = [];
     const use = async (session: NetworkSession): Promise<void> => {
-      seen.push(await curl(session, "-i", `${server.url}/a?x=1`), await curl(session, "-i", `${server.url}/none`), await curl(session, "-i", `${server.url}/a?x=1`));
+      seen.push(
+        await curl(session, "-i", `${server.url}/a?x=1`),
+        await curl(session, "-i", `${server.url}/none`),
+        await curl(session, "-i", `${server.url}/a?x=1`),
+      );
     };
     const responses = await record(use);
     expect(server.asked).toEqual(["GET /a?x=1", "GET /none"]);
@@ -133,7 +165,14 @@ describe("what is recorded", () => {
     const server = await files({ "/f": "0123456789" });
     const outputs: string[] = [];
     const use = async (session: NetworkSession): Promise<void> => {
-      for (const args of [["-r", "2-4"], ["-r", "-3"], ["-r", "7-"], ["-H", 'If-None-Match: "1"'], ["-r", "2-4", "-H", 'If-Range: "old"'], ["-r", "90-"]]) {
+      for (const args of [
+        ["-r", "2-4"],
+        ["-r", "-3"],
+        ["-r", "7-"],
+        ["-H", 'If-None-Match: "1"'],
+        ["-r", "2-4", "-H", 'If-Range: "old"'],
+        ["-r", "90-"],
+      ]) {
         outputs.push((await curl(session, "-w", " %{http_code}", ...args, `${server.url}/f`)).out);
       }
     };
@@ -184,7 +223,10 @@ describe("what is recorded", () => {
 
   test("can be asked for by the mirror's name as well", async () => {
     const server = await files({ "/d/pool/a": "deb" });
-    const responses = await record((session) => curl(session, `http://${MIRROR_HOST}/debian/pool/a`), [{ name: "debian", bases: [`${server.url}/d`] }]);
+    const responses = await record(
+      (session) => curl(session, `http://${MIRROR_HOST}/debian/pool/a`),
+      [{ name: "debian", bases: [`${server.url}/d`] }],
+    );
     expect(responses.map(({ url }) => url)).toEqual(["mirror://debian/pool/a"]);
   });
 
@@ -208,13 +250,34 @@ describe("what is recorded", () => {
 /** An authority and a server certificate for 127.0.0.1, made by openssl: what others make must be understood. */
 async function serverCertificate(): Promise<{ readonly key: string; readonly cert: string; readonly authority: string }> {
   const [key, cert] = [join(folder, "server.key"), join(folder, "server.pem")];
-  await promisify(execFile)("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", cert, "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]);
+  await promisify(execFile)("openssl", [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-nodes",
+    "-keyout",
+    key,
+    "-out",
+    cert,
+    "-subj",
+    "/CN=test",
+    "-addext",
+    "subjectAltName=IP:127.0.0.1",
+    "-days",
+    "2",
+  ]);
   return { key: readFileSync(key, "utf8"), cert: readFileSync(cert, "utf8"), authority: readFileSync(cert, "utf8") };
 }
 
 test("a program that does not trust the step's authority gets nothing", async () => {
   const session = await recorder().record(request());
-  const { code } = await run(session, "curl", ["-sS", "https://nowhere.example/"], { CURL_CA_BUNDLE: "/etc/ssl/certs/ca-certificates.crt", SSL_CERT_FILE: "/etc/ssl/certs/ca-certificates.crt" });
+  const { code } = await run(session, "curl", ["-sS", "https://nowhere.example/"], {
+    CURL_CA_BUNDLE: "/etc/ssl/certs/ca-certificates.crt",
+    SSL_CERT_FILE: "/etc/ssl/certs/ca-certificates.crt",
+  });
   expect(code).not.toBe(0);
   expect(await session.close()).toEqual([]);
 });
@@ -232,13 +295,17 @@ describe("what is refused", () => {
   test("a bake names every request that is not in the recording", async () => {
     const error = await failure(
       replay([], async (session) => {
-        expect((await curl(session, "http://one.example/a?b=c")).out).toBe("bakehouse: not in the recording: GET http://one.example/a?b=c\n");
+        expect((await curl(session, "http://one.example/a?b=c")).out).toBe(
+          "bakehouse: not in the recording: GET http://one.example/a?b=c\n",
+        );
         await curl(session, "http://one.example/a?b=c");
         await curl(session, "-X", "POST", "-d", "x", "https://two.example/");
       }),
     );
     expect(error.code).toBe("NETWORK_REFUSED");
-    expect(error.message).toBe("base/run: asked for what the lock has not recorded:\n  GET http://one.example/a?b=c\n  POST https://two.example/");
+    expect(error.message).toBe(
+      "base/run: asked for what the lock has not recorded:\n  GET http://one.example/a?b=c\n  POST https://two.example/",
+    );
   });
 
   test("a lock refuses what cannot be replayed", async () => {
@@ -265,7 +332,11 @@ describe("what is refused", () => {
 
   test.each([
     ["does not answer", async () => "http://127.0.0.1:1"],
-    ["breaks off", async () => (await origin((_, response) => response.writeHead(200, { "content-length": 100 }).write("half", () => response.destroy()))).url],
+    [
+      "breaks off",
+      async () =>
+        (await origin((_, response) => response.writeHead(200, { "content-length": 100 }).write("half", () => response.destroy()))).url,
+    ],
   ])("a lock fails when a server %s", async (_, start) => {
     const url = await start();
     const error = await failure(record((session) => curl(session, `${url}/a`)));
@@ -291,7 +362,9 @@ describe("what is refused", () => {
 describe("in a network namespace without a way out", () => {
   let holder: ChildProcess;
   beforeEach(async () => {
-    holder = spawn("unshare", ["--net", "--kill-child", "--fork", "sh", "-c", "ip link set lo up; echo ready; exec sleep 600"], { stdio: ["ignore", "pipe", "inherit"] });
+    holder = spawn("unshare", ["--net", "--kill-child", "--fork", "sh", "-c", "ip link set lo up; echo ready; exec sleep 600"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     await once(holder.stdout as NodeJS.ReadableStream, "data");
     undo.push(async () => {
       const gone = once(holder, "close");
@@ -303,13 +376,16 @@ describe("in a network namespace without a way out", () => {
   test("the proxy is all there is", async () => {
     const server = await files({ "/a": "through the proxy" });
     const namespacePid = Number(readFileSync(`/proc/${holder.pid}/task/${holder.pid}/children`, "utf8"));
-    const inside = (session: NetworkSession, ...args: readonly string[]): Promise<Ran> => run(session, "nsenter", [`--net=/proc/${namespacePid}/ns/net`, "curl", "-sS", ...args]);
+    const inside = (session: NetworkSession, ...args: readonly string[]): Promise<Ran> =>
+      run(session, "nsenter", [`--net=/proc/${namespacePid}/ns/net`, "curl", "-sS", ...args]);
     const session = await recorder().record({ ...request(), namespacePid });
     expect(session.environment["http_proxy"]).toBe("http://127.0.0.1:3128");
     expect((await inside(session, `${server.url}/a`)).out).toBe("through the proxy");
     expect((await inside(session, "--noproxy", "*", `${server.url}/a`)).code).not.toBe(0);
     // Every one of many connections must reach this process, and none the helper that has opened the socket.
-    const many = await Promise.all(Array.from({ length: 8 }, (_, index) => inside(session, "--max-time", "20", `${server.url}/none/${index}`)));
+    const many = await Promise.all(
+      Array.from({ length: 8 }, (_, index) => inside(session, "--max-time", "20", `${server.url}/none/${index}`)),
+    );
     expect(many.map(({ out }) => out)).toEqual(Array.from({ length: 8 }, () => "no such thing"));
     expect(await session.close()).toHaveLength(9);
   });

@@ -51,7 +51,11 @@ export function networkRecorder({ folder, trust = [] }: NetworkRecorderOptions):
   };
 }
 
-async function open(request: NetworkRequest, onRequest: ProxyHandlers["onRequest"], ignoreDates: boolean): Promise<{ readonly network: NetworkSession; close(): Promise<void> }> {
+async function open(
+  request: NetworkRequest,
+  onRequest: ProxyHandlers["onRequest"],
+  ignoreDates: boolean,
+): Promise<{ readonly network: NetworkSession; close(): Promise<void> }> {
   const { server, port } = await listenInNamespace(request.namespacePid, request.namespacePid === undefined ? 0 : PORT);
   const authority = createAuthority();
   const proxy = startProxy(server, authority, {
@@ -63,7 +67,10 @@ async function open(request: NetworkRequest, onRequest: ProxyHandlers["onRequest
         response.destroy();
       }
     },
-    onTunnelError: (target, error) => request.log(`network: the TLS connection to ${target} broke off: ${error.message}; a program that does not trust the step's own authority (SSL_CERT_FILE) cannot be recorded`),
+    onTunnelError: (target, error) =>
+      request.log(
+        `network: the TLS connection to ${target} broke off: ${error.message}; a program that does not trust the step's own authority (SSL_CERT_FILE) cannot be recorded`,
+      ),
   });
   return { network: stepEnvironment({ port, certificate: authority.certificate, ignoreDates }), close: () => proxy.close() };
 }

@@ -23,7 +23,12 @@ export class Recording {
   /** URL → why there was no answer the last time. */
   private readonly failed = new Map<string, string>();
 
-  constructor(parts: { readonly request: NetworkRequest; readonly addresses: Addresses; readonly bodies: BodyStore; readonly upstream: Upstream }) {
+  constructor(parts: {
+    readonly request: NetworkRequest;
+    readonly addresses: Addresses;
+    readonly bodies: BodyStore;
+    readonly upstream: Upstream;
+  }) {
     this.request = parts.request;
     this.addresses = parts.addresses;
     this.bodies = parts.bodies;
@@ -67,7 +72,10 @@ export class Recording {
     // A client that wants a part gets it when the whole has come.
     const direct = request.method === "GET" && request.headers.range === undefined && status !== 204 && status !== 304;
     if (direct) response.writeHead(status, { ...headers, ...(status === 200 ? { "accept-ranges": "bytes" } : {}), ...lengthOf(incoming) });
-    const body = await this.bodies.add(incoming as AsyncIterable<Buffer>, direct ? (chunk) => writeTo(response, chunk) : async () => undefined);
+    const body = await this.bodies.add(
+      incoming as AsyncIterable<Buffer>,
+      direct ? (chunk) => writeTo(response, chunk) : async () => undefined,
+    );
     const recorded: RecordedResponse = { method: request.method, url, status, headers, ...body };
     this.answers.set(key, recorded);
     this.failed.delete(key);
@@ -93,10 +101,14 @@ export class Recording {
       });
     }
     if (this.failed.size > 0) {
-      throw new BakehouseError("MIRROR_UNAVAILABLE", `${address}: no answer from:${list([...this.failed].map(([key, reason]) => `${key} (${reason})`))}`, {
-        hint: "lock again when they answer: a bake has to get the same as this run",
-        details: { step: address, failed: [...this.failed.keys()] },
-      });
+      throw new BakehouseError(
+        "MIRROR_UNAVAILABLE",
+        `${address}: no answer from:${list([...this.failed].map(([key, reason]) => `${key} (${reason})`))}`,
+        {
+          hint: "lock again when they answer: a bake has to get the same as this run",
+          details: { step: address, failed: [...this.failed.keys()] },
+        },
+      );
     }
     return [...this.answers.values()].sort((a, b) => (a.url < b.url ? -1 : a.url > b.url ? 1 : a.method < b.method ? -1 : 1));
   }
@@ -114,8 +126,14 @@ const lengthOf = (incoming: IncomingMessage): Readonly<Record<string, string>> =
 async function writeTo(response: ServerResponse, chunk: Buffer): Promise<void> {
   if (response.destroyed || response.write(chunk)) return;
   const waiting = new AbortController();
-  await Promise.race([once(response, "drain", { signal: waiting.signal }), once(response, "close", { signal: waiting.signal })]).catch(() => undefined);
+  await Promise.race([once(response, "drain", { signal: waiting.signal }), once(response, "close", { signal: waiting.signal })]).catch(
+    () => undefined,
+  );
   waiting.abort();
 }
 
-export const list = (items: Iterable<string>): string => [...items].sort().map((item) => `\n  ${item}`).join("");
+export const list = (items: Iterable<string>): string =>
+  [...items]
+    .sort()
+    .map((item) => `\n  ${item}`)
+    .join("");

@@ -18,24 +18,34 @@ export class Replay {
   private readonly damaged = new Set<string>();
   private readonly verified = new Map<string, Promise<boolean>>();
 
-  constructor(parts: { readonly request: NetworkRequest; readonly addresses: Addresses; readonly bodies: BodyStore; readonly responses: readonly RecordedResponse[] }) {
+  constructor(parts: {
+    readonly request: NetworkRequest;
+    readonly addresses: Addresses;
+    readonly bodies: BodyStore;
+    readonly responses: readonly RecordedResponse[];
+  }) {
     this.request = parts.request;
     this.addresses = parts.addresses;
     this.bodies = parts.bodies;
     this.answers = new Map(parts.responses.map((recorded) => [`${recorded.method} ${recorded.url}`, recorded]));
     const missing = parts.responses.filter((recorded) => !parts.bodies.has(recorded.sha256));
     if (missing.length > 0) {
-      throw new BakehouseError("LOCK_STALE", `${parts.request.address}: the store lacks what was recorded from:${list(missing.map((recorded) => recorded.url))}`, {
-        hint: `bakehouse lock --update ${parts.request.address}, or bring the store in which it was locked`,
-        details: { step: parts.request.address, missing: missing.map((recorded) => recorded.sha256) },
-      });
+      throw new BakehouseError(
+        "LOCK_STALE",
+        `${parts.request.address}: the store lacks what was recorded from:${list(missing.map((recorded) => recorded.url))}`,
+        {
+          hint: `bakehouse lock --update ${parts.request.address}, or bring the store in which it was locked`,
+          details: { step: parts.request.address, missing: missing.map((recorded) => recorded.sha256) },
+        },
+      );
     }
   }
 
   async answer(request: ProxyRequest, response: ServerResponse): Promise<void> {
     const url = this.addresses.lockUrl(request.url);
     // What a HEAD says, a recorded GET knows as well.
-    const recorded = this.answers.get(`${request.method} ${url}`) ?? (request.method === "HEAD" ? this.answers.get(`GET ${url}`) : undefined);
+    const recorded =
+      this.answers.get(`${request.method} ${url}`) ?? (request.method === "HEAD" ? this.answers.get(`GET ${url}`) : undefined);
     if (recorded === undefined) return this.refuse(request, response, url);
     if (!(await this.isWhole(recorded))) {
       this.damaged.add(recorded.url);

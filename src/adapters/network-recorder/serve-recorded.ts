@@ -6,7 +6,19 @@ import { sizeOf } from "./body-store.ts";
 import type { ProxyRequest } from "./proxy.ts";
 
 /** Headers of an answer that a client may act on and that say the same tomorrow. */
-const KEPT_HEADERS = ["content-type", "content-encoding", "content-language", "content-disposition", "etag", "last-modified", "location", "link", "www-authenticate", "vary", "x-pypi-last-serial"] as const;
+const KEPT_HEADERS = [
+  "content-type",
+  "content-encoding",
+  "content-language",
+  "content-disposition",
+  "etag",
+  "last-modified",
+  "location",
+  "link",
+  "www-authenticate",
+  "vary",
+  "x-pypi-last-serial",
+] as const;
 
 export function keptHeaders(headers: Readonly<Record<string, string | string[] | undefined>>): Readonly<Record<string, string>> {
   const kept = KEPT_HEADERS.flatMap((name): (readonly [string, string])[] => {
@@ -26,7 +38,12 @@ interface Range {
  * Answers from a recording, the same each time: conditional requests get the whole answer, ranges a part of it
  * (RFC 9110 §14; one range, since nobody here asks for more).
  */
-export async function serveRecorded(request: ProxyRequest, response: ServerResponse, recorded: RecordedResponse, bodyPath: string): Promise<void> {
+export async function serveRecorded(
+  request: ProxyRequest,
+  response: ServerResponse,
+  recorded: RecordedResponse,
+  bodyPath: string,
+): Promise<void> {
   const bodiless = recorded.status === 204 || recorded.status === 304;
   const size = sizeOf(bodyPath);
   const range = recorded.status === 200 ? rangeOf(request, recorded, size) : undefined;
@@ -51,7 +68,8 @@ function rangeOf(request: ProxyRequest, recorded: RecordedResponse, size: number
   const asked = /^bytes=(\d*)-(\d*)$/.exec(request.headers.range ?? "");
   if (asked === null || request.method !== "GET" || (asked[1] === "" && asked[2] === "")) return undefined;
   const condition = request.headers["if-range"];
-  if (condition !== undefined && condition !== recorded.headers["etag"] && condition !== recorded.headers["last-modified"]) return undefined;
+  if (condition !== undefined && condition !== recorded.headers["etag"] && condition !== recorded.headers["last-modified"])
+    return undefined;
   const [first, last] = [asked[1] ?? "", asked[2] ?? ""];
   const start = first === "" ? Math.max(0, size - Number(last)) : Number(first);
   const end = first === "" || last === "" ? size - 1 : Math.min(Number(last), size - 1);

@@ -12,7 +12,9 @@ export interface Blobs {
 export const layoutBlobs = (folder: string): Blobs => ({ path: (digest) => join(folder, "blobs/sha256", hexOf(digest)) });
 
 /** `dir:` keeps the manifest under a name of its own. */
-export const directoryBlobs = (folder: string, manifest: Sha256): Blobs => ({ path: (digest) => join(folder, digest === manifest ? "manifest.json" : hexOf(digest)) });
+export const directoryBlobs = (folder: string, manifest: Sha256): Blobs => ({
+  path: (digest) => join(folder, digest === manifest ? "manifest.json" : hexOf(digest)),
+});
 
 /** A small document, compared with its digest. @throws BakehouseError DIGEST_MISMATCH, INPUT_INVALID */
 export function readBlob(blobs: Blobs, digest: Sha256, where: string): string {
@@ -26,14 +28,18 @@ export function readBlob(blobs: Blobs, digest: Sha256, where: string): string {
 export async function verifiedBlob(blobs: Blobs, digest: Sha256, where: string, signal?: AbortSignal): Promise<string> {
   const path = existing(blobs, digest, where);
   const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, ...(signal === undefined ? {} : { signal }) })) hash.update(chunk as Buffer);
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, ...(signal === undefined ? {} : { signal }) }))
+    hash.update(chunk as Buffer);
   refuseOther(`sha256:${hash.digest("hex")}`, digest, where);
   return path;
 }
 
 function existing(blobs: Blobs, digest: Sha256, where: string): string {
   const path = blobs.path(digest);
-  if (!existsSync(path)) throw new BakehouseError("INPUT_INVALID", `${where} lacks the blob ${digest}`, { hint: "if the image was replaced since it was locked: bakehouse lock --update" });
+  if (!existsSync(path))
+    throw new BakehouseError("INPUT_INVALID", `${where} lacks the blob ${digest}`, {
+      hint: "if the image was replaced since it was locked: bakehouse lock --update",
+    });
   return path;
 }
 

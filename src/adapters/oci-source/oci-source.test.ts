@@ -25,7 +25,12 @@ afterEach(async () => {
 const source = () => ociSource({ folder: join(folder, "cache") });
 const digestOf = (content: string | Uint8Array): Sha256 => `sha256:${createHash("sha256").update(content).digest("hex")}`;
 
-const TYPES = { manifest: "application/vnd.oci.image.manifest.v1+json", index: "application/vnd.oci.image.index.v1+json", config: "application/vnd.oci.image.config.v1+json", layer: "application/vnd.oci.image.layer.v1.tar+gzip" };
+const TYPES = {
+  manifest: "application/vnd.oci.image.manifest.v1+json",
+  index: "application/vnd.oci.image.index.v1+json",
+  config: "application/vnd.oci.image.config.v1+json",
+  layer: "application/vnd.oci.image.layer.v1.tar+gzip",
+};
 
 /** A layout written by hand. */
 class Layout {
@@ -43,8 +48,19 @@ class Layout {
   }
   image(layers: readonly string[], architecture = "amd64"): { readonly mediaType: string; readonly digest: Sha256; readonly size: number } {
     const tars = layers.map((text) => Buffer.from(text.padEnd(1024, "\0")));
-    const config = this.blob(JSON.stringify({ architecture, os: "linux", rootfs: { type: "layers", diff_ids: tars.map(digestOf) } }), TYPES.config);
-    return this.blob(JSON.stringify({ schemaVersion: 2, mediaType: TYPES.manifest, config, layers: tars.map((tar) => this.blob(gzipSync(tar), TYPES.layer)) }), TYPES.manifest);
+    const config = this.blob(
+      JSON.stringify({ architecture, os: "linux", rootfs: { type: "layers", diff_ids: tars.map(digestOf) } }),
+      TYPES.config,
+    );
+    return this.blob(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: TYPES.manifest,
+        config,
+        layers: tars.map((tar) => this.blob(gzipSync(tar), TYPES.layer)),
+      }),
+      TYPES.manifest,
+    );
   }
   name(descriptor: object, tag?: string): void {
     this.entries.push({ ...descriptor, ...(tag === undefined ? {} : { annotations: { "org.opencontainers.image.ref.name": tag } }) });
@@ -54,7 +70,14 @@ class Layout {
 
 const layout = (): Layout => new Layout(join(folder, "image"));
 const index = (into: Layout, ...images: readonly (readonly [string, object])[]) =>
-  into.blob(JSON.stringify({ schemaVersion: 2, mediaType: TYPES.index, manifests: images.map(([architecture, image]) => ({ ...image, platform: { os: "linux", architecture } })) }), TYPES.index);
+  into.blob(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: TYPES.index,
+      manifests: images.map(([architecture, image]) => ({ ...image, platform: { os: "linux", architecture } })),
+    }),
+    TYPES.index,
+  );
 
 const problem = async (work: Promise<unknown>): Promise<string> => {
   const error = await work.then(
@@ -62,7 +85,7 @@ const problem = async (work: Promise<unknown>): Promise<string> => {
     (cause: unknown) => cause,
   );
   if (error instanceof BakehouseError) return `${error.code}: ${error.message}`;
-  throw error ?? new Error("it was not refused");
+  throw error instanceof Error ? error : new Error("it was not refused");
 };
 
 describe("a layout", () => {
@@ -73,7 +96,9 @@ describe("a layout", () => {
     const digest = await source().resolve("oci:image", folder);
     expect(digest).toBe(image.digest);
     const layers = await source().layers("oci:image", folder, digest);
-    expect(layers.map(({ diffId, mediaType }) => [diffId, mediaType])).toEqual(["one", "two"].map((text) => [digestOf(text.padEnd(1024, "\0")), TYPES.layer]));
+    expect(layers.map(({ diffId, mediaType }) => [diffId, mediaType])).toEqual(
+      ["one", "two"].map((text) => [digestOf(text.padEnd(1024, "\0")), TYPES.layer]),
+    );
     expect(layers.every(({ hostPath }) => hostPath.startsWith(join(folder, "image/blobs/sha256/")))).toBe(true);
   });
 
@@ -149,7 +174,10 @@ async function registry(made: Layout, manifests: Readonly<Record<string, Sha256>
     if (request.url === "/v2/") return void response.end("{}");
     const digest = kind === "manifests" ? (manifests[reference] ?? reference) : reference;
     const path = join(made.path, "blobs/sha256", digest.slice(7));
-    if (name !== "team/base" || !digest.startsWith("sha256:") || !existsSync(path)) return void response.writeHead(404, { "content-type": "application/json" }).end('{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}');
+    if (name !== "team/base" || !digest.startsWith("sha256:") || !existsSync(path))
+      return void response
+        .writeHead(404, { "content-type": "application/json" })
+        .end('{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}');
     const content = readFileSync(path);
     const type = kind === "manifests" ? (JSON.parse(content.toString()) as { mediaType: string }).mediaType : "application/octet-stream";
     response.writeHead(200, { "content-type": type, "docker-content-digest": digest, "content-length": content.length });
@@ -182,7 +210,9 @@ describe("a registry", () => {
 
   test("that does not know the image, or does not answer, is named", async () => {
     const { host, stop } = await registry(layout(), {});
-    expect(await problem(source().resolve(`docker://${host}/team/base:no`, folder))).toMatch(new RegExp(`^MIRROR_UNAVAILABLE: docker://${host}/team/base:no: .*manifest`));
+    expect(await problem(source().resolve(`docker://${host}/team/base:no`, folder))).toMatch(
+      new RegExp(`^MIRROR_UNAVAILABLE: docker://${host}/team/base:no: .*manifest`),
+    );
     stop();
     expect(await problem(source().layers(`docker://${host}/team/base:no`, folder, digestOf("x")))).toMatch(/^MIRROR_UNAVAILABLE/);
     expect(readdirSync(join(folder, "cache"))).toEqual([]);

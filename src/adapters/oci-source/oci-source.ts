@@ -27,7 +27,10 @@ export function ociSource(options: OciSourceOptions): OciSource {
     },
     layers: async (text, folder, digest) => {
       const reference = parseReference(text, folder);
-      const blobs = reference.kind === "layout" ? layoutBlobs(reference.path) : directoryBlobs(await fetchImage(reference, digest, options.folder), digest);
+      const blobs =
+        reference.kind === "layout"
+          ? layoutBlobs(reference.path)
+          : directoryBlobs(await fetchImage(reference, digest, options.folder), digest);
       return layersOf(blobs, digest, text);
     },
   };

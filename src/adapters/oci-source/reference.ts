@@ -17,7 +17,10 @@ export function parseReference(text: string, folder: string): Reference {
     return { kind: "registry", text: rest, name, host };
   }
   const layout = /^oci:([^:]+)(?::([^:]+))?$/.exec(text);
-  if (layout === null) throw new BakehouseError("INPUT_INVALID", `${text} is not an image reference`, { hint: 'write "oci:folder[:tag]" or "docker://host/name:tag"' });
+  if (layout === null)
+    throw new BakehouseError("INPUT_INVALID", `${text} is not an image reference`, {
+      hint: 'write "oci:folder[:tag]" or "docker://host/name:tag"',
+    });
   return { kind: "layout", path: insideFolder(text, layout[1] ?? "", folder), tag: layout[2] };
 }
 
@@ -30,7 +33,8 @@ function insideFolder(text: string, path: string, folder: string): string {
     throw new BakehouseError("INPUT_INVALID", `${text}: there is no ${path} beside the recipe`, {}, cause);
   }
   const below = relative(base, real);
-  if (below.startsWith("..") || isAbsolute(below)) throw new BakehouseError("INPUT_INVALID", `${text} leads out of the recipe's folder`, { hint: "copy the image into it" });
+  if (below.startsWith("..") || isAbsolute(below))
+    throw new BakehouseError("INPUT_INVALID", `${text} leads out of the recipe's folder`, { hint: "copy the image into it" });
   return real;
 }
 

@@ -15,7 +15,9 @@ export async function askRegistry(reference: RegistryReference): Promise<Sha256>
   const where = `docker://${reference.text}`;
   const raw = await skopeo(["inspect", "--raw", ...tlsVerify("--tls-verify", reference), where], where);
   const document = readDocument(raw.toString("utf8"), where);
-  return "manifests" in document ? forThisPlatform(document.manifests, where).digest : `sha256:${createHash("sha256").update(raw).digest("hex")}`;
+  return "manifests" in document
+    ? forThisPlatform(document.manifests, where).digest
+    : `sha256:${createHash("sha256").update(raw).digest("hex")}`;
 }
 
 /**
@@ -50,8 +52,14 @@ async function skopeo(args: readonly string[], where: string): Promise<Buffer> {
     const { stdout } = await promisify(execFile)("skopeo", ["--insecure-policy", ...args], { encoding: "buffer", maxBuffer: OUTPUT_LIMIT });
     return stdout;
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === "ENOENT") throw new BakehouseError("SETUP_INCOMPLETE", `${where}: images of a registry need skopeo`, { hint: "apt-get install skopeo" }, cause);
+    if ((cause as NodeJS.ErrnoException).code === "ENOENT")
+      throw new BakehouseError("SETUP_INCOMPLETE", `${where}: images of a registry need skopeo`, { hint: "apt-get install skopeo" }, cause);
     const said = String((cause as { stderr?: unknown }).stderr ?? "").trim();
-    throw new BakehouseError("MIRROR_UNAVAILABLE", `${where}: ${said.split("\n").at(-1) ?? "skopeo failed"}`, { hint: "check the name, and `skopeo login` if the registry wants a password" }, cause);
+    throw new BakehouseError(
+      "MIRROR_UNAVAILABLE",
+      `${where}: ${said.split("\n").at(-1) ?? "skopeo failed"}`,
+      { hint: "check the name, and `skopeo login` if the registry wants a password" },
+      cause,
+    );
   }
 }

@@ -38,8 +38,15 @@ export function createMatcher(needles: readonly Needle[]): Matcher {
 
 const pairAt = (bytes: Uint8Array, end: number): number => ((bytes[end - 1] ?? 0) << 8) | (bytes[end] ?? 0);
 
-function scan(buffer: Uint8Array, length: number, shortest: number, shifts: Uint8Array, ending: ReadonlyMap<number, readonly Needle[]>, onMatch: (match: Match) => boolean): void {
-  for (let end = shortest - 1; end < length; ) {
+function scan(
+  buffer: Uint8Array,
+  length: number,
+  shortest: number,
+  shifts: Uint8Array,
+  ending: ReadonlyMap<number, readonly Needle[]>,
+  onMatch: (match: Match) => boolean,
+): void {
+  for (let end = shortest - 1; end < length;) {
     const pair = ((buffer[end - 1] as number) << 8) | (buffer[end] as number);
     const shift = shifts[pair] as number;
     if (shift !== 0) {

@@ -60,7 +60,8 @@ function units(value: string): readonly { readonly text: string; readonly form: 
 function* forms(text: string, secret: string, form: "plain" | "line"): Generator<Needle> {
   const bytes = Buffer.from(text);
   yield { bytes, secret, form };
-  const written = (escaped: string, as: SecretForm): Needle[] => (escaped === text ? [] : [{ bytes: Buffer.from(escaped), secret, form: as }]);
+  const written = (escaped: string, as: SecretForm): Needle[] =>
+    escaped === text ? [] : [{ bytes: Buffer.from(escaped), secret, form: as }];
   yield* written(JSON.stringify(text).slice(1, -1), "json-escaped");
   for (const escaped of urlForms(text)) yield* written(escaped, "url-escaped");
   const hex = bytes.toString("hex");

@@ -17,7 +17,11 @@ export interface FoundSecret {
  *
  * @returns one entry per path and secret, sorted by path
  */
-export async function scanForSecrets(directory: string, secrets: readonly NamedSecret[], signal?: AbortSignal): Promise<readonly FoundSecret[]> {
+export async function scanForSecrets(
+  directory: string,
+  secrets: readonly NamedSecret[],
+  signal?: AbortSignal,
+): Promise<readonly FoundSecret[]> {
   const needles = needlesFor(secrets);
   if (needles.length === 0) return [];
   const scanner = new TreeScanner(createMatcher(needles));

@@ -70,7 +70,13 @@ describe("a tree", () => {
 });
 
 describe("a secret of several lines", () => {
-  const key = ["-----BEGIN PRIVATE KEY-----", "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2", "OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r", "-----END PRIVATE KEY-----", ""].join("\n");
+  const key = [
+    "-----BEGIN PRIVATE KEY-----",
+    "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2",
+    "OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r",
+    "-----END PRIVATE KEY-----",
+    "",
+  ].join("\n");
   const second = key.split("\n")[2] ?? "";
 
   test("is found by one of its lines", async () => {
@@ -82,7 +88,9 @@ describe("a secret of several lines", () => {
     expect(await scan(key)).toEqual([]);
   });
   test.each([64, 76])("is found in base64 that is broken after %i characters", async (width) => {
-    const encoded = Buffer.from(`xy${key}`).toString("base64").replace(new RegExp(`.{${width}}`, "g"), "$&\n");
+    const encoded = Buffer.from(`xy${key}`)
+      .toString("base64")
+      .replace(new RegExp(`.{${width}}`, "g"), "$&\n");
     put("a", encoded);
     expect(await scan(key)).toEqual([{ path: "/a", secret: "db", form: "base64" }]);
   });
@@ -98,17 +106,25 @@ test("what is too short to be told from chance is not looked for", async () => {
 test("the matcher finds what a naive search finds", () => {
   const word = fc.array(fc.constantFrom(97, 98, 99), { minLength: 2, maxLength: 6 }).map((codes) => Buffer.from(codes));
   fc.assert(
-    fc.property(fc.array(word, { minLength: 1, maxLength: 6 }), fc.array(fc.constantFrom(97, 98, 99), { maxLength: 200 }), (words, text) => {
-      const needles = words.map((bytes, index) => ({ bytes, secret: String(index), form: "plain" as const }));
-      const buffer = Buffer.from(text);
-      const found: string[] = [];
-      createMatcher(needles).scan(buffer, buffer.length, ({ needle, index }) => {
-        found.push(`${needle.secret}@${index}`);
-        return true;
-      });
-      const expected = needles.flatMap((needle) => Array.from(text.keys()).filter((index) => buffer.subarray(index, index + needle.bytes.length).equals(needle.bytes)).map((index) => `${needle.secret}@${index}`));
-      expect(found.sort()).toEqual(expected.sort());
-    }),
+    fc.property(
+      fc.array(word, { minLength: 1, maxLength: 6 }),
+      fc.array(fc.constantFrom(97, 98, 99), { maxLength: 200 }),
+      (words, text) => {
+        const needles = words.map((bytes, index) => ({ bytes, secret: String(index), form: "plain" as const }));
+        const buffer = Buffer.from(text);
+        const found: string[] = [];
+        createMatcher(needles).scan(buffer, buffer.length, ({ needle, index }) => {
+          found.push(`${needle.secret}@${index}`);
+          return true;
+        });
+        const expected = needles.flatMap((needle) =>
+          Array.from(text.keys())
+            .filter((index) => buffer.subarray(index, index + needle.bytes.length).equals(needle.bytes))
+            .map((index) => `${needle.secret}@${index}`),
+        );
+        expect(found.sort()).toEqual(expected.sort());
+      },
+    ),
   );
 });
 
@@ -120,7 +136,9 @@ test("every form of any secret is found, wherever it stands", () => {
     (bytes) => encodeURIComponent(bytes.toString("utf8")),
     (bytes) => JSON.stringify(bytes.toString("utf8")),
   ];
-  const line = fc.string({ unit: "grapheme", minLength: 12, maxLength: 90 }).filter((text) => text.isWellFormed() && !/[\r\n]/.test(text) && text.trim() === text && !text.startsWith("#"));
+  const line = fc
+    .string({ unit: "grapheme", minLength: 12, maxLength: 90 })
+    .filter((text) => text.isWellFormed() && !/[\r\n]/.test(text) && text.trim() === text && !text.startsWith("#"));
   fc.assert(
     fc.property(line, fc.string(), fc.string(), fc.constantFrom(...encoders), (value, before, after, encode) => {
       const needles = needlesFor([{ name: "s", value }]);
@@ -137,13 +155,17 @@ describe("a log", () => {
   test("shows a mask in place of every form", () => {
     const mask = maskSecrets(secrets);
     expect(mask(`login ${SECRET} ok`)).toBe("login *** ok");
-    expect(mask(`Authorization: Basic ${Buffer.from(`me:${SECRET}`).toString("base64")}`)).not.toContain(Buffer.from(SECRET).toString("base64").slice(4, 20));
+    expect(mask(`Authorization: Basic ${Buffer.from(`me:${SECRET}`).toString("base64")}`)).not.toContain(
+      Buffer.from(SECRET).toString("base64").slice(4, 20),
+    );
     expect(mask(`?p=${encodeURIComponent(SECRET)}&q`)).toBe("?p=***&q");
     expect(mask("nothing")).toBe("nothing");
   });
   test("masks short secrets as well, and each line of long ones", () => {
     expect(maskSecrets([{ name: "pin", value: "1234" }])("pin 1234")).toBe("pin ***");
-    expect(maskSecrets([{ name: "two", value: "first-long-line-of-it\nsecond-long-line-of-it\nx" }])("is second-long-line-of-it!")).toBe("is ***!");
+    expect(maskSecrets([{ name: "two", value: "first-long-line-of-it\nsecond-long-line-of-it\nx" }])("is second-long-line-of-it!")).toBe(
+      "is ***!",
+    );
   });
   test("masks a secret that comes in pieces", () => {
     fc.assert(
