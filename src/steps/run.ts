@@ -230,7 +230,7 @@ function ending({ exitCode, signal }: SandboxResult): string {
 }
 
 function hintFor({ exitCode }: SandboxResult, value: Settings): string {
-  const look = "bakehouse bake --keep-on-failure, then bakehouse shell, opens the image as the step left it";
+  const look = "bakehouse bake --keep-on-failure, then bakehouse shell --failed, opens the image as the step left it";
   if (exitCode === 127) return `is the program installed by an earlier step? ${look}`;
   return value.shell === "bash" || Array.isArray(value.shell) ? look : `with \`shell: bash\` the failing line is shown; ${look}`;
 }

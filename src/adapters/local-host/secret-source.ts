@@ -25,8 +25,8 @@ export function hostSecrets(recipe: Recipe, env: Readonly<Record<string, string 
         if (value === undefined || value === "") missing.push(name);
         else values.set(name, value);
       }
-      if (missing.length > 0) throw new BakehouseError("SECRET_MISSING", missing.map((name) => `Secret "${name}" is not given: ${where(recipe, name)}`).join("\n"), { details: missing });
-      return values;
+      if (missing.length === 0) return values;
+      throw new BakehouseError("SECRET_MISSING", missing.map((name) => `Secret "${name}" is not given: ${where(recipe, name)}`).join("\n"), { hint: howToGive(recipe, missing), details: missing });
     },
   };
 }
@@ -35,4 +35,10 @@ function where(recipe: Recipe, name: string): string {
   const source = recipe.secrets[name];
   if (source === undefined) return "the recipe does not declare it under `secrets:`";
   return "env" in source ? `the environment variable ${source.env} is not set` : `the file ${source.file} cannot be read or is empty`;
+}
+
+function howToGive(recipe: Recipe, names: readonly string[]): string {
+  const sources = names.map((name) => recipe.secrets[name]);
+  const variables = sources.flatMap((source) => (source !== undefined && "env" in source ? [`${source.env}=…`] : []));
+  return variables.length === names.length ? `${variables.join(" ")} bakehouse bake` : "`secrets:` in the recipe says where each value comes from";
 }

@@ -142,7 +142,7 @@ const timeoutError = (settings: SandboxSettings, tail: readonly string[]): Bakeh
 
 const commandFailed = (address: string, command: SandboxCommand, result: SandboxResult): BakehouseError =>
   new BakehouseError("STEP_FAILED", `${address}: \`${command.argv.join(" ").slice(0, 200)}\` ended with ${result.signal ?? `exit code ${result.exitCode}`}${quoted(result.tail)}`, {
-    hint: "bakehouse bake --keep-on-failure, then bakehouse shell, to look at the state it left",
+    hint: "bakehouse bake --keep-on-failure, then bakehouse shell --failed, to look at the state it left",
     details: { step: address, exitCode: result.exitCode },
   });
 

@@ -16,10 +16,21 @@ export const command = defineCommand({
   ],
   run: async ({ args, options, global, terminal, signal }) => {
     const { followLogs, readLogs } = await import("../../engine/read-logs.ts");
-    const request = { ...(args.bake === undefined ? {} : { bake: args.bake }), ...(options.step === undefined ? {} : { step: options.step }) };
+    const request = {
+      ...(args.bake === undefined ? {} : { bake: args.bake }),
+      ...(options.step === undefined ? {} : { step: options.step }),
+    };
     return withImages({ global, terminal }, async (parts) => {
       const logs = await parts.logs();
-      if (!options.follow) return readLogs(logs, request);
+      if (!options.follow) {
+        const found = readLogs(logs, request);
+        // on stderr: what follows in a pipe gets the lines of the log and nothing else
+        if (found.lines.length === 0 && !global.json && !global.quiet)
+          terminal.err(
+            `Nothing was printed in bake ${found.bake}${options.step === undefined ? "" : ` by ${options.step}`}. A step that comes from the cache prints nothing.\n`,
+          );
+        return found;
+      }
       const { setTimeout: sleep } = await import("node:timers/promises");
       const catalog = await parts.catalog();
       const followed = await followLogs(logs, {
@@ -27,7 +38,8 @@ export const command = defineCommand({
         signal,
         pause: () => sleep(FOLLOW_MS, undefined, { signal }).catch(() => undefined),
         isRunning: async (bake) => (await catalog.bake(bake))?.outcome === "running",
-        onLine: ({ step, line }) => terminal.out(global.json ? `${JSON.stringify({ step, line })}\n` : text(step, line, options.step !== undefined)),
+        onLine: ({ step, line }) =>
+          terminal.out(global.json ? `${JSON.stringify({ step, line })}\n` : text(step, line, options.step !== undefined)),
       });
       return { bake: followed.bake, file: logs.path(followed.bake), lines: [] };
     });
@@ -39,4 +51,3 @@ export const command = defineCommand({
 const FOLLOW_MS = 250;
 
 const text = (step: string, line: string, onlyOne: boolean): string => (onlyOne || step === "" ? `${line}\n` : `${step}: ${line}\n`);
-

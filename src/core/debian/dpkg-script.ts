@@ -183,7 +183,7 @@ export function dpkgFailure(lines: readonly string[], end: DpkgEnd): BakehouseEr
   );
 }
 
-const HINT = "bakehouse bake --keep-on-failure, then bakehouse shell, to look at the state it left";
+const HINT = "bakehouse bake --keep-on-failure, then bakehouse shell --failed, to look at the state it left";
 
 const shown = (lines: readonly string[]): string =>
   lines
