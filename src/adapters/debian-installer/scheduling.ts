@@ -10,6 +10,8 @@ export const turn = (): Promise<void> => new Promise((resolve) => void setImmedi
 export const unreadable = (cause: unknown, signal: AbortSignal): unknown => {
   if (signal.aborted) return new BakehouseError("CANCELLED", "Stopped while the packages were read", {}, cause);
   const reason = cause instanceof Error ? cause.message : String(cause);
+  // said by xz, or by the file system
+  if (/No space left on device|ENOSPC/.test(reason)) return new BakehouseError("STORE_FULL", "No space left to unpack the packages", { hint: "bakehouse gc --apply, or a store on a larger disk: --store DIR" }, cause);
   return new BakehouseError(
     "STEP_FAILED",
     `A package cannot be read: ${reason}`,
