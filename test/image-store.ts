@@ -6,7 +6,14 @@ import { buildErofs, overlayDiffs } from "../src/adapters/overlay-diffs/index.ts
 import { hashFile } from "../src/adapters/image-trees/index.ts";
 import { lowerLookup } from "../src/adapters/local-store/lower-lookup.ts";
 import { openLocalStore } from "../src/adapters/local-store/local-store.ts";
-import { ANNOTATIONS, MEDIA_TYPES, type Annotations, type Descriptor, type ImageConfig, type ImageManifest } from "../src/core/image/oci.ts";
+import {
+  ANNOTATIONS,
+  MEDIA_TYPES,
+  type Annotations,
+  type Descriptor,
+  type ImageConfig,
+  type ImageManifest,
+} from "../src/core/image/oci.ts";
 import type { DiffId, ImageDigest, Sha256 } from "../src/core/digest.ts";
 import type { Store } from "../src/ports/store.ts";
 
@@ -36,7 +43,13 @@ export interface FixtureStore {
   readonly store: Store;
   /** Writes diffs, records, configuration, manifest and index entry as `assembleImage` does. */
   bake(image: FixtureImage): Promise<ImageDigest>;
-  bakeVolume(volume: { readonly name: string; readonly root: ImageDigest; readonly path: string; readonly change: (directory: string) => void; readonly bakedAt?: string }): Promise<ImageDigest>;
+  bakeVolume(volume: {
+    readonly name: string;
+    readonly root: ImageDigest;
+    readonly path: string;
+    readonly change: (directory: string) => void;
+    readonly bakedAt?: string;
+  }): Promise<ImageDigest>;
   diffsOf(image: ImageDigest): readonly DiffId[];
   remove(): void;
 }
@@ -49,7 +62,8 @@ export function fixtureStore(): FixtureStore {
   const bake = async (image: FixtureImage): Promise<ImageDigest> => {
     const below = image.parent === undefined ? [] : store.images.config(image.parent).rootfs.diff_ids;
     const made: { readonly step: FixtureStep; readonly diff: DiffId }[] = [];
-    for (const step of image.steps) made.push({ step, diff: await bakeStep(store, folder, [...below, ...made.map(({ diff }) => diff)], step) });
+    for (const step of image.steps)
+      made.push({ step, diff: await bakeStep(store, folder, [...below, ...made.map(({ diff }) => diff)], step) });
     const diffs = [...below, ...made.map(({ diff }) => diff)];
     const created = new Date(EPOCH_SECONDS * 1000).toISOString().replace(".000Z", "Z");
     const config = store.blobs.putJson({
@@ -64,8 +78,18 @@ export function fixtureStore(): FixtureStore {
       ],
     } satisfies ImageConfig);
     const layers = diffs.map((diff): Descriptor => ({ mediaType: MEDIA_TYPES.layer, digest: diff, size: store.blobs.sizeBytes(diff) }));
-    const annotations = { ...commonAnnotations(image.name, created, image.hermetic ?? true), ...(image.parent === undefined ? {} : { [ANNOTATIONS.baseDigest]: image.parent }), ...image.annotations };
-    const manifest: ImageManifest = { schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config: { mediaType: MEDIA_TYPES.config, digest: config.digest, size: config.sizeBytes }, layers, annotations };
+    const annotations = {
+      ...commonAnnotations(image.name, created, image.hermetic ?? true),
+      ...(image.parent === undefined ? {} : { [ANNOTATIONS.baseDigest]: image.parent }),
+      ...image.annotations,
+    };
+    const manifest: ImageManifest = {
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.manifest,
+      config: { mediaType: MEDIA_TYPES.config, digest: config.digest, size: config.sizeBytes },
+      layers,
+      annotations,
+    };
     return publish(store, manifest, image.name, image.bakedAt ?? later());
   };
   return {
@@ -117,13 +141,27 @@ async function bakeStep(store: Store, folder: string, below: readonly DiffId[], 
   const target = join(folder, "diff.tar");
   rmSync(target, { force: true });
   const lower = lowerLookup(below.map((diff) => store.diffs.folder(diff)));
-  const summary = await overlayDiffs().write({ directory: upper, target, epochSeconds: EPOCH_SECONDS, lowerHasDirectory: (path) => lower(path).directory, signal: new AbortController().signal });
+  const summary = await overlayDiffs().write({
+    directory: upper,
+    target,
+    epochSeconds: EPOCH_SECONDS,
+    lowerHasDirectory: (path) => lower(path).directory,
+    signal: new AbortController().signal,
+  });
   store.blobs.adopt(target, summary.diffId);
   store.diffs.adopt(upper, summary.diffId);
   // any key will do, as long as equal steps on equal parents have equal ones
   const key = store.blobs.putJson({ below, address: step.address, diff: summary.diffId }).digest;
   store.blobs.remove(key);
-  store.steps.save({ key, address: step.address, ...summary, inputs: {}, bakedAt: step.bakedAt ?? new Date().toISOString(), durationMs: 1, tool: "bakehouse test" });
+  store.steps.save({
+    key,
+    address: step.address,
+    ...summary,
+    inputs: {},
+    bakedAt: step.bakedAt ?? new Date().toISOString(),
+    durationMs: 1,
+    tool: "bakehouse test",
+  });
   return summary.diffId;
 }
 
@@ -167,7 +205,10 @@ export function whiteout(directory: string, path: string): void {
 
 export const dpkgStatus = (packages: Readonly<Record<string, string>>): string =>
   Object.entries(packages)
-    .map(([name, version]) => `Package: ${name}\nStatus: install ok installed\nInstalled-Size: 100\nArchitecture: amd64\nVersion: ${version}\n`)
+    .map(
+      ([name, version]) =>
+        `Package: ${name}\nStatus: install ok installed\nInstalled-Size: 100\nArchitecture: amd64\nVersion: ${version}\n`,
+    )
     .join("\n");
 
 /** The host's own shell with the libraries that it loads: the smallest thing that runs. */
@@ -189,7 +230,11 @@ export function putShell(directory: string): void {
  * moment longer: another process that has begun a mount namespace meanwhile has a copy of the mount until it ends.
  */
 export function leftovers(folder: string): readonly string[] {
-  const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n").filter((line) => line.includes(folder));
-  const loops = execFileSync("losetup", ["--list", "--noheadings", "--output", "AUTOCLEAR,NAME,BACK-FILE"], { encoding: "utf8" }).split("\n");
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(folder));
+  const loops = execFileSync("losetup", ["--list", "--noheadings", "--output", "AUTOCLEAR,NAME,BACK-FILE"], { encoding: "utf8" }).split(
+    "\n",
+  );
   return [...mounts, ...loops.filter((line) => line.includes(folder) && !/^\s*1\s/.test(line))];
 }

@@ -18,7 +18,10 @@ const OLD = "2020-01-01T00:00:00.000Z";
 
 beforeEach(async () => {
   fixture = fixtureStore();
-  base = await fixture.bake({ name: "shop/base", steps: [{ address: "base/copy", bakedAt: OLD, change: (upper) => put(upper, { "etc/motd": "hello\n" }) }] });
+  base = await fixture.bake({
+    name: "shop/base",
+    steps: [{ address: "base/copy", bakedAt: OLD, change: (upper) => put(upper, { "etc/motd": "hello\n" }) }],
+  });
   const made: ImageDigest[] = [];
   for (const version of [1, 2, 3, 4, 5]) {
     made.push(
@@ -42,13 +45,27 @@ afterEach(async () => {
 const collect = async (options: Partial<CollectGarbageOptions> = {}): Promise<GarbageReport> =>
   collectGarbage(
     { store: images.store, contents: await images.contents(), mounts: await images.mounts(), clock: images.clock, catalog: images.catalog },
-    { apply: false, keep: 3, recentMs: 0, packagesOlderThanMs: 30 * 86_400_000, packages: false, signal: new AbortController().signal, ...options },
+    {
+      apply: false,
+      keep: 3,
+      recentMs: 0,
+      packagesOlderThanMs: 30 * 86_400_000,
+      packages: false,
+      signal: new AbortController().signal,
+      ...options,
+    },
   );
 
-const going = ({ items }: GarbageReport, kind?: GarbageItem["kind"]): readonly string[] => items.filter((item) => !item.keep && (kind === undefined || item.kind === kind)).map(({ id }) => id);
+const going = ({ items }: GarbageReport, kind?: GarbageItem["kind"]): readonly string[] =>
+  items.filter((item) => !item.keep && (kind === undefined || item.kind === kind)).map(({ id }) => id);
 const whyOf = ({ items }: GarbageReport, id: string): string | undefined => items.find((item) => item.id === id)?.why;
 const isSound = async (): Promise<boolean> =>
-  (await verifyStore({ store: images.store, contents: await images.contents(), clock: images.clock, catalog: images.catalog }, { deep: true, repair: false, signal: new AbortController().signal, onProgress: () => undefined })).sound;
+  (
+    await verifyStore(
+      { store: images.store, contents: await images.contents(), clock: images.clock, catalog: images.catalog },
+      { deep: true, repair: false, signal: new AbortController().signal, onProgress: () => undefined },
+    )
+  ).sound;
 
 describe("collecting garbage", () => {
   it("only says what would go, and why each thing is kept or goes", async () => {
@@ -71,7 +88,12 @@ describe("collecting garbage", () => {
     const report = await collect({ apply: true });
     expect(going(report, "diff").sort()).toEqual(goingDiffs.sort());
     expect(fixture.store.diffs.list()).toHaveLength(4);
-    expect(fixture.store.images.entries().map(({ digest }) => digest).sort()).toEqual([base, ...releases.slice(2)].sort());
+    expect(
+      fixture.store.images
+        .entries()
+        .map(({ digest }) => digest)
+        .sort(),
+    ).toEqual([base, ...releases.slice(2)].sort());
     expect(fixture.store.steps.all()).toHaveLength(4);
     expect(fixture.store.blobs.list()).toHaveLength(4 * 3);
     expect(await isSound()).toBe(true);
@@ -79,23 +101,37 @@ describe("collecting garbage", () => {
   });
 
   it("keeps what an image was baked onto, also when its own name has moved on", async () => {
-    for (const motd of ["two", "three"]) await fixture.bake({ name: "shop/base", steps: [{ address: "base/copy", bakedAt: OLD, change: (upper) => put(upper, { "etc/motd": motd }) }] });
+    for (const motd of ["two", "three"])
+      await fixture.bake({
+        name: "shop/base",
+        steps: [{ address: "base/copy", bakedAt: OLD, change: (upper) => put(upper, { "etc/motd": motd }) }],
+      });
     const report = await collect({ apply: true, keep: 1 });
     expect(whyOf(report, base)).toMatch(/shop\/release .* stands on it/);
     expect(await isSound()).toBe(true);
   });
 
   it("keeps a volume's root, and the volume's own blob", async () => {
-    const root = await fixture.bake({ name: "site/base", steps: [{ address: "base/copy", bakedAt: OLD, change: (upper) => put(upper, { a: "a" }) }] });
+    const root = await fixture.bake({
+      name: "site/base",
+      steps: [{ address: "base/copy", bakedAt: OLD, change: (upper) => put(upper, { a: "a" }) }],
+    });
     await fixture.bakeVolume({ name: "site/release", root, path: "/srv", change: (directory) => put(directory, { b: "b" }) });
-    await fixture.bake({ name: "site/base", bakedAt: "2030-01-01T00:00:00.000Z", steps: [{ address: "base/copy", bakedAt: OLD, change: (upper) => put(upper, { a: "other" }) }] });
+    await fixture.bake({
+      name: "site/base",
+      bakedAt: "2030-01-01T00:00:00.000Z",
+      steps: [{ address: "base/copy", bakedAt: OLD, change: (upper) => put(upper, { a: "other" }) }],
+    });
     const report = await collect({ apply: true, keep: 1 });
     expect(whyOf(report, root)).toMatch(/site\/release .* stands on it/);
     expect(await isSound()).toBe(true);
   });
 
   it("keeps steps that no image is made of yet while they are recent, with what they brought", async () => {
-    const fresh = await fixture.bake({ name: "half/one", steps: [{ address: "one/copy", change: (upper) => put(upper, { half: "done" }) }] });
+    const fresh = await fixture.bake({
+      name: "half/one",
+      steps: [{ address: "one/copy", change: (upper) => put(upper, { half: "done" }) }],
+    });
     const [diff] = fixture.diffsOf(fresh);
     await fixture.store.images.remove([fresh]);
     await collect({ apply: true, recentMs: 86_400_000 });
@@ -109,7 +145,14 @@ describe("collecting garbage", () => {
 
   it("removes neither blobs nor diffs while a bake runs, which may have just taken them from the cache", async () => {
     const catalog = await images.catalog();
-    await catalog.startBake({ id: "20260101-000000-abcdef", recipe: "shop", file: "/x", startedAt: new Date().toISOString(), outcome: "running", by: "me" });
+    await catalog.startBake({
+      id: "20260101-000000-abcdef",
+      recipe: "shop",
+      file: "/x",
+      startedAt: new Date().toISOString(),
+      outcome: "running",
+      by: "me",
+    });
     const before = [fixture.store.blobs.list(), fixture.store.diffs.list(), fixture.store.steps.all().length];
     const report = await collect({ apply: true });
     expect(report.running).toEqual(["20260101-000000-abcdef"]);
@@ -142,9 +185,17 @@ describe("collecting garbage", () => {
     fixture.store.keepWorkFolder("20260101-000001-failed", { folder: "x", address: "release/run", lowers: diffs, recipe: "/x" });
     fixture.store.workFolder("20260101-000002-alive");
     mkdirSync(fixture.store.path("work", "20260101-000003-dead"));
-    writeFileSync(fixture.store.path("work", "20260101-000003-dead", "owner.json"), JSON.stringify({ pid: 999_999, startTime: 1, bootId: "another", host: (await import("node:os")).hostname(), what: "bake" }));
+    writeFileSync(
+      fixture.store.path("work", "20260101-000003-dead", "owner.json"),
+      JSON.stringify({ pid: 999_999, startTime: 1, bootId: "another", host: (await import("node:os")).hostname(), what: "bake" }),
+    );
     const dry = await collect();
-    expect(dry.items.filter(({ kind }) => kind === "work").map(({ id, keep }) => [id, keep]).sort()).toEqual([
+    expect(
+      dry.items
+        .filter(({ kind }) => kind === "work")
+        .map(({ id, keep }) => [id, keep])
+        .sort(),
+    ).toEqual([
       ["20260101-000001-failed", true],
       ["20260101-000002-alive", true],
       ["20260101-000003-dead", false],

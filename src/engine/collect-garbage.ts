@@ -1,13 +1,13 @@
 import { isSha256, shortDigest, type DiffId, type ImageDigest, type Sha256 } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
 import { ANNOTATIONS, type IndexEntry } from "../core/image/oci.ts";
-import type { Catalog } from "../ports/catalog.ts";
+import type { Catalog, ImageKind } from "../ports/catalog.ts";
 import type { Clock } from "../ports/host.ts";
 import type { ImageMounts } from "../ports/image-mounts.ts";
 import type { StoreArea, StoreContents, StoreItem } from "../ports/store-contents.ts";
 import type { StepRecord, Store } from "../ports/store.ts";
 import { nameOf } from "./find-image.ts";
-import { isVolume } from "./image-content.ts";
+import { kindOf } from "./image-content.ts";
 import { VOLUME_STEP } from "./plan-bake.ts";
 import { needsOf, parentsOf } from "./references.ts";
 import { STORE_CONTENT_LOCK } from "./store-lock.ts";
@@ -34,7 +34,7 @@ export interface CollectGarbageOptions {
   readonly signal: AbortSignal;
 }
 
-export type GarbageKind = "image" | "volume" | "step" | "diff" | "blob" | "mount" | "work" | StoreArea;
+export type GarbageKind = ImageKind | "step" | "diff" | "blob" | "mount" | "work" | StoreArea;
 
 /** One thing of the store, and what is to become of it. */
 export interface GarbageItem {
@@ -70,7 +70,10 @@ export interface GarbageReport {
  */
 export async function collectGarbage(parts: CollectGarbageParts, options: CollectGarbageOptions): Promise<GarbageReport> {
   const { store } = parts;
-  if (options.apply && store.readOnly) throw new BakehouseError("STORE_READ_ONLY", `The store ${store.root} cannot be written to`, { hint: "run as a user who may write to it" });
+  if (options.apply && store.readOnly)
+    throw new BakehouseError("STORE_READ_ONLY", `The store ${store.root} cannot be written to`, {
+      hint: "run as a user who may write to it",
+    });
   const running = await runningBakes(parts);
   if (!options.apply) return reportOf(survey(parts, options, running), running, false, []);
   return store.withLock(STORE_CONTENT_LOCK, { signal: options.signal }, () => sweep(parts, options, running));
@@ -83,7 +86,7 @@ async function sweep(parts: CollectGarbageParts, options: CollectGarbageOptions,
   const { store, contents } = parts;
   store.tidy();
   const found = survey(parts, options, running);
-  const images = found.filter(isGoing("image", "volume")).map(({ id }) => id as ImageDigest);
+  const images = found.filter(isGoing("image", "volume", "launch")).map(({ id }) => id as ImageDigest);
   if (images.length > 0) {
     await store.images.remove(images);
     await (await parts.catalog()).removeImages(images);
@@ -91,16 +94,22 @@ async function sweep(parts: CollectGarbageParts, options: CollectGarbageOptions,
   for (const { id } of found.filter(isGoing("step"))) contents.removeStepFile(id);
   options.signal.throwIfAborted();
   const begun = await runningBakes(parts);
-  const notes = begun.length === 0 ? [] : [`${begun.length === 1 ? `Bake ${begun[0] ?? ""} is` : `${begun.length} bakes are`} running: blobs, diffs and packages stay until it is done; run gc again then`];
+  const notes =
+    begun.length === 0
+      ? []
+      : [
+          `${begun.length === 1 ? `Bake ${begun[0] ?? ""} is` : `${begun.length} bakes are`} running: blobs, diffs and packages stay until it is done; run gc again then`,
+        ];
   // index and records may have changed meanwhile: what something refers to now stays
   const still = new Map(survey(parts, options, begun).map((item) => [keyOf(item), item]));
   const items: GarbageItem[] = [];
   for (const item of found) {
     options.signal.throwIfAborted();
     const now = still.get(keyOf(item)) ?? item;
-    const isRecord = item.kind === "image" || item.kind === "volume" || item.kind === "step";
+    const isRecord = isImage(item.kind) || item.kind === "step";
     if (item.keep || isRecord) items.push(item);
-    else if (now.keep || (begun.length > 0 && MAY_BE_IN_USE.includes(item.kind))) items.push({ ...item, keep: true, why: now.keep ? now.why : "a bake is running" });
+    else if (now.keep || (begun.length > 0 && MAY_BE_IN_USE.includes(item.kind)))
+      items.push({ ...item, keep: true, why: now.keep ? now.why : "a bake is running" });
     else {
       await removeItem(parts, item);
       items.push(item);
@@ -110,6 +119,8 @@ async function sweep(parts: CollectGarbageParts, options: CollectGarbageOptions,
 }
 
 const MAY_BE_IN_USE: readonly GarbageKind[] = ["blob", "diff", "packages", "recorded", "downloads", "lent", "apt", "plans", "temporary"];
+
+const isImage = (kind: GarbageKind): kind is ImageKind => kind === "image" || kind === "volume" || kind === "launch";
 
 const isGoing =
   (...kinds: readonly GarbageKind[]) =>
@@ -125,7 +136,7 @@ async function removeItem({ store, contents, mounts }: CollectGarbageParts, item
   else if (item.kind === "mount") {
     const record = mounts.list().find(({ id }) => id === item.id);
     if (record !== undefined) await mounts.unmount(record);
-  } else if (item.kind !== "image" && item.kind !== "volume" && item.kind !== "step") contents.removeItem({ path: item.id, sizeBytes: item.sizeBytes, usedAt: "" });
+  } else if (!isImage(item.kind) && item.kind !== "step") contents.removeItem({ path: item.id, sizeBytes: item.sizeBytes, usedAt: "" });
 }
 
 function reportOf(items: readonly GarbageItem[], running: readonly string[], applied: boolean, notes: readonly string[]): GarbageReport {
@@ -141,7 +152,14 @@ function survey(parts: CollectGarbageParts, options: CollectGarbageOptions, runn
   for (const { entry, item } of images) if (item.keep) references.addImage(parts.store, entry);
   const holders = judgeHolders(parts, references);
   const steps = judgeSteps(parts, options, references, nowMs, running);
-  return [...images.map(({ item }) => item), ...holders, ...steps, ...judgeDiffs(parts, options, references, nowMs), ...judgeBlobs(parts, options, references, nowMs), ...judgeAreas(parts, options, nowMs)];
+  return [
+    ...images.map(({ item }) => item),
+    ...holders,
+    ...steps,
+    ...judgeDiffs(parts, options, references, nowMs),
+    ...judgeBlobs(parts, options, references, nowMs),
+    ...judgeAreas(parts, options, nowMs),
+  ];
 }
 
 /** Who needs a blob or diff, by digest: the first that says so, for the report. */
@@ -189,14 +207,25 @@ function judgeImages(store: Store, keep: number): readonly JudgedImage[] {
   const reasons = new Map<ImageDigest, string>();
   for (const entry of entries) if (entry.annotations[ANNOTATIONS.name] !== undefined) reasons.set(entry.digest, "has a name");
   for (const [name, group] of groupedByName(entries)) {
-    for (const entry of group.slice(0, keep)) if (!reasons.has(entry.digest)) reasons.set(entry.digest, `among the newest ${keep} of ${name}`);
+    for (const entry of group.slice(0, keep))
+      if (!reasons.has(entry.digest)) reasons.set(entry.digest, `among the newest ${keep} of ${name}`);
   }
   keepParents(store, entries, reasons);
   return entries.map((entry): JudgedImage => {
     const why = reasons.get(entry.digest);
     const name = nameOf(entry);
-    const kind = isVolume(entry) ? "volume" : "image";
-    return { entry, item: { kind, id: entry.digest, name, sizeBytes: 0, keep: why !== undefined, why: why ?? `${name || "its name"} has moved on, and there are ${keep} newer` } };
+    const kind = kindOf(entry);
+    return {
+      entry,
+      item: {
+        kind,
+        id: entry.digest,
+        name,
+        sizeBytes: 0,
+        keep: why !== undefined,
+        why: why ?? `${name || "its name"} has moved on, and there are ${keep} newer`,
+      },
+    };
   });
 }
 
@@ -226,11 +255,27 @@ function keepParents(store: Store, entries: readonly IndexEntry[], reasons: Map<
 function judgeHolders({ contents, mounts }: CollectGarbageParts, references: References): readonly GarbageItem[] {
   const items: GarbageItem[] = [];
   for (const mount of mounts.list()) {
-    if (mount.mounted) references.addUse([...mount.source.diffs, mount.image, ...(mount.source.volume === undefined ? [] : [mount.source.volume.blob])], `the mount at ${mount.directory}`);
-    items.push({ kind: "mount", id: mount.id, name: mount.name, sizeBytes: 0, keep: mount.mounted, why: mount.mounted ? `mounted at ${mount.directory}` : `no longer mounted at ${mount.directory}` });
+    if (mount.mounted)
+      references.addUse(
+        [...mount.source.diffs, mount.image, ...(mount.source.volume === undefined ? [] : [mount.source.volume.blob])],
+        `the mount at ${mount.directory}`,
+      );
+    items.push({
+      kind: "mount",
+      id: mount.id,
+      name: mount.name,
+      sizeBytes: 0,
+      keep: mount.mounted,
+      why: mount.mounted ? `mounted at ${mount.directory}` : `no longer mounted at ${mount.directory}`,
+    });
   }
   for (const { id, sizeBytes, owner, kept, uses } of contents.workFolders()) {
-    const why = owner === undefined ? (kept ? "kept for a look at a failed step: bakehouse shell --failed" : "its process is gone") : `${owner} is at work in it`;
+    const why =
+      owner === undefined
+        ? kept
+          ? "kept for a look at a failed step: bakehouse shell --failed"
+          : "its process is gone"
+        : `${owner} is at work in it`;
     const keep = owner !== undefined || kept;
     if (keep) references.addUse(uses, owner === undefined ? `the kept failure ${id}` : owner);
     items.push({ kind: "work", id, sizeBytes, keep, why });
@@ -238,7 +283,13 @@ function judgeHolders({ contents, mounts }: CollectGarbageParts, references: Ref
   return items;
 }
 
-function judgeSteps({ store, contents }: CollectGarbageParts, options: CollectGarbageOptions, references: References, nowMs: number, running: readonly string[]): readonly GarbageItem[] {
+function judgeSteps(
+  { store, contents }: CollectGarbageParts,
+  options: CollectGarbageOptions,
+  references: References,
+  nowMs: number,
+  running: readonly string[],
+): readonly GarbageItem[] {
   const files = contents.stepFiles();
   return files.map(({ file, record, problem }): GarbageItem => {
     if (record === undefined) return { kind: "step", id: file, sizeBytes: 0, keep: false, why: `cannot be read: ${problem ?? ""}` };
@@ -248,7 +299,14 @@ function judgeSteps({ store, contents }: CollectGarbageParts, options: CollectGa
 }
 
 /** A kept record keeps its result, too: the judgement of blobs and diffs comes after. */
-function judgeRecord(store: Store, record: StepRecord, options: CollectGarbageOptions, references: References, nowMs: number, running: readonly string[]): { readonly keep: boolean; readonly why: string } {
+function judgeRecord(
+  store: Store,
+  record: StepRecord,
+  options: CollectGarbageOptions,
+  references: References,
+  nowMs: number,
+  running: readonly string[],
+): { readonly keep: boolean; readonly why: string } {
   if (!store.blobs.has(record.diffId)) return { keep: false, why: "its result is gone" };
   const who = references.whoNeedsBlob(record.diffId);
   if (who !== undefined) return { keep: true, why: `${who} is made of it` };
@@ -259,7 +317,12 @@ function judgeRecord(store: Store, record: StepRecord, options: CollectGarbageOp
   return { keep: true, why: recent ? "baked recently: a bake may go on from there" : "a bake is running" };
 }
 
-function judgeDiffs({ store, contents }: CollectGarbageParts, options: CollectGarbageOptions, references: References, nowMs: number): readonly GarbageItem[] {
+function judgeDiffs(
+  { store, contents }: CollectGarbageParts,
+  options: CollectGarbageOptions,
+  references: References,
+  nowMs: number,
+): readonly GarbageItem[] {
   const needed = references.diffsByName(store);
   const blobSizes = new Map(store.blobs.list().map((digest) => [store.diffs.name(digest), digest]));
   return store.diffs.list().map((name): GarbageItem => {
@@ -271,13 +334,29 @@ function judgeDiffs({ store, contents }: CollectGarbageParts, options: CollectGa
   });
 }
 
-const judgeBlobs = ({ store, contents }: CollectGarbageParts, options: CollectGarbageOptions, references: References, nowMs: number): readonly GarbageItem[] =>
-  store.blobs.list().map((digest): GarbageItem => ({ kind: "blob", id: digest, sizeBytes: store.blobs.sizeBytes(digest), ...verdictOf(references.whoNeedsBlob(digest), nowMs - contents.blobTime(digest), options) }));
+const judgeBlobs = (
+  { store, contents }: CollectGarbageParts,
+  options: CollectGarbageOptions,
+  references: References,
+  nowMs: number,
+): readonly GarbageItem[] =>
+  store.blobs
+    .list()
+    .map((digest): GarbageItem => ({
+      kind: "blob",
+      id: digest,
+      sizeBytes: store.blobs.sizeBytes(digest),
+      ...verdictOf(references.whoNeedsBlob(digest), nowMs - contents.blobTime(digest), options),
+    }));
 
 /** Between a blob and the record that names it lie milliseconds; an hour is a guess that no machine is that slow. */
 const FRESH_MS = 60 * 60 * 1000;
 
-function verdictOf(who: string | undefined, ageMs: number, options: CollectGarbageOptions): { readonly keep: boolean; readonly why: string } {
+function verdictOf(
+  who: string | undefined,
+  ageMs: number,
+  options: CollectGarbageOptions,
+): { readonly keep: boolean; readonly why: string } {
   if (who !== undefined) return { keep: true, why: `${who} needs it` };
   if (ageMs < Math.min(FRESH_MS, options.recentMs)) return { keep: true, why: "written just now" };
   return { keep: false, why: "nothing refers to it" };
@@ -295,18 +374,35 @@ const WORDS: Readonly<Record<StoreArea, string>> = {
 };
 
 function judgeAreas({ contents }: CollectGarbageParts, options: CollectGarbageOptions, nowMs: number): readonly GarbageItem[] {
-  const judged = (area: StoreArea, verdict: (item: StoreItem, ageMs: number) => { readonly keep: boolean; readonly why: string }): readonly GarbageItem[] =>
-    contents.items(area).map((item): GarbageItem => ({ kind: area, id: item.path, sizeBytes: item.sizeBytes, ...verdict(item, nowMs - Date.parse(item.usedAt)) }));
+  const judged = (
+    area: StoreArea,
+    verdict: (item: StoreItem, ageMs: number) => { readonly keep: boolean; readonly why: string },
+  ): readonly GarbageItem[] =>
+    contents
+      .items(area)
+      .map((item): GarbageItem => ({
+        kind: area,
+        id: item.path,
+        sizeBytes: item.sizeBytes,
+        ...verdict(item, nowMs - Date.parse(item.usedAt)),
+      }));
   const named = (area: StoreArea): readonly GarbageItem[] =>
     judged(area, (_item, ageMs) => {
       if (options.packages) return { keep: false, why: "--packages" };
       const keep = ageMs < options.packagesOlderThanMs;
-      return { keep, why: `${WORDS[area]}: ${keep ? "used" : "not used"} in the last ${days(options.packagesOlderThanMs)}; locks may name it` };
+      return {
+        keep,
+        why: `${WORDS[area]}: ${keep ? "used" : "not used"} in the last ${days(options.packagesOlderThanMs)}; locks may name it`,
+      };
     });
   return [
     ...(["packages", "recorded", "downloads", "lent"] as const).flatMap(named),
-    ...judged("temporary", (_item, ageMs) => (ageMs > FRESH_MS ? { keep: false, why: "half-written, and its writer is gone" } : { keep: true, why: "may still be being written" })),
-    ...(["apt", "plans", "logs"] as const).flatMap((area) => judged(area, () => ({ keep: true, why: `${WORDS[area]}: gc leaves these alone` }))),
+    ...judged("temporary", (_item, ageMs) =>
+      ageMs > FRESH_MS ? { keep: false, why: "half-written, and its writer is gone" } : { keep: true, why: "may still be being written" },
+    ),
+    ...(["apt", "plans", "logs"] as const).flatMap((area) =>
+      judged(area, () => ({ keep: true, why: `${WORDS[area]}: gc leaves these alone` })),
+    ),
   ];
 }
 

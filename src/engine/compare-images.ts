@@ -5,6 +5,7 @@ import { ANNOTATIONS } from "../core/image/oci.ts";
 import { compareTrees, totalsOf, type ChangedAspect, type ChangeTotals, type TreeChange } from "../core/layer/changes.ts";
 import { imagePathOf, mergeLayers, type LayerListing, type ListedEntry, type TreeEntry } from "../core/layer/merge-layers.ts";
 import type { ImageTrees } from "../ports/image-trees.ts";
+import type { ImageKind } from "../ports/catalog.ts";
 import type { Store } from "../ports/store.ts";
 import { readImage, type ImageContent } from "./image-content.ts";
 import { listTree } from "./image-files.ts";
@@ -39,7 +40,7 @@ export interface ImageComparison {
 export interface ComparedImage {
   readonly digest: ImageDigest;
   readonly name: string;
-  readonly kind: "image" | "volume";
+  readonly kind: ImageKind;
   readonly sizeBytes: number;
   readonly packages: number;
 }
@@ -50,7 +51,12 @@ export interface ComparedImage {
  *
  * @throws IMAGE_NOT_FOUND, REFERENCE_AMBIGUOUS, STORE_DAMAGED
  */
-export async function compareImages(parts: { readonly store: Store; readonly trees: ImageTrees }, before: string, after: string, options: { readonly times?: boolean; readonly signal?: AbortSignal } = {}): Promise<ImageComparison> {
+export async function compareImages(
+  parts: { readonly store: Store; readonly trees: ImageTrees },
+  before: string,
+  after: string,
+  options: { readonly times?: boolean; readonly signal?: AbortSignal } = {},
+): Promise<ImageComparison> {
   const [a, b] = [readImage(parts.store, before), readImage(parts.store, after)];
   const [treeA, treeB] = await hashedTrees(parts.trees, a, b, options.signal);
   const changes = compareTrees(treeA, treeB, { times: options.times ?? false });
@@ -67,7 +73,12 @@ export async function compareImages(parts: { readonly store: Store; readonly tre
 }
 
 /** Layers that both have are hashed only where a file of theirs stands against one of the same size from another layer. */
-async function hashedTrees(trees: ImageTrees, a: ImageContent, b: ImageContent, signal: AbortSignal | undefined): Promise<readonly [readonly TreeEntry[], readonly TreeEntry[]]> {
+async function hashedTrees(
+  trees: ImageTrees,
+  a: ImageContent,
+  b: ImageContent,
+  signal: AbortSignal | undefined,
+): Promise<readonly [readonly TreeEntry[], readonly TreeEntry[]]> {
   const known = new Map<string, Promise<readonly ListedEntry[]>>();
   const listing = (content: ImageContent, unhashed: ReadonlySet<string>): Promise<readonly LayerListing[]> =>
     listTree(remembering(trees, known), content.source, { hash: true, ...(signal === undefined ? {} : { signal }) }, unhashed);
@@ -100,7 +111,8 @@ function doubtfulLayers(before: readonly TreeEntry[], after: readonly TreeEntry[
   for (const entry of after) {
     const previous = old.get(entry.path);
     if (previous === undefined || previous.layer === entry.layer || previous.sizeBytes !== entry.sizeBytes) continue;
-    for (const { kind, sha256, layer } of [previous, entry]) if (kind !== "directory" && kind !== "symlink" && sha256 === undefined) doubtful.add(layer);
+    for (const { kind, sha256, layer } of [previous, entry])
+      if (kind !== "directory" && kind !== "symlink" && sha256 === undefined) doubtful.add(layer);
   }
   return doubtful;
 }
@@ -162,7 +174,10 @@ function settingsOf({ manifest, config, source, kind }: ImageContent): Readonly<
 const prefixed = (prefix: string, values: Readonly<Record<string, JsonValue>>): Readonly<Record<string, JsonValue>> =>
   Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix} ${name}`, value]));
 
-const compareSettings = (before: Readonly<Record<string, JsonValue>>, after: Readonly<Record<string, JsonValue>>): readonly SettingChange[] =>
+const compareSettings = (
+  before: Readonly<Record<string, JsonValue>>,
+  after: Readonly<Record<string, JsonValue>>,
+): readonly SettingChange[] =>
   [...new Set([...Object.keys(before), ...Object.keys(after)])]
     .map((setting) => ({ setting, before: before[setting] ?? null, after: after[setting] ?? null }))
     .filter((change) => canonicalJson(change.before) !== canonicalJson(change.after));

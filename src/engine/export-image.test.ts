@@ -37,7 +37,12 @@ const bakeAll = async (into: FixtureStore): Promise<ImageDigest> => {
       },
     ],
   });
-  await into.bakeVolume({ name: "shop/site", root: image, path: "/srv/site", change: (directory) => put(directory, { "index.html": "hello\n" }) });
+  await into.bakeVolume({
+    name: "shop/site",
+    root: image,
+    path: "/srv/site",
+    change: (directory) => put(directory, { "index.html": "hello\n" }),
+  });
   return image;
 };
 
@@ -114,7 +119,9 @@ describe("exporting an image", () => {
 
   it("brings just the volume with volumeOnly, byte for byte as in the store", async () => {
     const { target } = await exported("shop/site", { format: "erofs", volumeOnly: true });
-    const blob = fixture.store.images.manifest(fixture.store.images.entries().find(({ artifactType }) => artifactType !== undefined)!.digest).layers[0]!.digest;
+    const blob = fixture.store.images.manifest(
+      fixture.store.images.entries().find(({ artifactType }) => artifactType !== undefined)!.digest,
+    ).layers[0]!.digest;
     expect(`sha256:${hashFile(target)}`).toBe(blob);
     await expect(exported("shop/base", { format: "erofs", volumeOnly: true })).rejects.toMatchObject({ code: "USAGE" });
     await expect(exported("shop/site", { format: "tar", volumeOnly: true })).rejects.toMatchObject({ code: "USAGE" });
@@ -123,7 +130,13 @@ describe("exporting an image", () => {
   it("names the output after the image when nobody does", async () => {
     const folder = mkdtempSync(join(scratch, "here-"));
     const { output: _, ...rest } = { output: undefined, format: "tar" as const, folder };
-    const result = await exportImage({ store: images.store, trees: await images.trees(), exports: await images.exports() }, "shop/base", { ...rest, replace: false, volumeOnly: false, signal: new AbortController().signal, onProgress: () => undefined });
+    const result = await exportImage({ store: images.store, trees: await images.trees(), exports: await images.exports() }, "shop/base", {
+      ...rest,
+      replace: false,
+      volumeOnly: false,
+      signal: new AbortController().signal,
+      onProgress: () => undefined,
+    });
     expect(readdirSync(folder)).toEqual([`shop-base-${base.slice(7, 19)}.tar`]);
     expect(result.target).toBe(join(folder, `shop-base-${base.slice(7, 19)}.tar`));
   });
@@ -131,7 +144,10 @@ describe("exporting an image", () => {
   it("leaves what is there alone, unless told to replace it", async () => {
     const output = join(scratch, "taken");
     put(scratch, { taken: "mine" });
-    await expect(exported("shop/base", { output })).rejects.toMatchObject({ code: "INPUT_INVALID", help: { hint: expect.stringContaining("--force") } });
+    await expect(exported("shop/base", { output })).rejects.toMatchObject({
+      code: "INPUT_INVALID",
+      help: { hint: expect.stringContaining("--force") },
+    });
     expect(readFileSync(output, "utf8")).toBe("mine");
     await exported("shop/base", { output, replace: true });
     expect(statSync(output).size).toBeGreaterThan(1000);
@@ -142,7 +158,15 @@ describe("exporting an image", () => {
     const disk = mkdtempSync(join(scratch, "full-"));
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]);
     try {
-      const big = await fixture.bake({ name: "big/one", steps: [{ address: "one/copy", change: (upper) => execFileSync("dd", ["if=/dev/urandom", `of=${join(upper, "noise")}`, "bs=1k", "count=300", "status=none"]) }] });
+      const big = await fixture.bake({
+        name: "big/one",
+        steps: [
+          {
+            address: "one/copy",
+            change: (upper) => execFileSync("dd", ["if=/dev/urandom", `of=${join(upper, "noise")}`, "bs=1k", "count=300", "status=none"]),
+          },
+        ],
+      });
       await expect(exported(big, { format, output: join(disk, "out") })).rejects.toMatchObject({ code: "STORE_FULL" });
       expect(readdirSync(disk)).toEqual([]);
     } finally {
@@ -152,7 +176,9 @@ describe("exporting an image", () => {
 
   it("that is stopped leaves nothing", async () => {
     const folder = mkdtempSync(join(scratch, "stopped-"));
-    await expect(exported("shop/base", { format: "squashfs", output: join(folder, "out"), signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "CANCELLED" });
+    await expect(
+      exported("shop/base", { format: "squashfs", output: join(folder, "out"), signal: AbortSignal.abort() }),
+    ).rejects.toMatchObject({ code: "CANCELLED" });
     expect(readdirSync(folder)).toEqual([]);
   });
 });
@@ -161,7 +187,10 @@ describe("the store's layout", () => {
   const layout = (): string => `oci:${fixture.store.path("oci")}`;
 
   it("is read by skopeo as it is", () => {
-    const inspected = JSON.parse(execFileSync("skopeo", ["inspect", `${layout()}:shop/base`], { encoding: "utf8" })) as { readonly Digest: string; readonly Layers: readonly string[] };
+    const inspected = JSON.parse(execFileSync("skopeo", ["inspect", `${layout()}:shop/base`], { encoding: "utf8" })) as {
+      readonly Digest: string;
+      readonly Layers: readonly string[];
+    };
     expect(inspected.Digest).toBe(base);
     expect(inspected.Layers).toEqual(fixture.diffsOf(base));
   });
@@ -169,7 +198,10 @@ describe("the store's layout", () => {
   it("is copied by skopeo with the same digest", () => {
     const copy = join(scratch, "copied");
     execFileSync("skopeo", ["copy", "--quiet", "--dest-oci-accept-uncompressed-layers", `${layout()}:shop/base`, `oci:${copy}:copy`]);
-    expect((JSON.parse(readFileSync(join(copy, "index.json"), "utf8")) as { readonly manifests: readonly { readonly digest: string }[] }).manifests[0]?.digest).toBe(base);
+    expect(
+      (JSON.parse(readFileSync(join(copy, "index.json"), "utf8")) as { readonly manifests: readonly { readonly digest: string }[] })
+        .manifests[0]?.digest,
+    ).toBe(base);
   });
 
   it("is unpacked by umoci to the same tree", () => {
@@ -182,7 +214,11 @@ describe("the store's layout", () => {
 
   it.skipIf(spawnSync("buildah", ["--version"]).status !== 0)("is the start of a container for buildah", () => {
     const home = mkdtempSync(join(scratch, "buildah-"));
-    const buildah = (...words: readonly string[]): string => execFileSync("buildah", ["--root", join(home, "root"), "--runroot", join(home, "run"), "--storage-driver", "vfs", ...words], { encoding: "utf8", stdio: "pipe" }).trim();
+    const buildah = (...words: readonly string[]): string =>
+      execFileSync("buildah", ["--root", join(home, "root"), "--runroot", join(home, "run"), "--storage-driver", "vfs", ...words], {
+        encoding: "utf8",
+        stdio: "pipe",
+      }).trim();
     // buildah takes the path for a name, which may have no capital letters
     const place = join(tmpdir(), `bakehouse-layout-${process.pid}`);
     symlinkSync(fixture.store.path("oci"), place);
@@ -197,10 +233,11 @@ describe("the store's layout", () => {
 
   it("exported for one image holds that image and nothing else", async () => {
     const { target } = await exported("shop/site", { format: "oci", output: join(scratch, "layout") });
-    const index = JSON.parse(readFileSync(join(target, "index.json"), "utf8")) as { readonly manifests: readonly { readonly digest: string }[] };
+    const index = JSON.parse(readFileSync(join(target, "index.json"), "utf8")) as {
+      readonly manifests: readonly { readonly digest: string }[];
+    };
     expect(index.manifests).toHaveLength(2); // the volume and its root
     expect(readdirSync(join(target, "blobs/sha256"))).toHaveLength(2 + 2 + 2 + 1); // manifests, configurations, layers, the volume
     execFileSync("skopeo", ["inspect", `oci:${target}:shop/base`], { stdio: "pipe" });
   });
 });
-

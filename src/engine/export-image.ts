@@ -37,12 +37,24 @@ const ENDINGS: Readonly<Record<ExportFormat, string>> = { tar: ".tar", dir: "", 
  *
  * @throws IMAGE_NOT_FOUND, USAGE (what does not go together), INPUT_INVALID (the target exists), STORE_FULL, SETUP_INCOMPLETE
  */
-export async function exportImage(parts: { readonly store: Store; readonly trees: ImageTrees; readonly exports: ImageExports }, reference: string, options: ExportImageOptions): Promise<ExportedImage> {
+export async function exportImage(
+  parts: { readonly store: Store; readonly trees: ImageTrees; readonly exports: ImageExports },
+  reference: string,
+  options: ExportImageOptions,
+): Promise<ExportedImage> {
   const content = readImage(parts.store, reference);
   const { entry, name } = content;
   if (options.volumeOnly && (content.source.volume === undefined || options.format !== "erofs"))
-    throw new BakehouseError("USAGE", content.source.volume === undefined ? `${name} is no release volume, so there is nothing to export with --volume-only` : "A volume by itself is an erofs image: --volume-only needs --format erofs", { hint: `bakehouse export ${reference} --format erofs` });
-  const target = options.output ?? `${options.folder}/${name.replaceAll("/", "-")}-${shortDigest(entry.digest)}${options.volumeOnly ? "-volume" : ""}${ENDINGS[options.format]}`;
+    throw new BakehouseError(
+      "USAGE",
+      content.source.volume === undefined
+        ? `${name} is no release volume, so there is nothing to export with --volume-only`
+        : "A volume by itself is an erofs image: --volume-only needs --format erofs",
+      { hint: `bakehouse export ${reference} --format erofs` },
+    );
+  const target =
+    options.output ??
+    `${options.folder}/${name.replaceAll("/", "-")}-${shortDigest(entry.digest)}${options.volumeOnly ? "-volume" : ""}${ENDINGS[options.format]}`;
   const totalBytes = totalOf(parts.store, content, options);
   const to = { target, replace: options.replace, signal: options.signal, onBytes: (done: number) => options.onProgress(done, totalBytes) };
   const exported = await write(parts, content, options, to);
@@ -51,7 +63,12 @@ export async function exportImage(parts: { readonly store: Store; readonly trees
 
 type Target = Parameters<ImageExports["blob"]>[1];
 
-async function write(parts: { readonly store: Store; readonly trees: ImageTrees; readonly exports: ImageExports }, content: ImageContent, options: ExportImageOptions, to: Target): Promise<Exported> {
+async function write(
+  parts: { readonly store: Store; readonly trees: ImageTrees; readonly exports: ImageExports },
+  content: ImageContent,
+  options: ExportImageOptions,
+  to: Target,
+): Promise<Exported> {
   const { store, exports: out } = parts;
   const { volume } = content.source;
   if (options.format === "oci") return out.layout(layoutContent(store, content), to);
@@ -72,13 +89,25 @@ function totalOf(store: Store, content: ImageContent, options: ExportImageOption
 }
 
 /** A volume goes with its root image: alone it could not be started. */
-function layoutContent(store: Store, content: ImageContent): { readonly entries: readonly IndexEntry[]; readonly blobs: readonly Sha256[] } {
+function layoutContent(
+  store: Store,
+  content: ImageContent,
+): { readonly entries: readonly IndexEntry[]; readonly blobs: readonly Sha256[] } {
   const rootEntry = content.root === undefined ? undefined : store.images.entries().find((entry) => entry.digest === content.root);
-  if (content.root !== undefined && rootEntry === undefined) throw new BakehouseError("STORE_DAMAGED", `The root image of ${content.name} is not in the index of this store`, { hint: "bakehouse verify --repair" });
+  if (content.root !== undefined && rootEntry === undefined)
+    throw new BakehouseError("STORE_DAMAGED", `The root image of ${content.name} is not in the index of this store`, {
+      hint: "bakehouse verify --repair",
+    });
   const images = [...(rootEntry === undefined ? [] : [contentOf(store, rootEntry)]), content];
   const blobs = new Set<Sha256>();
-  for (const { entry, manifest } of images) for (const digest of [entry.digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]) blobs.add(digest);
+  for (const { entry, manifest } of images)
+    for (const digest of [entry.digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]) blobs.add(digest);
   const missing = [...blobs].filter((digest) => !store.blobs.has(digest));
-  if (missing.length > 0) throw new BakehouseError("STORE_DAMAGED", `${content.name} lacks ${missing.length === 1 ? "a blob" : `${missing.length} blobs`}: ${missing.join(", ")}`, { hint: "bakehouse verify --repair" });
+  if (missing.length > 0)
+    throw new BakehouseError(
+      "STORE_DAMAGED",
+      `${content.name} lacks ${missing.length === 1 ? "a blob" : `${missing.length} blobs`}: ${missing.join(", ")}`,
+      { hint: "bakehouse verify --repair" },
+    );
   return { entries: images.map(({ entry }) => entry), blobs: [...blobs].sort() };
 }

@@ -17,7 +17,9 @@ export function findImage(store: Store, reference: string): IndexEntry {
   const entries = store.images.entries();
   const named = entries.find((entry) => entry.annotations[ANNOTATIONS.name] === reference);
   if (named !== undefined) return named;
-  const tops = entries.filter((entry) => entry.annotations[ANNOTATIONS.recipe] === reference && entry.annotations[ANNOTATIONS.name] !== undefined);
+  const tops = entries.filter(
+    (entry) => entry.annotations[ANNOTATIONS.recipe] === reference && entry.annotations[ANNOTATIONS.name] !== undefined,
+  );
   if (tops.length > 0) return topOf(tops, reference);
   const hex = reference.replace(/^sha256:/, "");
   const matches = /^[0-9a-f]{4,64}$/.test(hex) ? entries.filter((entry) => entry.digest.slice(7).startsWith(hex)) : [];
@@ -31,7 +33,11 @@ export function findImage(store: Store, reference: string): IndexEntry {
 
 /** A release that is a volume counts when nothing that is an image stands at the top. */
 function topOf(entries: readonly IndexEntry[], reference: string): IndexEntry {
-  const parents = new Set(entries.filter((entry) => entry.digest !== entry.annotations[ANNOTATIONS.baseDigest]).map((entry) => entry.annotations[ANNOTATIONS.baseDigest]));
+  const parents = new Set(
+    entries
+      .filter((entry) => entry.digest !== entry.annotations[ANNOTATIONS.baseDigest])
+      .map((entry) => entry.annotations[ANNOTATIONS.baseDigest]),
+  );
   const tops = entries.filter((entry) => !parents.has(entry.digest));
   const images = tops.filter((entry) => entry.artifactType === undefined);
   const choice = images.length > 0 ? images : tops.length > 0 ? tops : entries;
@@ -40,7 +46,11 @@ function topOf(entries: readonly IndexEntry[], reference: string): IndexEntry {
 }
 
 const ambiguous = (reference: string, entries: readonly IndexEntry[]): BakehouseError =>
-  new BakehouseError("REFERENCE_AMBIGUOUS", `${JSON.stringify(reference)} stands for ${entries.length} images: ${entries.map((entry) => `${nameOf(entry)} (${shortDigest(entry.digest)})`).join(", ")}`, {
-    hint: "use more digits, or the whole name",
-    details: entries.map((entry) => entry.digest),
-  });
+  new BakehouseError(
+    "REFERENCE_AMBIGUOUS",
+    `${JSON.stringify(reference)} stands for ${entries.length} images: ${entries.map((entry) => `${nameOf(entry)} (${shortDigest(entry.digest)})`).join(", ")}`,
+    {
+      hint: "use more digits, or the whole name",
+      details: entries.map((entry) => entry.digest),
+    },
+  );

@@ -2,6 +2,7 @@ import type { DiffId, ImageDigest } from "../core/digest.ts";
 import { shortDigest } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
 import { ANNOTATIONS, MEDIA_TYPES, type ImageConfig, type ImageManifest, type IndexEntry } from "../core/image/oci.ts";
+import type { ImageKind } from "../ports/catalog.ts";
 import type { TreeSource } from "../ports/image-trees.ts";
 import type { Store } from "../ports/store.ts";
 import { findImage, nameOf } from "./find-image.ts";
@@ -10,16 +11,20 @@ import { findImage, nameOf } from "./find-image.ts";
 export interface ImageContent {
   readonly entry: IndexEntry;
   readonly name: string;
-  readonly kind: "image" | "volume";
+  readonly kind: ImageKind;
   readonly manifest: ImageManifest;
-  /** Of the image; for a volume, of its root image. */
+  /** Of the image; for a volume or launch, of its root image. */
   readonly config: ImageConfig;
-  /** For a volume: the image that it belongs to. */
+  /** For a volume or launch: the image that it belongs to. */
   readonly root?: ImageDigest;
   readonly source: TreeSource;
   /** Newest time in the image, seconds since 1970. */
   readonly epochSeconds: number;
 }
+
+const KINDS: Readonly<Record<string, ImageKind>> = { [MEDIA_TYPES.volume]: "volume", [MEDIA_TYPES.launch]: "launch" };
+
+export const kindOf = (entry: Pick<IndexEntry, "artifactType">): ImageKind => KINDS[entry.artifactType ?? ""] ?? "image";
 
 export const isVolume = (entry: Pick<IndexEntry, "artifactType">): boolean => entry.artifactType === MEDIA_TYPES.volume;
 
@@ -29,17 +34,27 @@ export const readImage = (store: Store, reference: string): ImageContent => cont
 export function contentOf(store: Store, entry: IndexEntry): ImageContent {
   const manifest = store.images.manifest(entry.digest);
   const name = nameOf(entry);
-  if (!isVolume(entry)) {
+  const kind = kindOf(entry);
+  if (kind === "image") {
     const config = store.images.config(entry.digest);
-    return { entry, name, kind: "image", manifest, config, source: { diffs: config.rootfs.diff_ids }, epochSeconds: epochOf(config) };
+    return { entry, name, kind, manifest, config, source: { diffs: config.rootfs.diff_ids }, epochSeconds: epochOf(config) };
   }
   const root = manifest.subject?.digest ?? (entry.annotations[ANNOTATIONS.baseDigest] as ImageDigest | undefined);
+  if (root === undefined) throw damaged(`The manifest of ${kind} ${name} (${shortDigest(entry.digest)}) names no root image`);
+  if (!store.blobs.has(root))
+    throw damaged(
+      `${kind === "volume" ? "Volume" : "Launch"} ${name} (${shortDigest(entry.digest)}) belongs to image ${shortDigest(root)}, which is not in this store`,
+    );
+  const config = store.images.config(root);
+  const volume = kind === "volume" ? { volume: volumeOf(manifest, name) } : {};
+  return { entry, name, kind, manifest, config, root, source: { diffs: config.rootfs.diff_ids, ...volume }, epochSeconds: epochOf(config) };
+}
+
+function volumeOf(manifest: ImageManifest, name: string): { readonly blob: DiffId; readonly path: string } {
   const blob = manifest.layers[0]?.digest;
   const path = manifest.annotations?.[ANNOTATIONS.volumePath];
-  if (root === undefined || blob === undefined || path === undefined) throw damaged(`The manifest of volume ${name} (${shortDigest(entry.digest)}) names no root image, content or path`);
-  if (!store.blobs.has(root)) throw damaged(`Volume ${name} (${shortDigest(entry.digest)}) belongs to image ${shortDigest(root)}, which is not in this store`);
-  const config = store.images.config(root);
-  return { entry, name, kind: "volume", manifest, config, root, source: { diffs: config.rootfs.diff_ids, volume: { blob, path } }, epochSeconds: epochOf(config) };
+  if (blob === undefined || path === undefined) throw damaged(`The manifest of volume ${name} names no content or path`);
+  return { blob, path };
 }
 
 const epochOf = (config: ImageConfig): number => Math.max(0, Math.floor(Date.parse(config.created) / 1000) || 0);

@@ -40,20 +40,36 @@ export interface ImageFilesOptions {
 }
 
 /** What a machine made from the image has in its file system, sorted by path. @throws IMAGE_NOT_FOUND, INPUT_INVALID */
-export async function imageFiles(parts: ImageFilesParts, reference: string, options: ImageFilesOptions = {}): Promise<readonly ImageFile[]> {
+export async function imageFiles(
+  parts: ImageFilesParts,
+  reference: string,
+  options: ImageFilesOptions = {},
+): Promise<readonly ImageFile[]> {
   const content = readImage(parts.store, reference);
   const listing = options.signal === undefined ? {} : { signal: options.signal };
-  const files = options.layer === undefined ? mergeLayers(await listTree(parts.trees, content.source, listing)).map(fileOf) : await layerFiles(parts, content, options.layer, listing);
+  const files =
+    options.layer === undefined
+      ? mergeLayers(await listTree(parts.trees, content.source, listing)).map(fileOf)
+      : await layerFiles(parts, content, options.layer, listing);
   return options.path === undefined ? files : below(files, options.path, content.name);
 }
 
 /** The layers of a tree, a volume as the topmost. Layers of `unhashed` are listed without hashes. */
-export async function listTree(trees: ImageTrees, source: TreeSource, options: ListOptions, unhashed: ReadonlySet<string> = new Set()): Promise<readonly LayerListing[]> {
+export async function listTree(
+  trees: ImageTrees,
+  source: TreeSource,
+  options: ListOptions,
+  unhashed: ReadonlySet<string> = new Set(),
+): Promise<readonly LayerListing[]> {
   const listings: LayerListing[] = [];
   const optionsFor = (id: string): ListOptions => (unhashed.has(id) ? { ...options, hash: false } : options);
   for (const diff of source.diffs) listings.push({ id: diff, entries: await trees.layer(diff, optionsFor(diff)) });
   const { volume } = source;
-  if (volume !== undefined) listings.push({ id: volume.blob, entries: mountedAt(rawFromText(volume.path.slice(1)), await trees.volume(volume.blob, optionsFor(volume.blob))) });
+  if (volume !== undefined)
+    listings.push({
+      id: volume.blob,
+      entries: mountedAt(rawFromText(volume.path.slice(1)), await trees.volume(volume.blob, optionsFor(volume.blob))),
+    });
   return listings;
 }
 
@@ -70,10 +86,18 @@ function mountedAt(path: RawPath, entries: readonly ListedEntry[]): readonly Lis
   ];
 }
 
-async function layerFiles(parts: ImageFilesParts, content: ImageContent, wanted: string, options: ListOptions): Promise<readonly ImageFile[]> {
+async function layerFiles(
+  parts: ImageFilesParts,
+  content: ImageContent,
+  wanted: string,
+  options: ListOptions,
+): Promise<readonly ImageFile[]> {
   const { volume } = content.source;
   const id = findLayer(parts.store, content, wanted);
-  const entries = volume?.blob === id ? mountedAt(rawFromText(volume.path.slice(1)), await parts.trees.volume(id, options)).slice(1) : await parts.trees.layer(id, options);
+  const entries =
+    volume?.blob === id
+      ? mountedAt(rawFromText(volume.path.slice(1)), await parts.trees.volume(id, options)).slice(1)
+      : await parts.trees.layer(id, options);
   return entries.map((entry) => fileOf({ ...entry, layer: id })).sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
@@ -89,9 +113,16 @@ function findLayer(store: Store, content: ImageContent, wanted: string): Sha256 
   if (found !== undefined) return found.id;
   const steps = layers.flatMap(({ step }) => (step === undefined ? [] : [step]));
   const near = didYouMean(wanted, steps);
-  throw new BakehouseError("INPUT_INVALID", `${content.name} (${shortDigest(content.entry.digest)}) has ${layers.length} layers, none of them ${JSON.stringify(wanted)}`, {
-    hint: near === undefined ? `bakehouse image history ${content.name}` : `did you mean ${near}? \`bakehouse image history ${content.name}\` shows all`,
-  });
+  throw new BakehouseError(
+    "INPUT_INVALID",
+    `${content.name} (${shortDigest(content.entry.digest)}) has ${layers.length} layers, none of them ${JSON.stringify(wanted)}`,
+    {
+      hint:
+        near === undefined
+          ? `bakehouse image history ${content.name}`
+          : `did you mean ${near}? \`bakehouse image history ${content.name}\` shows all`,
+    },
+  );
 }
 
 function fileOf(entry: TreeEntry): ImageFile {
@@ -104,7 +135,9 @@ function fileOf(entry: TreeEntry): ImageFile {
     gid: entry.gid,
     sizeBytes: entry.sizeBytes,
     modifiedAt: new Date(entry.mtimeSeconds * 1000).toISOString(),
-    ...(entry.linkTarget === undefined ? {} : { linkTarget: entry.kind === "hardlink" ? `/${textOfRaw(entry.linkTarget)}` : textOfRaw(entry.linkTarget) }),
+    ...(entry.linkTarget === undefined
+      ? {}
+      : { linkTarget: entry.kind === "hardlink" ? `/${textOfRaw(entry.linkTarget)}` : textOfRaw(entry.linkTarget) }),
     ...(entry.device === undefined ? {} : { device: entry.device }),
     ...(entry.xattrs === undefined || entry.xattrs.size === 0 ? {} : { xattrs: [...entry.xattrs.keys()].sort() }),
     layer: entry.layer,
@@ -115,8 +148,13 @@ function below(files: readonly ImageFile[], path: string, image: string): readon
   const wanted = `/${path}`.replaceAll(/\/+/g, "/").replace(/(?<=.)\/$/, "");
   const found = wanted === "/" ? files : files.filter((file) => file.path === wanted || file.path.startsWith(`${wanted}/`));
   if (found.length > 0) return found;
-  const near = didYouMean(wanted, files.filter((file) => parentOf(file.path) === parentOf(wanted)).map((file) => file.path));
-  throw new BakehouseError("INPUT_INVALID", `${image} has nothing at ${wanted}`, { hint: near === undefined ? `bakehouse image files ${image}` : `did you mean ${near}?` });
+  const near = didYouMean(
+    wanted,
+    files.filter((file) => parentOf(file.path) === parentOf(wanted)).map((file) => file.path),
+  );
+  throw new BakehouseError("INPUT_INVALID", `${image} has nothing at ${wanted}`, {
+    hint: near === undefined ? `bakehouse image files ${image}` : `did you mean ${near}?`,
+  });
 }
 
 const parentOf = (path: string): string => path.slice(0, path.lastIndexOf("/"));

@@ -32,7 +32,17 @@ export function imageHistory(store: Store, reference: string): ImageHistory {
   if (volume !== undefined) {
     const sizeBytes = store.blobs.has(volume.blob) ? store.blobs.sizeBytes(volume.blob) : 0;
     const layer = content.entry.annotations[ANNOTATIONS.layer] ?? content.name;
-    rows.push({ diffId: volume.blob, sizeBytes, step: `${layer}/volume`, stepType: "volume", createdBy: `bakehouse ${layer}/volume`, comment: "Release volume", image: content.name, imageDigest: content.entry.digest, volumePath: volume.path });
+    rows.push({
+      diffId: volume.blob,
+      sizeBytes,
+      step: `${layer}/volume`,
+      stepType: "volume",
+      createdBy: `bakehouse ${layer}/volume`,
+      comment: "Release volume",
+      image: content.name,
+      imageDigest: content.entry.digest,
+      volumePath: volume.path,
+    });
   }
   return { digest: content.entry.digest, name: content.name, rows, sizeBytes: rows.reduce((sum, row) => sum + row.sizeBytes, 0) };
 }

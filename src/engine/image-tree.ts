@@ -1,12 +1,13 @@
 import type { ImageDigest } from "../core/digest.ts";
 import { ANNOTATIONS, type IndexEntry } from "../core/image/oci.ts";
+import type { ImageKind } from "../ports/catalog.ts";
 import type { Store } from "../ports/store.ts";
 import { catalogImageOf } from "./images-from-store.ts";
 
 export interface ImageBranch {
   readonly digest: ImageDigest;
   readonly name: string;
-  readonly kind: "image" | "volume";
+  readonly kind: ImageKind;
   readonly bakedAt: string;
   readonly hermetic: boolean;
   /** Whether the name stands for this image now. */

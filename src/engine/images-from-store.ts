@@ -4,7 +4,7 @@ import type { ParameterValue } from "../core/recipe/model.ts";
 import type { CatalogImage } from "../ports/catalog.ts";
 import type { Store } from "../ports/store.ts";
 import { nameOf } from "./find-image.ts";
-import { isVolume } from "./image-content.ts";
+import { kindOf } from "./image-content.ts";
 
 /** Everything that the catalog knows about images, read from the store itself. Images whose manifest cannot be read are left out. */
 export function imagesFromStore(store: Store): readonly CatalogImage[] {
@@ -25,10 +25,11 @@ export function imageSize(store: Store, digest: ImageDigest): number | undefined
 
 export function catalogImageOf(entry: IndexEntry, sizeBytes: number): CatalogImage {
   const { annotations } = entry;
-  const optional = (key: "parent" | "recipeDigest" | "lockDigest", value: string | undefined): Record<string, Sha256> => (value === undefined ? {} : { [key]: value as Sha256 });
+  const optional = (key: "parent" | "recipeDigest" | "lockDigest", value: string | undefined): Record<string, Sha256> =>
+    value === undefined ? {} : { [key]: value as Sha256 };
   return {
     digest: entry.digest,
-    kind: isVolume(entry) ? "volume" : "image",
+    kind: kindOf(entry),
     name: nameOf(entry),
     recipe: annotations[ANNOTATIONS.recipe] ?? "",
     layer: annotations[ANNOTATIONS.layer] ?? "",

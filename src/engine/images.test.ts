@@ -20,13 +20,27 @@ beforeAll(async () => {
   fixture = fixtureStore();
   foundation = await fixture.bake({
     name: "shop/foundation",
-    steps: [{ address: "foundation/debian", change: (upper) => put(upper, { "etc/os-release": "ID=debian\n", "usr/share/doc/gone.txt": "old\n", "var/lib/dpkg/status": dpkgStatus({ bash: "5.2-1", zlib1g: "1:1.2" }) }) }],
+    steps: [
+      {
+        address: "foundation/debian",
+        change: (upper) =>
+          put(upper, {
+            "etc/os-release": "ID=debian\n",
+            "usr/share/doc/gone.txt": "old\n",
+            "var/lib/dpkg/status": dpkgStatus({ bash: "5.2-1", zlib1g: "1:1.2" }),
+          }),
+      },
+    ],
   });
   base = await fixture.bake({
     name: "shop/base",
     parent: foundation,
     steps: [
-      { address: "base/apt", change: (upper) => put(upper, { "usr/bin/curl": 5000, "var/lib/dpkg/status": dpkgStatus({ bash: "5.2-2", curl: "7.88", zlib1g: "1:1.2" }) }) },
+      {
+        address: "base/apt",
+        change: (upper) =>
+          put(upper, { "usr/bin/curl": 5000, "var/lib/dpkg/status": dpkgStatus({ bash: "5.2-2", curl: "7.88", zlib1g: "1:1.2" }) }),
+      },
       { address: "base/remove", change: (upper) => whiteout(upper, "usr/share/doc/gone.txt") },
     ],
   });
@@ -35,8 +49,17 @@ beforeAll(async () => {
       name: "shop/release",
       parent: base,
       hermetic: version !== "2",
-      steps: [{ address: "release/copy", change: (upper) => put(upper, { "srv/app/version": `${version}\n`, [`srv/app/only-${version}`]: 10, "usr/bin/curl": 5000 }) }],
-      annotations: { [ANNOTATIONS.entry]: "app.service", [ANNOTATIONS.users]: "app,web", [ANNOTATIONS.parameters]: `{"version":${version}}` },
+      steps: [
+        {
+          address: "release/copy",
+          change: (upper) => put(upper, { "srv/app/version": `${version}\n`, [`srv/app/only-${version}`]: 10, "usr/bin/curl": 5000 }),
+        },
+      ],
+      annotations: {
+        [ANNOTATIONS.entry]: "app.service",
+        [ANNOTATIONS.users]: "app,web",
+        [ANNOTATIONS.parameters]: `{"version":${version}}`,
+      },
       config: { ExposedPorts: { "80/tcp": {} }, Labels: { team: version } },
     });
   oldRelease = await releaseOf("1");
@@ -62,12 +85,20 @@ describe("listing images", () => {
     const all = await listImages(parts, { all: true });
     expect(all.map(({ digest, current: isCurrent }) => [digest, isCurrent])).toContainEqual([oldRelease, false]);
     expect(all.find(({ digest }) => digest === oldRelease)?.name).toBe("shop/release");
-    expect(all.find(({ digest }) => digest === release)).toMatchObject({ hermetic: false, kind: "image", bakedBy: "tester@host", parent: base });
+    expect(all.find(({ digest }) => digest === release)).toMatchObject({
+      hermetic: false,
+      kind: "image",
+      bakedBy: "tester@host",
+      parent: base,
+    });
     expect(all.find(({ digest }) => digest === volume)).toMatchObject({ kind: "volume", hermetic: true });
   });
 
   it("fills the catalog when it is not there, and then reads sizes from it", async () => {
-    const digests = fixture.store.images.entries().map(({ digest }) => digest).sort();
+    const digests = fixture.store.images
+      .entries()
+      .map(({ digest }) => digest)
+      .sort();
     expect([...(parts.indexed()?.keys() ?? [])].sort()).toEqual(digests);
   });
 
@@ -75,10 +106,15 @@ describe("listing images", () => {
     const catalog = await parts.catalog();
     const [first] = await catalog.images();
     await catalog.removeImages([base]);
-    await catalog.putImages([{ ...first!, digest: `sha256:${"9".repeat(64)}` }, { ...first!, digest: foundation, name: "something/else" }]);
+    await catalog.putImages([
+      { ...first!, digest: `sha256:${"9".repeat(64)}` },
+      { ...first!, digest: foundation, name: "something/else" },
+    ]);
     const listed = await listImages(parts, { all: true });
     expect(listed).toHaveLength(5);
-    expect(new Map([...(parts.indexed() ?? [])].map(([digest, { name }]) => [digest, name]))).toEqual(new Map(listed.map(({ digest, name }) => [digest, name])));
+    expect(new Map([...(parts.indexed() ?? [])].map(([digest, { name }]) => [digest, name]))).toEqual(
+      new Map(listed.map(({ digest, name }) => [digest, name])),
+    );
   });
 
   it("does without a catalog that cannot be read", async () => {
@@ -120,7 +156,8 @@ describe("references", () => {
     const root = await other.bake({ name: "site/base", steps: [{ address: "base/copy", change: (upper) => put(upper, { a: "a" }) }] });
     const only = await other.bakeVolume({ name: "site/release", root, path: "/srv", change: (directory) => put(directory, { b: "b" }) });
     expect(findImage(other.store, "site").digest).toBe(only);
-    const twin = (name: string): Promise<ImageDigest> => other.bake({ name, parent: root, steps: [{ address: name.slice(5), change: (upper) => put(upper, { c: name }) }] });
+    const twin = (name: string): Promise<ImageDigest> =>
+      other.bake({ name, parent: root, steps: [{ address: name.slice(5), change: (upper) => put(upper, { c: name }) }] });
     await twin("site/one");
     await twin("site/two");
     expect(() => findImage(other.store, "site")).toThrow(expect.objectContaining({ code: "REFERENCE_AMBIGUOUS" }));
@@ -128,7 +165,12 @@ describe("references", () => {
   });
 
   it("that match nothing say what was meant", () => {
-    expect(() => findImage(fixture.store, "shop/relaese")).toThrow(expect.objectContaining({ code: "IMAGE_NOT_FOUND", help: expect.objectContaining({ hint: expect.stringContaining("shop/release") }) }));
+    expect(() => findImage(fixture.store, "shop/relaese")).toThrow(
+      expect.objectContaining({
+        code: "IMAGE_NOT_FOUND",
+        help: expect.objectContaining({ hint: expect.stringContaining("shop/release") }),
+      }),
+    );
   });
 });
 
@@ -136,14 +178,30 @@ describe("one image", () => {
   it("shows its lineage from the foundation up, its settings, and each layer with its step", () => {
     const shown = showImage(fixture.store, "shop/release");
     expect(shown.lineage.map(({ name }) => name)).toEqual(["shop/foundation", "shop/base", "shop/release"]);
-    expect(shown).toMatchObject({ digest: release, current: true, entry: "app.service", ports: ["80/tcp"], users: ["app", "web"], labels: { team: "2" }, hermetic: false, parameters: { version: 2 } });
+    expect(shown).toMatchObject({
+      digest: release,
+      current: true,
+      entry: "app.service",
+      ports: ["80/tcp"],
+      users: ["app", "web"],
+      labels: { team: "2" },
+      hermetic: false,
+      parameters: { version: 2 },
+    });
     expect(shown.layers.map(({ step }) => step)).toEqual(["foundation/debian", "base/apt", "base/remove", "release/copy"]);
     expect(shown.sizeBytes).toBe(shown.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0));
-    expect(showImage(fixture.store, "shop/base").children.map(({ digest }) => digest).sort()).toEqual([oldRelease, release, volume].sort());
+    expect(
+      showImage(fixture.store, "shop/base")
+        .children.map(({ digest }) => digest)
+        .sort(),
+    ).toEqual([oldRelease, release, volume].sort());
   });
 
   it("shows a volume with its root image", () => {
-    expect(showImage(fixture.store, "shop/site")).toMatchObject({ kind: "volume", volume: { path: "/srv/site", root: base, rootName: "shop/base" } });
+    expect(showImage(fixture.store, "shop/site")).toMatchObject({
+      kind: "volume",
+      volume: { path: "/srv/site", root: base, rootName: "shop/base" },
+    });
   });
 
   it("has a history that says which image of the lineage brought each layer", () => {
@@ -157,15 +215,22 @@ describe("one image", () => {
   });
 
   it("stands in the tree under what it was baked onto", () => {
-    const outline = (branches: readonly ImageBranch[]): unknown => branches.map(({ name, children }) => (children.length === 0 ? name : [name, outline(children)]));
-    expect(outline(imageTree(fixture.store, { all: false }))).toEqual([["shop/foundation", [["shop/base", ["shop/release", "shop/site"]]]]]);
-    expect(outline(imageTree(fixture.store, { all: true }))).toEqual([["shop/foundation", [["shop/base", ["shop/release", "shop/release", "shop/site"]]]]]);
+    const outline = (branches: readonly ImageBranch[]): unknown =>
+      branches.map(({ name, children }) => (children.length === 0 ? name : [name, outline(children)]));
+    expect(outline(imageTree(fixture.store, { all: false }))).toEqual([
+      ["shop/foundation", [["shop/base", ["shop/release", "shop/site"]]]],
+    ]);
+    expect(outline(imageTree(fixture.store, { all: true }))).toEqual([
+      ["shop/foundation", [["shop/base", ["shop/release", "shop/release", "shop/site"]]]],
+    ]);
   });
 });
 
 describe("files of an image", () => {
   const filesOf = async (reference: string, options = {}): Promise<readonly string[]> =>
-    (await imageFiles({ store: fixture.store, trees: await parts.trees() }, reference, options)).filter(({ kind }) => kind !== "directory").map(({ path }) => path);
+    (await imageFiles({ store: fixture.store, trees: await parts.trees() }, reference, options))
+      .filter(({ kind }) => kind !== "directory")
+      .map(({ path }) => path);
 
   it("are those of the merged layers", async () => {
     expect(await filesOf("shop/base")).toEqual(["/etc/os-release", "/usr/bin/curl", "/var/lib/dpkg/status"]);
@@ -180,13 +245,25 @@ describe("files of an image", () => {
   });
 
   it("of a volume are those of its root with the volume at its path", async () => {
-    expect(await filesOf("shop/site")).toEqual(["/etc/os-release", "/srv/site/css/site.css", "/srv/site/index.html", "/usr/bin/curl", "/var/lib/dpkg/status"]);
+    expect(await filesOf("shop/site")).toEqual([
+      "/etc/os-release",
+      "/srv/site/css/site.css",
+      "/srv/site/index.html",
+      "/usr/bin/curl",
+      "/var/lib/dpkg/status",
+    ]);
     expect(await filesOf("shop/site", { layer: "volume" })).toEqual(["/srv/site/css/site.css", "/srv/site/index.html"]);
   });
 
   it("are told with what was meant when a path or layer is not there", async () => {
-    await expect(filesOf("shop/base", { path: "/usr/bin/crul" })).rejects.toMatchObject({ code: "INPUT_INVALID", help: { hint: expect.stringContaining("/usr/bin/curl") } });
-    await expect(filesOf("shop/base", { layer: "base/atp" })).rejects.toMatchObject({ code: "INPUT_INVALID", help: { hint: expect.stringContaining("base/apt") } });
+    await expect(filesOf("shop/base", { path: "/usr/bin/crul" })).rejects.toMatchObject({
+      code: "INPUT_INVALID",
+      help: { hint: expect.stringContaining("/usr/bin/curl") },
+    });
+    await expect(filesOf("shop/base", { layer: "base/atp" })).rejects.toMatchObject({
+      code: "INPUT_INVALID",
+      help: { hint: expect.stringContaining("base/apt") },
+    });
   });
 });
 
@@ -210,7 +287,9 @@ describe("two images", () => {
   it("show a file of equal size and time but other content as changed, also against a layer that both have", async () => {
     const releases = await compare(oldRelease, release);
     expect(releases.files).toContainEqual(expect.objectContaining({ change: "changed", path: "/srv/app/version", aspects: ["content"] }));
-    expect(releases.settings.map(({ setting }) => setting)).toEqual(expect.arrayContaining(["label team", "parameter version", "hermetic"]));
+    expect(releases.settings.map(({ setting }) => setting)).toEqual(
+      expect.arrayContaining(["label team", "parameter version", "hermetic"]),
+    );
     const overBase = await compare("shop/base", "shop/release");
     // written anew by the release with the same size, time and content
     expect(overBase.files.map(({ path }) => path)).not.toContain("/usr/bin/curl");
@@ -222,8 +301,11 @@ describe("two images", () => {
 
   it("may be a root image and its volume", async () => {
     const result = await compare("shop/base", "shop/site");
-    expect(result.files.map(({ path }) => path)).toEqual(["/srv", "/srv/site", "/srv/site/css", "/srv/site/css/site.css", "/srv/site/index.html"].filter((path) => result.files.some((file) => file.path === path)));
+    expect(result.files.map(({ path }) => path)).toEqual(
+      ["/srv", "/srv/site", "/srv/site/css", "/srv/site/css/site.css", "/srv/site/index.html"].filter((path) =>
+        result.files.some((file) => file.path === path),
+      ),
+    );
     expect(result.settings.map(({ setting }) => setting)).toContain("volume");
   });
 });
-

@@ -28,7 +28,12 @@ beforeAll(async () => {
       { address: "base/remove", change: (upper) => whiteout(upper, "etc/gone") },
     ],
   });
-  volume = await maker.bakeVolume({ name: "shop/site", root: base, path: "/srv/site", change: (directory) => put(directory, { "index.html": "hi\n" }) });
+  volume = await maker.bakeVolume({
+    name: "shop/site",
+    root: base,
+    path: "/srv/site",
+    change: (directory) => put(directory, { "index.html": "hi\n" }),
+  });
   makerImages = openImages({ store: maker.store.root });
   takerFolder = join(scratch, "taker");
   taker = openImages({ store: takerFolder });
@@ -44,7 +49,14 @@ afterAll(async () => {
 async function imported(path: string, options: Partial<ImportImageOptions> = {}): Promise<readonly ImportedImage[]> {
   try {
     return await importImage(
-      { store: taker.store, imports: await taker.imports(), clock: taker.clock, baker: await taker.baker(), tool: taker.tool, catalog: taker.catalog },
+      {
+        store: taker.store,
+        imports: await taker.imports(),
+        clock: taker.clock,
+        baker: await taker.baker(),
+        tool: taker.tool,
+        catalog: taker.catalog,
+      },
       { path, source: path, signal: new AbortController().signal, onProgress: () => undefined, ...options },
     );
   } finally {
@@ -53,11 +65,22 @@ async function imported(path: string, options: Partial<ImportImageOptions> = {})
 }
 
 const exportLayout = async (reference: string, output: string): Promise<string> => {
-  await exportImage({ store: makerImages.store, trees: await makerImages.trees(), exports: await makerImages.exports() }, reference, { format: "oci", folder: scratch, output, replace: true, volumeOnly: false, signal: new AbortController().signal, onProgress: () => undefined });
+  await exportImage({ store: makerImages.store, trees: await makerImages.trees(), exports: await makerImages.exports() }, reference, {
+    format: "oci",
+    folder: scratch,
+    output,
+    replace: true,
+    volumeOnly: false,
+    signal: new AbortController().signal,
+    onProgress: () => undefined,
+  });
   return output;
 };
 
-const filesOf = async (reference: string): Promise<readonly string[]> => (await imageFiles({ store: taker.store, trees: await taker.trees() }, reference)).filter(({ kind }) => kind !== "directory").map(({ path }) => path);
+const filesOf = async (reference: string): Promise<readonly string[]> =>
+  (await imageFiles({ store: taker.store, trees: await taker.trees() }, reference))
+    .filter(({ kind }) => kind !== "directory")
+    .map(({ path }) => path);
 
 describe("importing", () => {
   it.each(["layout", "layout.tar"])("what export --format oci wrote keeps digest, name and lineage (%s)", async (name) => {
@@ -65,10 +88,17 @@ describe("importing", () => {
     const other = openImages({ store: fresh });
     const [image] = await importImage(
       { store: other.store, imports: await other.imports(), clock: other.clock, baker: "me@here", tool: "t", catalog: other.catalog },
-      { path: await exportLayout("shop/base", join(scratch, name)), source: `some/${name}`, signal: new AbortController().signal, onProgress: () => undefined },
+      {
+        path: await exportLayout("shop/base", join(scratch, name)),
+        source: `some/${name}`,
+        signal: new AbortController().signal,
+        onProgress: () => undefined,
+      },
     );
     expect(image).toMatchObject({ digest: base, name: "shop/base", kind: "image", layers: 2 });
-    expect(await listImages(other, { all: true })).toMatchObject([{ digest: base, bakedBy: "tester@host", hermetic: true, imported: name, recipe: "shop" }]);
+    expect(await listImages(other, { all: true })).toMatchObject([
+      { digest: base, bakedBy: "tester@host", hermetic: true, imported: name, recipe: "shop" },
+    ]);
     for (const diff of maker.diffsOf(base)) expect(other.store.diffs.has(diff)).toBe(true);
     await other.close();
   });
@@ -90,7 +120,9 @@ describe("importing", () => {
   it("unpacks an image of compressed layers, and says what its digest is elsewhere", async () => {
     const compressed = join(scratch, "compressed");
     execFileSync("skopeo", ["copy", "--quiet", `oci:${maker.store.path("oci")}:shop/base`, `oci:${compressed}:latest`]);
-    const original = (JSON.parse(readFileSync(join(compressed, "index.json"), "utf8")) as { readonly manifests: readonly [{ readonly digest: string }] }).manifests[0].digest;
+    const original = (
+      JSON.parse(readFileSync(join(compressed, "index.json"), "utf8")) as { readonly manifests: readonly [{ readonly digest: string }] }
+    ).manifests[0].digest;
     const [image] = await imported(compressed, { name: "unpacked/base" });
     expect(image).toMatchObject({ name: "unpacked/base", originalDigest: original });
     expect(taker.store.images.config(image!.digest).rootfs.diff_ids).toEqual(maker.diffsOf(base));
@@ -111,7 +143,9 @@ describe("importing", () => {
     expect(await filesOf("golden/t")).toEqual(["/bin/tool", "/etc/os-release"]);
     // one image has one name: what comes second is known by its digest
     expect(image?.wasHere).toBe(ending === "tar" ? undefined : true);
-    expect(await listImages(taker, { all: true })).toContainEqual(expect.objectContaining({ digest: image!.digest, hermetic: false, imported: "rootfs.tar" }));
+    expect(await listImages(taker, { all: true })).toContainEqual(
+      expect.objectContaining({ digest: image!.digest, hermetic: false, imported: "rootfs.tar" }),
+    );
   });
 
   it("takes a folder, and leaves it as it was", async () => {
@@ -126,10 +160,13 @@ describe("importing", () => {
 
   it("refuses a tar that would leave its folder, all entries at once", async () => {
     const bad = join(scratch, "bad.tar");
-    put(scratch, { "x": "x" });
+    put(scratch, { x: "x" });
     execFileSync("tar", ["-cPf", bad, "--transform=s,^,../,", "-C", scratch, "x"]);
     execFileSync("tar", ["-rPf", bad, join(scratch, "x")]);
-    await expect(imported(bad, { name: "bad/one" })).rejects.toMatchObject({ code: "ARCHIVE_UNSAFE", message: expect.stringContaining("2 unsafe") });
+    await expect(imported(bad, { name: "bad/one" })).rejects.toMatchObject({
+      code: "ARCHIVE_UNSAFE",
+      message: expect.stringContaining("2 unsafe"),
+    });
     expect(existsSync(join(takerFolder, "x"))).toBe(false);
   });
 
@@ -151,7 +188,10 @@ describe("importing", () => {
     expect((await imported(layout)).map(({ name }) => name)).toEqual(["copy/site-root", "copy/site"]); // nothing else stands at the top
     const [image] = await imported(layout, { image: "shop/base" });
     expect(image?.digest).toBe(base);
-    await expect(imported(layout, { image: "shop/nothing" })).rejects.toMatchObject({ code: "INPUT_INVALID", help: { hint: expect.stringContaining("shop/base") } });
+    await expect(imported(layout, { image: "shop/nothing" })).rejects.toMatchObject({
+      code: "INPUT_INVALID",
+      help: { hint: expect.stringContaining("shop/base") },
+    });
   });
 
   it("says what is wrong with what is no image", async () => {
@@ -159,15 +199,18 @@ describe("importing", () => {
     mkdirSync(folder);
     const files = { "empty.tar": "", "text.tar": "just text, and not even a whole block of it" };
     for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
-    for (const name of Object.keys(files)) await expect(imported(join(folder, name), { name: "odd/one" })).rejects.toMatchObject({ code: "ARCHIVE_INVALID" });
+    for (const name of Object.keys(files))
+      await expect(imported(join(folder, name), { name: "odd/one" })).rejects.toMatchObject({ code: "ARCHIVE_INVALID" });
     await expect(imported(join(folder, "nothing"), { name: "odd/one" })).rejects.toMatchObject({ code: "INPUT_INVALID" });
     await expect(imported(folder, { name: "Not A Name" })).rejects.toMatchObject({ code: "USAGE" });
     await expect(imported(folder)).rejects.toMatchObject({ code: "USAGE", help: { hint: expect.stringContaining("--name") } });
     const layout = join(scratch, "half");
     put(layout, { "oci-layout": "{}" });
-    await expect(imported(layout, { name: "odd/one" })).rejects.toMatchObject({ code: "ARCHIVE_INVALID", message: expect.stringContaining("index.json") });
+    await expect(imported(layout, { name: "odd/one" })).rejects.toMatchObject({
+      code: "ARCHIVE_INVALID",
+      message: expect.stringContaining("index.json"),
+    });
     put(layout, { "index.json": JSON.stringify({ manifests: [{ digest: "sha256:../../etc/passwd" }] }) });
     await expect(imported(layout, { name: "odd/one" })).rejects.toMatchObject({ code: "ARCHIVE_INVALID" });
   });
 });
-

@@ -1,6 +1,14 @@
 import { BakehouseError } from "../core/errors.ts";
 import { shortDigest, type DiffId, type ImageDigest, type Sha256 } from "../core/digest.ts";
-import { ANNOTATIONS, MEDIA_TYPES, type Annotations, type Descriptor, type ImageConfig, type ImageManifest, type IndexEntry } from "../core/image/oci.ts";
+import {
+  ANNOTATIONS,
+  MEDIA_TYPES,
+  type Annotations,
+  type Descriptor,
+  type ImageConfig,
+  type ImageManifest,
+  type IndexEntry,
+} from "../core/image/oci.ts";
 import type { Catalog } from "../ports/catalog.ts";
 import type { Clock } from "../ports/host.ts";
 import type { ImageImports, ImportKind, ImportSource } from "../ports/image-imports.ts";
@@ -60,12 +68,17 @@ interface Taken {
  */
 export async function importImage(parts: ImportImageParts, options: ImportImageOptions): Promise<readonly ImportedImage[]> {
   const { store } = parts;
-  if (store.readOnly) throw new BakehouseError("STORE_READ_ONLY", `The store ${store.root} cannot be written to`, { hint: "use a store that you may write to: --store DIR" });
+  if (store.readOnly)
+    throw new BakehouseError("STORE_READ_ONLY", `The store ${store.root} cannot be written to`, {
+      hint: "use a store that you may write to: --store DIR",
+    });
   checkName(options.name);
   const source = await parts.imports.open(options.path, options.signal);
   try {
     // gc must not take away blobs that no index entry names yet
-    return await store.withLock(STORE_CONTENT_LOCK, { signal: options.signal }, () => (source.kind === "oci-layout" ? fromLayout(parts, source, options) : fromTree(parts, source, options)));
+    return await store.withLock(STORE_CONTENT_LOCK, { signal: options.signal }, () =>
+      source.kind === "oci-layout" ? fromLayout(parts, source, options) : fromTree(parts, source, options),
+    );
   } finally {
     await source.close();
   }
@@ -74,11 +87,16 @@ export async function importImage(parts: ImportImageParts, options: ImportImageO
 /** As the last part of an OCI reference, with `/`: what `findImage` and other programs can take. */
 function checkName(name: string | undefined): void {
   if (name === undefined || /^[a-z0-9]+(?:[._/-][a-z0-9]+)*$/.test(name)) return;
-  throw new BakehouseError("USAGE", `${JSON.stringify(name)} cannot be the name of an image`, { hint: "small letters, digits, and between them - . _ /" });
+  throw new BakehouseError("USAGE", `${JSON.stringify(name)} cannot be the name of an image`, {
+    hint: "small letters, digits, and between them - . _ /",
+  });
 }
 
 async function fromTree(parts: ImportImageParts, source: ImportSource, options: ImportImageOptions): Promise<readonly ImportedImage[]> {
-  if (options.name === undefined) throw new BakehouseError("USAGE", `${options.source} has no name of its own`, { hint: `bakehouse import ${options.source} --name mine` });
+  if (options.name === undefined)
+    throw new BakehouseError("USAGE", `${options.source} has no name of its own`, {
+      hint: `bakehouse import ${options.source} --name mine`,
+    });
   options.onProgress(`unpacking ${options.source}`);
   const { blobs } = parts.store;
   const epochSeconds = IMPORT_EPOCH_SECONDS;
@@ -102,8 +120,18 @@ async function fromTree(parts: ImportImageParts, source: ImportSource, options: 
     annotations,
   };
   const stored = blobs.putJson(manifest);
-  const entry: IndexEntry = { mediaType: MEDIA_TYPES.manifest, digest: stored.digest, size: stored.sizeBytes, annotations: indexAnnotations(parts, options, options.name, annotations) };
-  return publish(parts, [{ entry, imported: { digest: stored.digest, name: options.name, kind: "image", from: source.kind, sizeBytes: layer.sizeBytes, layers: 1 } }]);
+  const entry: IndexEntry = {
+    mediaType: MEDIA_TYPES.manifest,
+    digest: stored.digest,
+    size: stored.sizeBytes,
+    annotations: indexAnnotations(parts, options, options.name, annotations),
+  };
+  return publish(parts, [
+    {
+      entry,
+      imported: { digest: stored.digest, name: options.name, kind: "image", from: source.kind, sizeBytes: layer.sizeBytes, layers: 1 },
+    },
+  ]);
 }
 
 /** The tree says nothing about its time, and the same tree shall give the same digest: 2025-01-01 00:00 UTC, as for bakes without packages. */
@@ -115,7 +143,8 @@ async function fromLayout(parts: ImportImageParts, source: ImportSource, options
   const taken: Taken[] = [];
   if (isVolume(found)) {
     const subject = (source.readJson(found) as ImageManifest).subject;
-    if (subject === undefined) throw new BakehouseError("ARCHIVE_INVALID", `Volume ${shortDigest(found.digest)} of ${options.source} names no root image`);
+    if (subject === undefined)
+      throw new BakehouseError("ARCHIVE_INVALID", `Volume ${shortDigest(found.digest)} of ${options.source} names no root image`);
     const listed = source.entries.find((entry) => entry.digest === subject.digest);
     const root: IndexEntry = listed ?? { ...subject, annotations: subject.annotations ?? {} };
     const rootName = options.name === undefined && nameOf(root) !== "" ? nameOf(root) : `${nameFor(options, chosen)}-root`;
@@ -131,14 +160,24 @@ function chooseEntry(source: ImportSource, options: ImportImageOptions): IndexEn
   const wanted = options.image;
   if (wanted !== undefined) {
     const hex = wanted.replace(/^sha256:/, "");
-    const found = entries.filter((entry) => nameOf(entry) === wanted || (/^[0-9a-f]{4,64}$/.test(hex) && entry.digest.slice(7).startsWith(hex)));
+    const found = entries.filter(
+      (entry) => nameOf(entry) === wanted || (/^[0-9a-f]{4,64}$/.test(hex) && entry.digest.slice(7).startsWith(hex)),
+    );
     if (found.length === 1 && found[0] !== undefined) return found[0];
-    throw new BakehouseError("INPUT_INVALID", `${options.source} holds ${found.length === 0 ? "no image" : `${found.length} images`} called ${wanted}`, { hint: `it holds ${listed(entries)}` });
+    throw new BakehouseError(
+      "INPUT_INVALID",
+      `${options.source} holds ${found.length === 0 ? "no image" : `${found.length} images`} called ${wanted}`,
+      { hint: `it holds ${listed(entries)}` },
+    );
   }
   const bases = new Set(entries.map((entry) => entry.annotations[ANNOTATIONS.baseDigest]));
   const tops = entries.length === 1 ? entries : entries.filter((entry) => !bases.has(entry.digest));
   if (tops.length === 1 && tops[0] !== undefined) return tops[0];
-  throw new BakehouseError("INPUT_INVALID", entries.length === 0 ? `The index of ${options.source} is empty` : `${options.source} holds ${tops.length} images`, entries.length === 0 ? {} : { hint: `choose one with --image: ${listed(tops)}` });
+  throw new BakehouseError(
+    "INPUT_INVALID",
+    entries.length === 0 ? `The index of ${options.source} is empty` : `${options.source} holds ${tops.length} images`,
+    entries.length === 0 ? {} : { hint: `choose one with --image: ${listed(tops)}` },
+  );
 }
 
 const listed = (entries: readonly IndexEntry[]): string => entries.map((entry) => nameOf(entry) || shortDigest(entry.digest)).join(", ");
@@ -146,25 +185,49 @@ const listed = (entries: readonly IndexEntry[]): string => entries.map((entry) =
 function nameFor(options: ImportImageOptions, entry: IndexEntry): string {
   const name = options.name ?? nameOf(entry);
   if (name !== "") return name;
-  throw new BakehouseError("USAGE", `The image in ${options.source} has no name of its own`, { hint: `bakehouse import ${options.source} --name mine` });
+  throw new BakehouseError("USAGE", `The image in ${options.source} has no name of its own`, {
+    hint: `bakehouse import ${options.source} --name mine`,
+  });
 }
 
 /** Steps from an index of several platforms to linux/amd64. */
 function resolve(source: ImportSource, entry: IndexEntry, shown: string, depth = 0): IndexEntry {
   if (entry.mediaType !== MEDIA_TYPES.index && !entry.mediaType.includes("manifest.list")) return entry;
   if (depth > 4) throw new BakehouseError("ARCHIVE_INVALID", `${shown} holds an index in an index in an index; no image was found`);
-  const { manifests = [] } = source.readJson(entry) as { readonly manifests?: readonly (Descriptor & { readonly platform?: { readonly os?: string; readonly architecture?: string } })[] };
-  const fitting = manifests.find(({ platform }) => platform?.os === "linux" && platform.architecture === "amd64") ?? (manifests.length === 1 ? manifests[0] : undefined);
-  if (fitting === undefined) throw new BakehouseError("INPUT_INVALID", `${shown} has no image for linux/amd64, only ${manifests.map(({ platform }) => `${platform?.os ?? "?"}/${platform?.architecture ?? "?"}`).join(", ")}`);
+  const { manifests = [] } = source.readJson(entry) as {
+    readonly manifests?: readonly (Descriptor & { readonly platform?: { readonly os?: string; readonly architecture?: string } })[];
+  };
+  const fitting =
+    manifests.find(({ platform }) => platform?.os === "linux" && platform.architecture === "amd64") ??
+    (manifests.length === 1 ? manifests[0] : undefined);
+  if (fitting === undefined)
+    throw new BakehouseError(
+      "INPUT_INVALID",
+      `${shown} has no image for linux/amd64, only ${manifests.map(({ platform }) => `${platform?.os ?? "?"}/${platform?.architecture ?? "?"}`).join(", ")}`,
+    );
   return resolve(source, { ...fitting, annotations: { ...fitting.annotations, ...entry.annotations } }, shown, depth + 1);
 }
 
-async function takeImage(parts: ImportImageParts, source: ImportSource, entry: IndexEntry, name: string, options: ImportImageOptions): Promise<Taken> {
+async function takeImage(
+  parts: ImportImageParts,
+  source: ImportSource,
+  entry: IndexEntry,
+  name: string,
+  options: ImportImageOptions,
+): Promise<Taken> {
   const manifest = source.readJson(entry) as ImageManifest;
   const config = source.readJson(manifest.config) as ImageConfig;
   const diffs = config.rootfs?.diff_ids ?? [];
-  if (diffs.length !== manifest.layers.length) throw new BakehouseError("ARCHIVE_INVALID", `Image ${shortDigest(entry.digest)} of ${options.source} has ${manifest.layers.length} layers, its configuration names ${diffs.length}`);
-  if (config.os !== "linux" || config.architecture !== "amd64") throw new BakehouseError("INPUT_INVALID", `The image in ${options.source} is for ${String(config.os)}/${String(config.architecture)}, not linux/amd64`);
+  if (diffs.length !== manifest.layers.length)
+    throw new BakehouseError(
+      "ARCHIVE_INVALID",
+      `Image ${shortDigest(entry.digest)} of ${options.source} has ${manifest.layers.length} layers, its configuration names ${diffs.length}`,
+    );
+  if (config.os !== "linux" || config.architecture !== "amd64")
+    throw new BakehouseError(
+      "INPUT_INVALID",
+      `The image in ${options.source} is for ${String(config.os)}/${String(config.architecture)}, not linux/amd64`,
+    );
   const layers: Descriptor[] = [];
   for (const [index, layer] of manifest.layers.entries()) {
     options.onProgress(`layer ${index + 1} of ${diffs.length}`);
@@ -177,7 +240,18 @@ async function takeImage(parts: ImportImageParts, source: ImportSource, entry: I
   const annotations = indexAnnotations(parts, options, name, lineageOf(manifest, entry));
   const indexEntry: IndexEntry = { mediaType: MEDIA_TYPES.manifest, digest, size: parts.store.blobs.sizeBytes(digest), annotations };
   const sizeBytes = layers.reduce((sum, layer) => sum + layer.size, 0);
-  return { entry: indexEntry, imported: { digest, name, kind: "image", from: "oci-layout", sizeBytes, layers: layers.length, ...(plain ? {} : { originalDigest: entry.digest }) } };
+  return {
+    entry: indexEntry,
+    imported: {
+      digest,
+      name,
+      kind: "image",
+      from: "oci-layout",
+      sizeBytes,
+      layers: layers.length,
+      ...(plain ? {} : { originalDigest: entry.digest }),
+    },
+  };
 }
 
 /** Uncompressed layers: the image keeps its bytes and its name. */
@@ -188,7 +262,13 @@ async function asItIs(source: ImportSource, entry: IndexEntry, manifest: ImageMa
 }
 
 /** The store keeps layers uncompressed, so that each is named by its content; an image of compressed ones gets a manifest of its own. */
-function rewritten(parts: ImportImageParts, manifest: ImageManifest, config: ImageConfig, layers: readonly Descriptor[], original: Sha256): ImageDigest {
+function rewritten(
+  parts: ImportImageParts,
+  manifest: ImageManifest,
+  config: ImageConfig,
+  layers: readonly Descriptor[],
+  original: Sha256,
+): ImageDigest {
   const { blobs } = parts.store;
   const stored = blobs.putJson({ ...config, history: config.history ?? [] });
   return blobs.putJson({
@@ -200,11 +280,23 @@ function rewritten(parts: ImportImageParts, manifest: ImageManifest, config: Ima
   }).digest;
 }
 
-async function takeVolume(parts: ImportImageParts, source: ImportSource, entry: IndexEntry, name: string, options: ImportImageOptions): Promise<Taken> {
+async function takeVolume(
+  parts: ImportImageParts,
+  source: ImportSource,
+  entry: IndexEntry,
+  name: string,
+  options: ImportImageOptions,
+): Promise<Taken> {
   const manifest = source.readJson(entry) as ImageManifest;
   options.onProgress("the volume");
   for (const blob of [manifest.config, ...manifest.layers, entry]) await source.takeBlob(blob);
-  const indexEntry: IndexEntry = { mediaType: MEDIA_TYPES.manifest, artifactType: MEDIA_TYPES.volume, digest: entry.digest, size: entry.size, annotations: indexAnnotations(parts, options, name, lineageOf(manifest, entry)) };
+  const indexEntry: IndexEntry = {
+    mediaType: MEDIA_TYPES.manifest,
+    artifactType: MEDIA_TYPES.volume,
+    digest: entry.digest,
+    size: entry.size,
+    annotations: indexAnnotations(parts, options, name, lineageOf(manifest, entry)),
+  };
   const sizeBytes = manifest.layers.reduce((sum, layer) => sum + layer.size, 0);
   return { entry: indexEntry, imported: { digest: entry.digest, name, kind: "volume", from: "oci-layout", sizeBytes, layers: 1 } };
 }

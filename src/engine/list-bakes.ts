@@ -16,7 +16,10 @@ export interface BakeDetails extends BakeSummary {
 }
 
 /** The last bakes, newest first. */
-export async function listBakes(catalog: Pick<Catalog, "bakes" | "bake">, options: { readonly limit: number }): Promise<readonly BakeSummary[]> {
+export async function listBakes(
+  catalog: Pick<Catalog, "bakes" | "bake">,
+  options: { readonly limit: number },
+): Promise<readonly BakeSummary[]> {
   const bakes = await catalog.bakes({ limit: options.limit });
   const summaries: BakeSummary[] = [];
   for (const bake of bakes) summaries.push(summaryOf(bake, (await catalog.bake(bake.id))?.steps ?? []));
@@ -24,7 +27,10 @@ export async function listBakes(catalog: Pick<Catalog, "bakes" | "bake">, option
 }
 
 /** One bake with its steps. @param wanted  id, its beginning, or `last` @throws BAKE_NOT_FOUND, REFERENCE_AMBIGUOUS */
-export async function showBake(parts: { readonly catalog: Pick<Catalog, "bakes" | "bake">; readonly logs: BakeLogs }, wanted: string): Promise<BakeDetails> {
+export async function showBake(
+  parts: { readonly catalog: Pick<Catalog, "bakes" | "bake">; readonly logs: BakeLogs },
+  wanted: string,
+): Promise<BakeDetails> {
   const ids = (await parts.catalog.bakes({ limit: 10_000 })).map(({ id }) => id);
   const id = findBake(ids, wanted);
   const bake = await parts.catalog.bake(id);

@@ -30,7 +30,12 @@ beforeAll(async () => {
       },
     ],
   });
-  await fixture.bakeVolume({ name: "shop/site", root: base, path: "/srv/site", change: (directory) => put(directory, { "index.html": "hello\n" }) });
+  await fixture.bakeVolume({
+    name: "shop/site",
+    root: base,
+    path: "/srv/site",
+    change: (directory) => put(directory, { "index.html": "hello\n" }),
+  });
   images = openImages({ store: fixture.store.root });
   parts = { store: images.store, clock: images.clock, trees: await images.trees(), mounts: await images.mounts() };
 });
@@ -92,7 +97,10 @@ describe("mounting an image", () => {
       [join(scratch, "no", "such", "parent"), /is not there/],
       [fixture.store.path("work", "here"), /inside the store/],
     ] as const)
-      await expect(mountImage(parts, "shop/base", directory)).rejects.toMatchObject({ code: "INPUT_INVALID", message: expect.stringMatching(message) });
+      await expect(mountImage(parts, "shop/base", directory)).rejects.toMatchObject({
+        code: "INPUT_INVALID",
+        message: expect.stringMatching(message),
+      });
     expect(readFileSync(join(full, "file"), "utf8")).toBe("mine");
   });
 
@@ -119,6 +127,8 @@ describe("mounting an image", () => {
   it("tells what is mounted when asked to unmount something else", async () => {
     const directory = join(scratch, "site");
     await mountImage(parts, "shop/base", directory);
-    await expect(unmountImage(parts, { directory: join(scratch, "sight"), given: "sight" })).rejects.toMatchObject({ code: "INPUT_INVALID" });
+    await expect(unmountImage(parts, { directory: join(scratch, "sight"), given: "sight" })).rejects.toMatchObject({
+      code: "INPUT_INVALID",
+    });
   });
 });

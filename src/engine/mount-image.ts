@@ -22,7 +22,10 @@ export interface MountImageParts {
  */
 export async function mountImage(parts: MountImageParts, reference: string, directory: string): Promise<ImageMount> {
   const { entry, name, source } = readImage(parts.store, reference);
-  if (parts.store.readOnly) throw new BakehouseError("STORE_READ_ONLY", `The store ${parts.store.root} cannot be written to, so a mount could not be recorded`, { hint: "use a store that you may write to, or run as root" });
+  if (parts.store.readOnly)
+    throw new BakehouseError("STORE_READ_ONLY", `The store ${parts.store.root} cannot be written to, so a mount could not be recorded`, {
+      hint: "use a store that you may write to, or run as root",
+    });
   await parts.trees.ensureUnpacked(source.diffs);
   return parts.mounts.mount({ image: entry.digest, name, directory, source, mountedAt: parts.clock.now().toISOString() });
 }
@@ -32,7 +35,10 @@ export async function mountImage(parts: MountImageParts, reference: string, dire
  *
  * @throws INPUT_INVALID when nothing of this store is mounted there, RESOURCE_BUSY when it is in use
  */
-export async function unmountImage(parts: Pick<MountImageParts, "mounts">, where: { readonly directory: string; readonly given: string } | "all"): Promise<readonly ImageMount[]> {
+export async function unmountImage(
+  parts: Pick<MountImageParts, "mounts">,
+  where: { readonly directory: string; readonly given: string } | "all",
+): Promise<readonly ImageMount[]> {
   const mounts = parts.mounts.list();
   const chosen = where === "all" ? mounts : matching(mounts, where);
   for (const mount of [...chosen].reverse()) await parts.mounts.unmount(mount);
@@ -42,10 +48,21 @@ export async function unmountImage(parts: Pick<MountImageParts, "mounts">, where
 function matching(mounts: readonly MountState[], where: { readonly directory: string; readonly given: string }): readonly MountState[] {
   const hex = where.given.replace(/^sha256:/, "");
   const isDigest = /^[0-9a-f]{4,64}$/.test(hex);
-  const found = mounts.filter(({ directory, name, image }) => directory === where.directory || name === where.given || (isDigest && image.slice("sha256:".length).startsWith(hex)));
+  const found = mounts.filter(
+    ({ directory, name, image }) =>
+      directory === where.directory || name === where.given || (isDigest && image.slice("sha256:".length).startsWith(hex)),
+  );
   if (found.length > 0) return found;
-  const near = didYouMean(where.directory, mounts.map(({ directory }) => directory));
+  const near = didYouMean(
+    where.directory,
+    mounts.map(({ directory }) => directory),
+  );
   throw new BakehouseError("INPUT_INVALID", `No image of this store is mounted at ${where.directory}`, {
-    hint: near === undefined ? (mounts.length === 0 ? "nothing is mounted" : "bakehouse image mount   (lists what is mounted)") : `did you mean ${near}?`,
+    hint:
+      near === undefined
+        ? mounts.length === 0
+          ? "nothing is mounted"
+          : "bakehouse image mount   (lists what is mounted)"
+        : `did you mean ${near}?`,
   });
 }

@@ -1,6 +1,7 @@
 import { BakehouseError } from "../core/errors.ts";
 import { shortDigest, type DiffId, type Sha256 } from "../core/digest.ts";
 import type { ImageTrees } from "../ports/image-trees.ts";
+import type { ImageKind } from "../ports/catalog.ts";
 import type { Store } from "../ports/store.ts";
 import type { NetworkPolicy } from "../core/recipe/model.ts";
 import type { RunnerName, Workspace, Workspaces } from "../ports/workspaces.ts";
@@ -20,7 +21,7 @@ export interface OpenShellParts {
 
 /** What a shell is opened on. */
 export interface ShellTarget {
-  readonly what: "image" | "volume" | "failed step";
+  readonly what: ImageKind | "failed step";
   /** For people: the image's name and digest, or the step's address and its bake. */
   readonly title: string;
   /** Whether what is done in it stays: in the state of a failed step it does, until gc. */
@@ -55,16 +56,28 @@ export function openShell(parts: OpenShellParts, options: ShellOptions): Promise
 
 async function onImage(parts: OpenShellParts, options: ShellOptions): Promise<ShellResult> {
   const { store } = parts;
-  if (options.image === undefined) throw new BakehouseError("USAGE", "A shell needs an image, or --failed for the state that a failed step left", { hint: "bakehouse shell <image>" });
+  if (options.image === undefined)
+    throw new BakehouseError("USAGE", "A shell needs an image, or --failed for the state that a failed step left", {
+      hint: "bakehouse shell <image>",
+    });
   const { entry, name, kind, source, epochSeconds } = readImage(store, options.image);
-  if (store.readOnly) throw new BakehouseError("STORE_READ_ONLY", `The store ${store.root} cannot be written to, and a shell needs a place for what is changed in it`, { hint: "copy the store, or run as a user who may write there" });
+  if (store.readOnly)
+    throw new BakehouseError(
+      "STORE_READ_ONLY",
+      `The store ${store.root} cannot be written to, and a shell needs a place for what is changed in it`,
+      { hint: "copy the store, or run as a user who may write there" },
+    );
   await parts.trees.ensureUnpacked(source.diffs);
   const id = parts.newId();
   const folder = store.workFolder(id);
   try {
     store.writeNote(`work/${id}/uses.json`, [...source.diffs, ...(source.volume === undefined ? [] : [source.volume.blob])]);
     const target: ShellTarget = { what: kind, title: `${name} (${shortDigest(entry.digest)})`, discarded: true };
-    return await inWorkspace(parts, { folder: `${folder}/shell`, lowers: source.diffs, runner: options.runner }, { ...options, epochSeconds, target, ...(source.volume === undefined ? {} : { volume: source.volume }) });
+    return await inWorkspace(
+      parts,
+      { folder: `${folder}/shell`, lowers: source.diffs, runner: options.runner },
+      { ...options, epochSeconds, target, ...(source.volume === undefined ? {} : { volume: source.volume }) },
+    );
   } finally {
     store.releaseWorkFolder(id);
   }
@@ -82,7 +95,11 @@ async function onFailedStep(parts: OpenShellParts, options: ShellOptions): Promi
   await parts.trees.ensureUnpacked(state.lowers);
   const target: ShellTarget = { what: "failed step", title: `${state.address} as bake ${bake} left it`, discarded: false };
   return parts.store.withLock(`kept-${bake}`, { signal: options.signal }, () =>
-    inWorkspace(parts, { folder: state.folder, lowers: state.lowers, runner: options.runner, reopen: true }, { ...options, epochSeconds: 0, target }),
+    inWorkspace(
+      parts,
+      { folder: state.folder, lowers: state.lowers, runner: options.runner, reopen: true },
+      { ...options, epochSeconds: 0, target },
+    ),
   );
 }
 
@@ -93,12 +110,19 @@ function findKept(store: Store, wanted: string | undefined): { readonly bake: st
   const bake = found[0]?.bake;
   if (bake === undefined || found.length > 1) {
     const known = kept.length === 0 ? "none was" : `these were: ${kept.map((each) => each.bake).join(", ")}`;
-    throw new BakehouseError("BAKE_NOT_FOUND", found.length > 1 ? `${String(wanted)} stands for ${found.length} kept failures: ${found.map((each) => each.bake).join(", ")}` : `No failed step was kept${wanted === undefined ? "" : ` by bake ${wanted}`}; ${known}`, {
-      hint: "bakehouse bake --keep-on-failure",
-    });
+    throw new BakehouseError(
+      "BAKE_NOT_FOUND",
+      found.length > 1
+        ? `${String(wanted)} stands for ${found.length} kept failures: ${found.map((each) => each.bake).join(", ")}`
+        : `No failed step was kept${wanted === undefined ? "" : ` by bake ${wanted}`}; ${known}`,
+      {
+        hint: "bakehouse bake --keep-on-failure",
+      },
+    );
   }
   const state = store.readNote(`work/${bake}/kept.json`) as KeptState | undefined;
-  if (state?.folder === undefined || !Array.isArray(state.lowers)) throw new BakehouseError("STORE_DAMAGED", `What bake ${bake} kept cannot be read`, { hint: "bakehouse gc --apply" });
+  if (state?.folder === undefined || !Array.isArray(state.lowers))
+    throw new BakehouseError("STORE_DAMAGED", `What bake ${bake} kept cannot be read`, { hint: "bakehouse gc --apply" });
   return { bake, state };
 }
 
@@ -113,7 +137,10 @@ async function inWorkspace(parts: OpenShellParts, request: Parameters<Workspaces
   try {
     if (use.volume !== undefined) await parts.mountVolume(workspace, use.volume);
     use.onOpen(use.target);
-    const argv = workspace.shellArgv(use.command.length > 0 ? use.command : defaultShell(workspace), { epochSeconds: use.epochSeconds, network: use.network });
+    const argv = workspace.shellArgv(use.command.length > 0 ? use.command : defaultShell(workspace), {
+      epochSeconds: use.epochSeconds,
+      network: use.network,
+    });
     const { exitCode } = await parts.runInteractive(argv, use.signal);
     return { ...use.target, exitCode };
   } finally {
@@ -123,5 +150,7 @@ async function inWorkspace(parts: OpenShellParts, request: Parameters<Workspaces
 
 function defaultShell(workspace: Workspace): readonly string[] {
   for (const shell of ["/bin/bash", "/bin/sh"]) if (workspace.root.stat(shell) !== undefined) return [shell];
-  throw new BakehouseError("INPUT_INVALID", "The image has neither /bin/bash nor /bin/sh", { hint: "name a command that it has: bakehouse shell <image> -- /path/to/command" });
+  throw new BakehouseError("INPUT_INVALID", "The image has neither /bin/bash nor /bin/sh", {
+    hint: "name a command that it has: bakehouse shell <image> -- /path/to/command",
+  });
 }

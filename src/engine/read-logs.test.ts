@@ -37,17 +37,24 @@ describe("the logs of a bake", () => {
     writeLog(SECOND, [["base/apt", "two: three"]]);
     const logs = bakeLogs(folder);
     expect(readLogs(logs, {})).toMatchObject({ bake: SECOND, lines: [{ step: "base/apt", line: "two: three" }] });
-    for (const bake of [FIRST, "20260101-10", "aaaaaa"]) expect(readLogs(logs, { bake }).lines).toEqual([{ step: "base/apt", line: "one" }]);
+    for (const bake of [FIRST, "20260101-10", "aaaaaa"])
+      expect(readLogs(logs, { bake }).lines).toEqual([{ step: "base/apt", line: "one" }]);
     expect(() => readLogs(logs, { bake: "20260101" })).toThrow(expect.objectContaining({ code: "REFERENCE_AMBIGUOUS" }));
     expect(() => readLogs(logs, { bake: "1999" })).toThrow(expect.objectContaining({ code: "BAKE_NOT_FOUND" }));
   });
 
   it("can be those of one step, by its address or name", () => {
-    writeLog(FIRST, [["base/apt", "a"], ["release/copy", "b"], ["release/quiet", "c"]]);
+    writeLog(FIRST, [
+      ["base/apt", "a"],
+      ["release/copy", "b"],
+      ["release/quiet", "c"],
+    ]);
     const logs = bakeLogs(folder);
     expect(readLogs(logs, { step: "release/copy" }).lines).toEqual([{ step: "release/copy", line: "b" }]);
     expect(readLogs(logs, { step: "apt" }).lines).toEqual([{ step: "base/apt", line: "a" }]);
-    expect(() => readLogs(logs, { step: "release/cpoy" })).toThrow(expect.objectContaining({ code: "INPUT_INVALID", help: expect.objectContaining({ hint: expect.stringContaining("release/copy") }) }));
+    expect(() => readLogs(logs, { step: "release/cpoy" })).toThrow(
+      expect.objectContaining({ code: "INPUT_INVALID", help: expect.objectContaining({ hint: expect.stringContaining("release/copy") }) }),
+    );
   });
 
   it("of a bake that printed nothing are empty, and half a last line is left out", () => {
@@ -81,8 +88,12 @@ describe("the logs of a bake", () => {
   it("end when the process of the bake is gone or the reader stops", async () => {
     writeLog(FIRST, [["base/apt", "one"]], false);
     const options = { pause: async () => undefined, onLine: () => undefined };
-    expect(await followLogs(bakeLogs(folder), { ...options, signal: new AbortController().signal, isRunning: async () => false })).toMatchObject({ lines: 1 });
-    expect(await followLogs(bakeLogs(folder), { ...options, signal: AbortSignal.abort(), isRunning: async () => true })).toMatchObject({ lines: 0 });
+    expect(
+      await followLogs(bakeLogs(folder), { ...options, signal: new AbortController().signal, isRunning: async () => false }),
+    ).toMatchObject({ lines: 1 });
+    expect(await followLogs(bakeLogs(folder), { ...options, signal: AbortSignal.abort(), isRunning: async () => true })).toMatchObject({
+      lines: 0,
+    });
   });
 });
 
@@ -90,7 +101,14 @@ describe("bakes", () => {
   it("are listed with their outcome and what came from the cache, and shown with their steps", async () => {
     const images: ImageParts = openImages({ store: join(folder, "store") });
     const catalog = await images.catalog();
-    const bake = (id: string, startedAt: string) => ({ id, recipe: "shop", file: "/x/bakehouse.yaml", startedAt, outcome: "running" as const, by: "me@here" });
+    const bake = (id: string, startedAt: string) => ({
+      id,
+      recipe: "shop",
+      file: "/x/bakehouse.yaml",
+      startedAt,
+      outcome: "running" as const,
+      by: "me@here",
+    });
     await catalog.startBake(bake(FIRST, "2026-01-01T10:00:00.000Z"));
     await catalog.endBake(FIRST, { outcome: "failed", endedAt: "2026-01-01T10:00:02.500Z", message: "no" }, [
       { bake: FIRST, address: "base/apt", outcome: "hit", durationMs: 0, reason: "cached" },

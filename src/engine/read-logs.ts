@@ -33,7 +33,15 @@ export function readLogs(logs: BakeLogs, options: ReadLogsOptions): BakeLogText 
  * Hands over the lines of a log as they come, until the bake ends, `isRunning` says that its process is gone, or the signal
  * aborts. What was there before comes first.
  */
-export async function followLogs(logs: BakeLogs, options: ReadLogsOptions & { readonly signal: AbortSignal; pause(): Promise<void>; isRunning(bake: string): Promise<boolean>; onLine(line: LogLine): void }): Promise<{ readonly bake: string; readonly lines: number }> {
+export async function followLogs(
+  logs: BakeLogs,
+  options: ReadLogsOptions & {
+    readonly signal: AbortSignal;
+    pause(): Promise<void>;
+    isRunning(bake: string): Promise<boolean>;
+    onLine(line: LogLine): void;
+  },
+): Promise<{ readonly bake: string; readonly lines: number }> {
   const bake = findBake(logs.list(), options.bake);
   let next = 0;
   let count = 0;
@@ -46,7 +54,7 @@ export async function followLogs(logs: BakeLogs, options: ReadLogsOptions & { re
       options.onLine(line);
     }
   };
-  for (let running = true; running && !options.signal.aborted; ) {
+  for (let running = true; running && !options.signal.aborted;) {
     running = !hasEnded(logs, bake) && (await options.isRunning(bake));
     drain(); // after the look: nothing is written once a bake has ended
     if (running) await options.pause();
@@ -54,7 +62,8 @@ export async function followLogs(logs: BakeLogs, options: ReadLogsOptions & { re
   return { bake, lines: count };
 }
 
-const hasEnded = (logs: BakeLogs, bake: string): boolean => logs.readEvents(bake).some((event) => (event as { readonly type?: unknown } | null)?.type === "bake-ended");
+const hasEnded = (logs: BakeLogs, bake: string): boolean =>
+  logs.readEvents(bake).some((event) => (event as { readonly type?: unknown } | null)?.type === "bake-ended");
 
 /** Finds a bake by id or by its beginning; the newest if none is asked for. `ids` newest first. */
 export function findBake(ids: readonly string[], wanted: string | undefined): string {
@@ -66,9 +75,15 @@ export function findBake(ids: readonly string[], wanted: string | undefined): st
   const found = ids.includes(wanted) ? [wanted] : ids.filter((id) => id.startsWith(wanted) || id.endsWith(`-${wanted}`));
   const [bake] = found;
   if (bake !== undefined && found.length === 1) return bake;
-  if (found.length > 1) throw new BakehouseError("REFERENCE_AMBIGUOUS", `${wanted} stands for ${found.length} bakes: ${found.slice(0, 8).join(", ")}`, { hint: "use more of the id", details: found });
+  if (found.length > 1)
+    throw new BakehouseError("REFERENCE_AMBIGUOUS", `${wanted} stands for ${found.length} bakes: ${found.slice(0, 8).join(", ")}`, {
+      hint: "use more of the id",
+      details: found,
+    });
   const near = didYouMean(wanted, ids);
-  throw new BakehouseError("BAKE_NOT_FOUND", `No bake of this store has the id ${JSON.stringify(wanted)}`, { hint: near === undefined ? "bakehouse bakes" : `did you mean ${near}? \`bakehouse bakes\` shows all` });
+  throw new BakehouseError("BAKE_NOT_FOUND", `No bake of this store has the id ${JSON.stringify(wanted)}`, {
+    hint: near === undefined ? "bakehouse bakes" : `did you mean ${near}? \`bakehouse bakes\` shows all`,
+  });
 }
 
 /** Lines are `<address>: <text>`. */
@@ -80,15 +95,20 @@ function lineOf(text: string): LogLine {
 const isStep = (address: string, wanted: string): boolean => address === wanted || address.endsWith(`/${wanted}`);
 
 const stepsOf = (logs: BakeLogs, bake: string): readonly string[] => [
-  ...new Set(logs.readEvents(bake).flatMap((event) => {
-    const step = (event as { readonly step?: unknown } | null)?.step;
-    return typeof step === "string" ? [step] : [];
-  })),
+  ...new Set(
+    logs.readEvents(bake).flatMap((event) => {
+      const step = (event as { readonly step?: unknown } | null)?.step;
+      return typeof step === "string" ? [step] : [];
+    }),
+  ),
 ];
 
 function ofStep(lines: readonly LogLine[], wanted: string, bake: string, steps: readonly string[]): readonly LogLine[] {
   const found = lines.filter(({ step }) => isStep(step, wanted));
   if (found.length > 0 || steps.some((step) => isStep(step, wanted))) return found;
   const near = didYouMean(wanted, steps);
-  throw new BakehouseError("INPUT_INVALID", `Bake ${bake} has no step ${JSON.stringify(wanted)}`, { hint: near === undefined ? (steps.length === 0 ? `bakehouse bakes ${bake}` : `its steps: ${steps.join(", ")}`) : `did you mean ${near}?` });
+  throw new BakehouseError("INPUT_INVALID", `Bake ${bake} has no step ${JSON.stringify(wanted)}`, {
+    hint:
+      near === undefined ? (steps.length === 0 ? `bakehouse bakes ${bake}` : `its steps: ${steps.join(", ")}`) : `did you mean ${near}?`,
+  });
 }

@@ -1,11 +1,11 @@
 import type { DiffId, ImageDigest, Sha256 } from "../core/digest.ts";
 import { ANNOTATIONS, type ImageManifest, type IndexEntry } from "../core/image/oci.ts";
 import type { Store } from "../ports/store.ts";
-import { contentOf, isVolume } from "./image-content.ts";
+import { contentOf, kindOf } from "./image-content.ts";
 
 /** What one image needs to be there. */
 export interface ImageNeeds {
-  /** Manifest, configuration, layers; for a volume also everything of its root image. */
+  /** Manifest, configuration, layers; for a volume or launch also everything of its root image. */
   readonly blobs: readonly Sha256[];
   /** Diffs that must be unpacked. */
   readonly diffs: readonly DiffId[];
@@ -25,7 +25,11 @@ export function needsOf(store: Store, entry: IndexEntry): ImageNeeds {
   }
 }
 
-const blobsOf = (digest: ImageDigest, manifest: ImageManifest): readonly Sha256[] => [digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)];
+const blobsOf = (digest: ImageDigest, manifest: ImageManifest): readonly Sha256[] => [
+  digest,
+  manifest.config.digest,
+  ...manifest.layers.map((layer) => layer.digest),
+];
 
 function manifestBlobs(store: Store, digest: ImageDigest): readonly Sha256[] {
   try {
@@ -35,13 +39,13 @@ function manifestBlobs(store: Store, digest: ImageDigest): readonly Sha256[] {
   }
 }
 
-/** The images that one was baked onto and, for a volume, belongs to. */
+/** The images that one was baked onto and, for a volume or launch, belongs to. */
 export function parentsOf(store: Store, entry: IndexEntry): readonly ImageDigest[] {
   const parents = new Set<ImageDigest>();
   const base = entry.annotations[ANNOTATIONS.baseDigest];
   if (base !== undefined) parents.add(base as ImageDigest);
   try {
-    const { subject } = isVolume(entry) ? store.images.manifest(entry.digest) : {};
+    const { subject } = kindOf(entry) === "image" ? {} : store.images.manifest(entry.digest);
     if (subject !== undefined) parents.add(subject.digest);
   } catch {
     return [...parents]; // a damaged manifest; the annotation says it as well

@@ -45,7 +45,10 @@ export function showImage(store: Store, reference: string): ImageDetails {
   const appUnit = annotations[ANNOTATIONS.entry];
   const imported = annotations[ANNOTATIONS.imported];
   return {
-    ...catalogImageOf({ ...entry, annotations }, manifest.layers.reduce((sum, layer) => sum + layer.size, 0)),
+    ...catalogImageOf(
+      { ...entry, annotations },
+      manifest.layers.reduce((sum, layer) => sum + layer.size, 0),
+    ),
     current: entry.annotations[ANNOTATIONS.name] !== undefined,
     created: config.created,
     architecture: config.architecture,
@@ -55,9 +58,13 @@ export function showImage(store: Store, reference: string): ImageDetails {
     users: (annotations[ANNOTATIONS.users] ?? "").split(",").filter((user) => user !== ""),
     labels: config.config.Labels ?? {},
     ...(imported === undefined ? {} : { imported }),
-    ...(source.volume === undefined || content.root === undefined ? {} : { volume: { ...source.volume, root: content.root, rootName: nameOfDigest(entries, content.root) } }),
+    ...(source.volume === undefined || content.root === undefined
+      ? {}
+      : { volume: { ...source.volume, root: content.root, rootName: nameOfDigest(entries, content.root) } }),
     lineage: lineageOf(entries, entry),
-    children: entries.filter((other) => other.annotations[ANNOTATIONS.baseDigest] === entry.digest).map((other) => linkOf(other.digest, other)),
+    children: entries
+      .filter((other) => other.annotations[ANNOTATIONS.baseDigest] === entry.digest)
+      .map((other) => linkOf(other.digest, other)),
     layers: layersOf(store, content),
   };
 }

@@ -1,4 +1,16 @@
-import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, truncateSync, unlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { EPOCH_SECONDS, fixtureStore, put, whiteout, type FixtureStore } from "../../test/image-store.ts";
@@ -26,8 +38,17 @@ beforeEach(async () => {
       },
     ],
   });
-  release = await fixture.bake({ name: "shop/release", parent: base, steps: [{ address: "release/copy", change: (upper) => put(upper, { "srv/app": "1" }) }] });
-  await fixture.bakeVolume({ name: "shop/site", root: base, path: "/srv/site", change: (directory) => put(directory, { "index.html": "hi\n" }) });
+  release = await fixture.bake({
+    name: "shop/release",
+    parent: base,
+    steps: [{ address: "release/copy", change: (upper) => put(upper, { "srv/app": "1" }) }],
+  });
+  await fixture.bakeVolume({
+    name: "shop/site",
+    root: base,
+    path: "/srv/site",
+    change: (directory) => put(directory, { "index.html": "hi\n" }),
+  });
   images = openImages({ store: fixture.store.root });
   await listImages(images, { all: true }); // fills the catalog
 });
@@ -38,7 +59,10 @@ afterEach(async () => {
 });
 
 const verify = async (options: Partial<VerifyOptions> = {}): Promise<VerifyResult> =>
-  verifyStore({ store: images.store, contents: await images.contents(), clock: images.clock, catalog: images.catalog }, { deep: false, repair: false, signal: new AbortController().signal, onProgress: () => undefined, ...options });
+  verifyStore(
+    { store: images.store, contents: await images.contents(), clock: images.clock, catalog: images.catalog },
+    { deep: false, repair: false, signal: new AbortController().signal, onProgress: () => undefined, ...options },
+  );
 
 const blobOf = (index: number): string => fixture.store.blobs.path(fixture.diffsOf(release)[index]!);
 const folderOf = (index: number): string => fixture.store.diffs.folder(fixture.diffsOf(release)[index]!);
@@ -46,7 +70,8 @@ const kindsOf = ({ damaged }: VerifyResult): readonly string[] => damaged.map(({
 
 describe("verifying a store", () => {
   it("finds a sound one sound, also when it looks deep", async () => {
-    for (const deep of [false, true]) expect(await verify({ deep })).toMatchObject({ damaged: [], sound: true, diffs: 3, steps: 3, images: 3 });
+    for (const deep of [false, true])
+      expect(await verify({ deep })).toMatchObject({ damaged: [], sound: true, diffs: 3, steps: 3, images: 3 });
   });
 
   it("finds a blob that was changed, and says what stands on it", async () => {
@@ -54,7 +79,11 @@ describe("verifying a store", () => {
     const result = await verify();
     expect(result.sound).toBe(false);
     const [blob] = result.damaged;
-    expect(blob).toMatchObject({ kind: "blob", id: fixture.diffsOf(release)[0], affects: expect.arrayContaining([expect.stringContaining("shop/base"), expect.stringContaining("shop/release"), "step base/copy"]) });
+    expect(blob).toMatchObject({
+      kind: "blob",
+      id: fixture.diffsOf(release)[0],
+      affects: expect.arrayContaining([expect.stringContaining("shop/base"), expect.stringContaining("shop/release"), "step base/copy"]),
+    });
     expect(kindsOf(result)).toEqual(expect.arrayContaining(["blob", "diff", "step", "image"]));
   });
 
@@ -93,7 +122,12 @@ describe("verifying a store", () => {
     expect(await verify({ repair: true })).toMatchObject({ sound: true });
     expect(existsSync(blobOf(2))).toBe(false);
     expect(existsSync(folderOf(0))).toBe(true);
-    expect(fixture.store.steps.all().map(({ address }) => address).sort()).toEqual(["base/copy", "base/remove"]);
+    expect(
+      fixture.store.steps
+        .all()
+        .map(({ address }) => address)
+        .sort(),
+    ).toEqual(["base/copy", "base/remove"]);
     expect(fixture.store.images.entries().map(({ digest }) => digest)).not.toContain(release);
     expect((await listImages(images, { all: true })).map(({ name }) => name).sort()).toEqual(["shop/base", "shop/site"]);
     expect(await verify()).toMatchObject({ damaged: [], images: 2 });
@@ -105,7 +139,11 @@ describe("verifying a store", () => {
     writeFileSync(fixture.store.path("steps", `${"b".repeat(64)}.json`), JSON.stringify(record));
     fixture.store.steps.save({ ...record!, key: `sha256:${"c".repeat(64)}`, diffId: `sha256:${"d".repeat(64)}` });
     const { damaged } = await verify();
-    expect(damaged.filter(({ kind }) => kind === "step").map(({ problem }) => problem)).toEqual([expect.stringContaining("not JSON"), expect.stringContaining("holds the record of"), expect.stringContaining("is missing or damaged")]);
+    expect(damaged.filter(({ kind }) => kind === "step").map(({ problem }) => problem)).toEqual([
+      expect.stringContaining("not JSON"),
+      expect.stringContaining("holds the record of"),
+      expect.stringContaining("is missing or damaged"),
+    ]);
     expect(await verify({ repair: true })).toMatchObject({ sound: true });
     expect(await verify()).toMatchObject({ damaged: [], steps: 3 });
   });
@@ -123,7 +161,13 @@ describe("verifying a store", () => {
   it("takes an entry out of the index that names no image", async () => {
     const file = fixture.store.path("oci", "index.json");
     const entries = fixture.store.images.entries();
-    writeFileSync(file, JSON.stringify({ schemaVersion: 2, manifests: [...entries, { mediaType: "x", digest: "nonsense", size: 1 }, { ...entries[0], digest: `sha256:${"e".repeat(64)}` }] }));
+    writeFileSync(
+      file,
+      JSON.stringify({
+        schemaVersion: 2,
+        manifests: [...entries, { mediaType: "x", digest: "nonsense", size: 1 }, { ...entries[0], digest: `sha256:${"e".repeat(64)}` }],
+      }),
+    );
     expect(kindsOf(await verify())).toEqual(expect.arrayContaining(["index", "image"]));
     expect(await verify({ repair: true })).toMatchObject({ sound: true });
     expect(fixture.store.images.entries()).toHaveLength(3);
@@ -138,7 +182,10 @@ describe("verifying a store", () => {
 
   it("takes no harm from what a stopped bake left", async () => {
     mkdirSync(fixture.store.path("diffs", "0123456789abcdef"));
-    renameSync(fixture.store.blobs.path(fixture.store.blobs.putJson({ left: "over" }).digest), fixture.store.path("oci", "blobs", "sha256", ".tmp-1-2-3"));
+    renameSync(
+      fixture.store.blobs.path(fixture.store.blobs.putJson({ left: "over" }).digest),
+      fixture.store.path("oci", "blobs", "sha256", ".tmp-1-2-3"),
+    );
     expect(await verify()).toMatchObject({ damaged: [] });
   });
 });

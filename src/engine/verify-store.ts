@@ -59,14 +59,22 @@ export interface VerifyResult {
  */
 export async function verifyStore(parts: VerifyStoreParts, options: VerifyOptions): Promise<VerifyResult> {
   const { store, clock } = parts;
-  if (options.repair && store.readOnly) throw new BakehouseError("STORE_READ_ONLY", `The store ${store.root} cannot be written to, so nothing can be repaired`, { hint: "run as a user who may write to it" });
+  if (options.repair && store.readOnly)
+    throw new BakehouseError("STORE_READ_ONLY", `The store ${store.root} cannot be written to, so nothing can be repaired`, {
+      hint: "run as a user who may write to it",
+    });
   const startedMs = clock.elapsedMs();
   const verification = new Verification(parts, options);
   const work = (): Promise<void> => verification.run();
   // what is just being added or taken away would look damaged
   await (store.readOnly ? work() : store.withLock(STORE_CONTENT_LOCK, { signal: options.signal }, work));
   const { damaged } = verification;
-  return { ...verification.counts(), damaged, durationMs: Math.round(clock.elapsedMs() - startedMs), sound: damaged.every(({ repaired }) => repaired !== undefined) };
+  return {
+    ...verification.counts(),
+    damaged,
+    durationMs: Math.round(clock.elapsedMs() - startedMs),
+    sound: damaged.every(({ repaired }) => repaired !== undefined),
+  };
 }
 
 class Verification {
@@ -87,7 +95,13 @@ class Verification {
   }
 
   counts(): Pick<VerifyResult, "blobs" | "blobBytes" | "diffs" | "steps" | "images"> {
-    return { blobs: this.blobCount, blobBytes: this.blobBytes, diffs: this.diffCount, steps: this.stepFiles.length, images: this.entries.length };
+    return {
+      blobs: this.blobCount,
+      blobBytes: this.blobBytes,
+      diffs: this.diffCount,
+      steps: this.stepFiles.length,
+      images: this.entries.length,
+    };
   }
 
   async run(): Promise<void> {
@@ -111,7 +125,13 @@ class Verification {
       contents.resetIndex();
       const restored = await this.restoredEntries();
       await store.images.put(restored);
-      this.damaged.push({ kind: "index", id: "oci/index.json", problem: read.problem, affects: ["every image"], repaired: `set aside and written again with ${restored.length} images from their manifests and the catalog` });
+      this.damaged.push({
+        kind: "index",
+        id: "oci/index.json",
+        problem: read.problem,
+        affects: ["every image"],
+        repaired: `set aside and written again with ${restored.length} images from their manifests and the catalog`,
+      });
     } else for (const entry of read.entries) await this.verifyEntry(entry);
     this.entries = store.images.entries().filter((entry) => isSha256(entry.digest));
   }
@@ -122,7 +142,13 @@ class Verification {
     if (typeof digest === "string" && isSha256(digest)) return;
     const problem = "an entry without a sound digest";
     if (this.options.repair) await this.parts.store.images.remove([digest as unknown as ImageDigest]);
-    this.damaged.push({ kind: "index", id: String(digest), problem, affects: [], ...(this.options.repair ? { repaired: "taken out" } : {}) });
+    this.damaged.push({
+      kind: "index",
+      id: String(digest),
+      problem,
+      affects: [],
+      ...(this.options.repair ? { repaired: "taken out" } : {}),
+    });
   }
 
   /** Every manifest that is still there, with the lineage that the catalog has; the newest of each name gets the name. */
@@ -132,7 +158,10 @@ class Verification {
     const found = store.blobs
       .list()
       .map((digest) => ({ digest, manifest: smallManifest(store, digest), image: known.get(digest) }))
-      .filter((each): each is typeof each & { readonly manifest: ImageManifest } => each.manifest !== undefined && each.manifest.annotations?.[ANNOTATIONS.title] !== undefined)
+      .filter(
+        (each): each is typeof each & { readonly manifest: ImageManifest } =>
+          each.manifest !== undefined && each.manifest.annotations?.[ANNOTATIONS.title] !== undefined,
+      )
       .sort((a, b) => ((a.image?.bakedAt ?? "") < (b.image?.bakedAt ?? "") ? 1 : -1));
     const taken = new Set<string>();
     return found.map(({ digest, manifest, image }): IndexEntry => {
@@ -180,12 +209,20 @@ class Verification {
     this.bad.add(digest);
     const affects = this.affectedBy(digest);
     if (this.options.repair) this.parts.store.blobs.remove(digest);
-    this.damaged.push({ kind: "blob", id: digest, problem, affects, ...(this.options.repair ? { repaired: "removed; the next bake makes it again" } : {}) });
+    this.damaged.push({
+      kind: "blob",
+      id: digest,
+      problem,
+      affects,
+      ...(this.options.repair ? { repaired: "removed; the next bake makes it again" } : {}),
+    });
   }
 
   private affectedBy(digest: Sha256): readonly string[] {
     const { store } = this.parts;
-    const images = this.entries.filter((entry) => needsOf(store, entry).blobs.includes(digest)).map((entry) => `image ${nameOf(entry)} (${shortDigest(entry.digest)})`);
+    const images = this.entries
+      .filter((entry) => needsOf(store, entry).blobs.includes(digest))
+      .map((entry) => `image ${nameOf(entry)} (${shortDigest(entry.digest)})`);
     const steps = this.stepFiles.filter(({ record }) => record?.diffId === digest).map(({ record }) => `step ${record?.address ?? ""}`);
     return [...images, ...new Set(steps)];
   }
@@ -206,7 +243,8 @@ class Verification {
         continue;
       }
       const differences = await contents.compareDiff(diff, { deep: this.options.deep, signal: this.options.signal });
-      if (differences.length > 0) await this.diffDamaged(diff, `differs from its tar: ${differences.slice(0, 5).join("; ")}${differences.length > 5 ? " …" : ""}`);
+      if (differences.length > 0)
+        await this.diffDamaged(diff, `differs from its tar: ${differences.slice(0, 5).join("; ")}${differences.length > 5 ? " …" : ""}`);
     }
     const missing = [...byName].filter(([name, diff]) => !there.includes(name) && store.blobs.has(diff) && !this.bad.has(diff));
     for (const [, diff] of missing) await this.diffDamaged(diff, "is not unpacked");
@@ -225,7 +263,13 @@ class Verification {
     if (diff === undefined) return;
     this.badDiffs.add(name);
     if (this.options.repair) this.parts.store.diffs.remove(name);
-    this.damaged.push({ kind: "diff", id: name, problem: "its tar is missing or damaged, so it cannot be checked", affects: this.affectedBy(diff), ...(this.options.repair ? { repaired: "removed; the next bake makes it again" } : {}) });
+    this.damaged.push({
+      kind: "diff",
+      id: name,
+      problem: "its tar is missing or damaged, so it cannot be checked",
+      affects: this.affectedBy(diff),
+      ...(this.options.repair ? { repaired: "removed; the next bake makes it again" } : {}),
+    });
   }
 
   private async diffDamaged(diff: DiffId, problem: string): Promise<void> {
@@ -233,7 +277,13 @@ class Verification {
     const affects = this.affectedBy(diff);
     if (this.options.repair) await contents.restoreDiff(diff);
     else this.badDiffs.add(store.diffs.name(diff));
-    this.damaged.push({ kind: "diff", id: store.diffs.name(diff), problem, affects, ...(this.options.repair ? { repaired: "unpacked again from its tar" } : {}) });
+    this.damaged.push({
+      kind: "diff",
+      id: store.diffs.name(diff),
+      problem,
+      affects,
+      ...(this.options.repair ? { repaired: "unpacked again from its tar" } : {}),
+    });
   }
 
   private verifySteps(): void {
@@ -243,7 +293,13 @@ class Verification {
       if (trouble === undefined) continue;
       if (this.options.repair) contents.removeStepFile(file);
       const affects = record === undefined ? [] : [`step ${record.address}`];
-      this.damaged.push({ kind: "step", id: file, problem: trouble, affects, ...(this.options.repair ? { repaired: "removed; the next bake makes it again" } : {}) });
+      this.damaged.push({
+        kind: "step",
+        id: file,
+        problem: trouble,
+        affects,
+        ...(this.options.repair ? { repaired: "removed; the next bake makes it again" } : {}),
+      });
     }
   }
 

@@ -23,9 +23,17 @@ export interface Exported {
 
 /** Brings images out of the store. The target appears whole or not at all; equal content gives equal bytes. */
 export interface ImageExports {
-  tree(tree: Pick<OpenTree, "hostPath" | "inside">, format: TreeFormat, about: { readonly epochSeconds: number; readonly identity: Sha256 }, options: ExportOptions): Promise<Exported>;
+  tree(
+    tree: Pick<OpenTree, "hostPath" | "inside">,
+    format: TreeFormat,
+    about: { readonly epochSeconds: number; readonly identity: Sha256 },
+    options: ExportOptions,
+  ): Promise<Exported>;
   /** An OCI layout that holds these entries and blobs and nothing else: a folder, or a tar of it when the target ends in `.tar`. */
-  layout(content: { readonly entries: readonly IndexEntry[]; readonly blobs: readonly Sha256[] }, options: ExportOptions): Promise<Exported>;
+  layout(
+    content: { readonly entries: readonly IndexEntry[]; readonly blobs: readonly Sha256[] },
+    options: ExportOptions,
+  ): Promise<Exported>;
   /** One blob as it is. */
   blob(digest: Sha256, options: ExportOptions): Promise<Exported>;
 }

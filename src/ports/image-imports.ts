@@ -23,4 +23,3 @@ export interface ImageImports {
   /** @throws INPUT_INVALID when there is nothing, or something that is no image */
   open(path: string, signal: AbortSignal): Promise<ImportSource>;
 }
-

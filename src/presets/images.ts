@@ -71,7 +71,10 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     logs: later(async () => (await import("../adapters/local-host/bake-logs.ts")).bakeLogs(store.path("logs"))),
     shells: later(async () => shellParts(store, await trees())),
     close: async () => {
-      await catalog.opened()?.then((opened) => opened.close(), () => undefined);
+      await catalog.opened()?.then(
+        (opened) => opened.close(),
+        () => undefined,
+      );
       store.close();
     },
   };
@@ -90,7 +93,12 @@ function lazily(): <T>(make: () => Promise<T>) => Later<T> {
 async function openCatalog(store: Store, options: ImagePartsOptions): Promise<Catalog> {
   const { openSqliteCatalog } = await import("../adapters/sqlite-catalog/sqlite-catalog.ts");
   const { isAlive, thisProcess } = await import("../adapters/local-store/owners.ts");
-  return openSqliteCatalog(store.path("catalog.db"), { rebuildFrom: () => imagesFromStore(store), owner: thisProcess("images"), isAlive, warn: (message) => options.warn?.(message) });
+  return openSqliteCatalog(store.path("catalog.db"), {
+    rebuildFrom: () => imagesFromStore(store),
+    owner: thisProcess("images"),
+    isAlive,
+    warn: (message) => options.warn?.(message),
+  });
 }
 
 async function shellParts(store: Store, trees: ImageTrees): Promise<OpenShellParts> {

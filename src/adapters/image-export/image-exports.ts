@@ -1,4 +1,18 @@
-import { chmodSync, closeSync, constants, copyFileSync, existsSync, lstatSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { hexOf, type Sha256 } from "../../core/digest.ts";
@@ -19,7 +33,8 @@ import { sizeOfTree } from "../store-contents/tree-size.ts";
 /** Writes images of a local store to files and folders outside of it. */
 export function localImageExports(store: Store): ImageExports {
   return {
-    tree: (tree, format, about, options) => atomically(options, format === "dir", (to) => writeTree(tree, format, about, to, options.signal)),
+    tree: (tree, format, about, options) =>
+      atomically(options, format === "dir", (to) => writeTree(tree, format, about, to, options.signal)),
     layout: (content, options) =>
       atomically(options, !options.target.endsWith(".tar"), (to) =>
         options.target.endsWith(".tar") ? layoutTar(store, content, to, options.signal) : layoutFolder(store, content, to, options.signal),
@@ -33,7 +48,11 @@ export function localImageExports(store: Store): ImageExports {
 }
 
 /** Writes beside the target and renames: whoever looks sees the old, nothing, or the whole new one. */
-async function atomically(options: ExportOptions, isFolder: boolean, write: (to: string) => Promise<Sha256 | undefined>): Promise<Exported> {
+async function atomically(
+  options: ExportOptions,
+  isFolder: boolean,
+  write: (to: string) => Promise<Sha256 | undefined>,
+): Promise<Exported> {
   const { target } = options;
   refuseTaken(target, options.replace);
   const beside = join(dirname(target), `.${basename(target)}.bakehouse-${process.pid}`);
@@ -56,8 +75,10 @@ async function atomically(options: ExportOptions, isFolder: boolean, write: (to:
 const PROGRESS_MS = 200;
 
 function refuseTaken(target: string, replace: boolean): void {
-  if (!existsSync(dirname(target))) throw new BakehouseError("INPUT_INVALID", `There is no folder ${dirname(target)} to write to`, { hint: `mkdir -p ${dirname(target)}` });
-  if (!replace && lstatSync(target, { throwIfNoEntry: false }) !== undefined) throw new BakehouseError("INPUT_INVALID", `${target} exists already`, { hint: "--force replaces it; --output names another place" });
+  if (!existsSync(dirname(target)))
+    throw new BakehouseError("INPUT_INVALID", `There is no folder ${dirname(target)} to write to`, { hint: `mkdir -p ${dirname(target)}` });
+  if (!replace && lstatSync(target, { throwIfNoEntry: false }) !== undefined)
+    throw new BakehouseError("INPUT_INVALID", `${target} exists already`, { hint: "--force replaces it; --output names another place" });
 }
 
 /** A folder's size is too costly to ask for so often. */
@@ -66,13 +87,35 @@ const sizeSoFar = (path: string, isFolder: boolean): number => (isFolder ? 0 : (
 /** Programs say it in words, system calls by code, and the layer code by its own error, which speaks of the store. */
 function outputError(error: unknown, target: string): unknown {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  const full = code === "ENOSPC" || code === "EDQUOT" || (error instanceof BakehouseError && error.code === "STORE_FULL") || /No space left on device/.test(String((error as Error | undefined)?.message));
-  if (full) return new BakehouseError("STORE_FULL", `No space left while writing ${target}; nothing was left behind`, { hint: "write to a larger disk: --output" }, error);
-  if (code === "EACCES" || code === "EPERM" || code === "EROFS") return new BakehouseError("INPUT_INVALID", `Cannot write ${target}: ${(error as Error).message}`, { hint: "write to another place: --output" }, error);
+  const full =
+    code === "ENOSPC" ||
+    code === "EDQUOT" ||
+    (error instanceof BakehouseError && error.code === "STORE_FULL") ||
+    /No space left on device/.test(String((error as Error | undefined)?.message));
+  if (full)
+    return new BakehouseError(
+      "STORE_FULL",
+      `No space left while writing ${target}; nothing was left behind`,
+      { hint: "write to a larger disk: --output" },
+      error,
+    );
+  if (code === "EACCES" || code === "EPERM" || code === "EROFS")
+    return new BakehouseError(
+      "INPUT_INVALID",
+      `Cannot write ${target}: ${(error as Error).message}`,
+      { hint: "write to another place: --output" },
+      error,
+    );
   return error;
 }
 
-async function writeTree({ hostPath: directory, inside }: Parameters<ImageExports["tree"]>[0], format: TreeFormat, about: { readonly epochSeconds: number; readonly identity: Sha256 }, target: string, signal: AbortSignal): Promise<Sha256 | undefined> {
+async function writeTree(
+  { hostPath: directory, inside }: Parameters<ImageExports["tree"]>[0],
+  format: TreeFormat,
+  about: { readonly epochSeconds: number; readonly identity: Sha256 },
+  target: string,
+  signal: AbortSignal,
+): Promise<Sha256 | undefined> {
   switch (format) {
     case "tar":
       return (await writeDirectoryTar(directory, target, { signal })).diffId;
@@ -85,7 +128,14 @@ async function writeTree({ hostPath: directory, inside }: Parameters<ImageExport
       await buildSquashfs({ directory, target, epochSeconds: about.epochSeconds, signal });
       return `sha256:${hashFile(target)}`;
     case "erofs":
-      await buildErofs({ directory: inside.path, inNamespaceOf: inside.pid, target, epochSeconds: about.epochSeconds, uuid: uuidOfDigest(about.identity), signal });
+      await buildErofs({
+        directory: inside.path,
+        inNamespaceOf: inside.pid,
+        target,
+        epochSeconds: about.epochSeconds,
+        uuid: uuidOfDigest(about.identity),
+        signal,
+      });
       return `sha256:${hashFile(target)}`;
   }
 }
@@ -94,13 +144,16 @@ type LayoutContent = Parameters<ImageExports["layout"]>[0];
 
 const OCI_LAYOUT = JSON.stringify({ imageLayoutVersion: "1.0.0" });
 
-const indexOf = ({ entries }: LayoutContent): string => canonicalJson({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: entries });
+const indexOf = ({ entries }: LayoutContent): string =>
+  canonicalJson({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: entries });
 
 async function layoutFolder(store: Store, content: LayoutContent, target: string, signal: AbortSignal): Promise<undefined> {
   for (const folder of ["", "blobs", "blobs/sha256"]) makeFolder(join(target, folder));
   for (const digest of content.blobs) {
     throwIfCancelled(signal);
-    writeBeside(join(target, "blobs", "sha256", hexOf(digest)), (path) => copyFileSync(store.blobs.path(digest), path, constants.COPYFILE_FICLONE));
+    writeBeside(join(target, "blobs", "sha256", hexOf(digest)), (path) =>
+      copyFileSync(store.blobs.path(digest), path, constants.COPYFILE_FICLONE),
+    );
     await nextTurn();
   }
   writeBeside(join(target, "index.json"), (path) => writeFileSync(path, indexOf(content)));
@@ -152,10 +205,13 @@ async function addFile(output: TarOutput, path: string, hostPath: string, signal
   output.write(encodeHeader({ ...PLAIN, path, kind: "file", sizeBytes }));
   const descriptor = openSync(hostPath, "r");
   try {
-    for (let left = sizeBytes; left > 0; ) {
+    for (let left = sizeBytes; left > 0;) {
       const room = output.room();
       const count = readSync(descriptor, room, 0, Math.min(room.length, left), null);
-      if (count === 0) throw new BakehouseError("STORE_DAMAGED", `The blob ${basename(hostPath)} became shorter while it was read`, { hint: "bakehouse verify" });
+      if (count === 0)
+        throw new BakehouseError("STORE_DAMAGED", `The blob ${basename(hostPath)} became shorter while it was read`, {
+          hint: "bakehouse verify",
+        });
       output.filled(count);
       left -= count;
       await nextTurn();

@@ -1,5 +1,17 @@
 import { createHash } from "node:crypto";
-import { closeSync, constants, copyFileSync, lstatSync, mkdirSync, openSync, readFileSync, readSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { hexOf, isSha256, type DiffId, type Sha256 } from "../../core/digest.ts";
@@ -32,7 +44,10 @@ interface Opening {
 
 async function openSource(store: Store, diffs: Diffs, path: string, signal: AbortSignal): Promise<ImportSource> {
   const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats === undefined) throw new BakehouseError("INPUT_INVALID", `There is nothing at ${path}`, { hint: "name an OCI layout, a tar of a root file system, or a folder" });
+  if (stats === undefined)
+    throw new BakehouseError("INPUT_INVALID", `There is nothing at ${path}`, {
+      hint: "name an OCI layout, a tar of a root file system, or a folder",
+    });
   if (!stats.isDirectory() && !stats.isFile()) throw new BakehouseError("INPUT_INVALID", `${path} is neither a file nor a folder`);
   const id = `import-${process.pid}-${Date.now().toString(36)}`;
   const opening: Opening = { store, diffs, path, signal, work: store.workFolder(id) };
@@ -56,7 +71,9 @@ function folderSource(opening: Opening): OpenedSource {
     takeTree: async (epochSeconds) => {
       const tree = join(opening.work, "tree");
       mkdirSync(tree);
-      await runProgram(["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", `${opening.path}/.`, tree], { signal: opening.signal });
+      await runProgram(["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", `${opening.path}/.`, tree], {
+        signal: opening.signal,
+      });
       return takeTree(opening, tree, epochSeconds);
     },
   };
@@ -64,7 +81,10 @@ function folderSource(opening: Opening): OpenedSource {
 
 async function fileSource(opening: Opening): Promise<OpenedSource> {
   const kind = await kindOfTar(opening);
-  if (kind === "docker") throw new BakehouseError("INPUT_INVALID", `${opening.path} was written by \`docker save\`, which is no OCI layout`, { hint: `skopeo copy docker-archive:${opening.path} oci:layout, then bakehouse import layout` });
+  if (kind === "docker")
+    throw new BakehouseError("INPUT_INVALID", `${opening.path} was written by \`docker save\`, which is no OCI layout`, {
+      hint: `skopeo copy docker-archive:${opening.path} oci:layout, then bakehouse import layout`,
+    });
   if (kind === "layout") {
     const folder = join(opening.work, "layout");
     mkdirSync(folder);
@@ -99,7 +119,11 @@ function noLayout(kind: "directory" | "rootfs-tar"): Omit<OpenedSource, "takeTre
   return { kind, entries: [], readJson: refuse, takeBlob: refuse, takeLayer: refuse };
 }
 
-async function takeTree({ store, diffs, work, signal }: Opening, tree: string, epochSeconds: number): Promise<{ readonly diffId: DiffId; readonly sizeBytes: number; readonly entries: number }> {
+async function takeTree(
+  { store, diffs, work, signal }: Opening,
+  tree: string,
+  epochSeconds: number,
+): Promise<{ readonly diffId: DiffId; readonly sizeBytes: number; readonly entries: number }> {
   const target = join(work, "layer.tar");
   const summary = await diffs.write({ directory: tree, target, epochSeconds, lowerHasDirectory: () => false, signal });
   store.blobs.adopt(target, summary.diffId);
@@ -129,8 +153,15 @@ function indexEntries(folder: string, shown: string): readonly IndexEntry[] {
   const { manifests } = index as { readonly manifests?: unknown };
   if (!Array.isArray(manifests)) throw invalid("index.json lists no manifests");
   return manifests.map((entry: Partial<IndexEntry> | null): IndexEntry => {
-    if (typeof entry?.digest !== "string" || !isSha256(entry.digest)) throw invalid(`index.json names ${JSON.stringify(entry?.digest)}, which is no SHA-256 digest`);
-    return { ...entry, mediaType: entry.mediaType ?? "", digest: entry.digest, size: entry.size ?? 0, annotations: entry.annotations ?? {} };
+    if (typeof entry?.digest !== "string" || !isSha256(entry.digest))
+      throw invalid(`index.json names ${JSON.stringify(entry?.digest)}, which is no SHA-256 digest`);
+    return {
+      ...entry,
+      mediaType: entry.mediaType ?? "",
+      digest: entry.digest,
+      size: entry.size ?? 0,
+      annotations: entry.annotations ?? {},
+    };
   });
 }
 
@@ -158,7 +189,11 @@ function readJsonBlob(folder: string, { digest }: Descriptor): unknown {
   }
 }
 
-const mismatch = (expected: string, found: string): BakehouseError => new BakehouseError("DIGEST_MISMATCH", `A blob holds ${found}, not ${expected}`, { hint: "copy the image again", details: { expected, found } });
+const mismatch = (expected: string, found: string): BakehouseError =>
+  new BakehouseError("DIGEST_MISMATCH", `A blob holds ${found}, not ${expected}`, {
+    hint: "copy the image again",
+    details: { expected, found },
+  });
 
 async function takeBlob({ store, work, signal }: Opening, folder: string, { digest }: Descriptor): Promise<void> {
   const from = blobFile(folder, digest);
@@ -223,7 +258,7 @@ async function verify(path: string, digest: Sha256, signal: AbortSignal): Promis
 async function decompress(from: string, to: string, signal: AbortSignal): Promise<void> {
   const descriptor = openSync(to, "wx", 0o644);
   try {
-    for await (const chunk of archiveChunks(from, signal)) for (let at = 0; at < chunk.length; ) at += writeSync(descriptor, chunk, at);
+    for await (const chunk of archiveChunks(from, signal)) for (let at = 0; at < chunk.length;) at += writeSync(descriptor, chunk, at);
   } catch (error) {
     throw storeError(error, to);
   } finally {

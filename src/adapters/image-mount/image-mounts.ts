@@ -30,7 +30,9 @@ function listMounts(store: Store): readonly MountState[] {
   const points = new Set(mountPoints().map(({ path }) => path));
   return namesIn(store.path("mounts")).flatMap((id): readonly MountState[] => {
     const record = store.readNote(`mounts/${id}/mount.json`) as ImageMount | undefined;
-    return typeof record?.directory === "string" && Array.isArray(record.source?.diffs) ? [{ ...record, id, mounted: points.has(record.directory) }] : [];
+    return typeof record?.directory === "string" && Array.isArray(record.source?.diffs)
+      ? [{ ...record, id, mounted: points.has(record.directory) }]
+      : [];
   });
 }
 
@@ -46,7 +48,19 @@ async function mount(store: Store, request: Omit<ImageMount, "id" | "madeDirecto
   try {
     const lowers = [...[...source.diffs].reverse().map((diff) => store.diffs.name(diff)), `../mounts/${record.id}/points`];
     await run(["mount", "-t", "overlay", "-o", `ro,lowerdir=${lowers.join(":")}`, "overlay", record.directory], store.path("diffs"));
-    if (source.volume !== undefined) await run(["mount", "-t", "erofs", "-o", "ro,loop,nodev", store.blobs.path(source.volume.blob), hostImageRoot(record.directory).resolve(source.volume.path)], "/");
+    if (source.volume !== undefined)
+      await run(
+        [
+          "mount",
+          "-t",
+          "erofs",
+          "-o",
+          "ro,loop,nodev",
+          store.blobs.path(source.volume.blob),
+          hostImageRoot(record.directory).resolve(source.volume.path),
+        ],
+        "/",
+      );
   } catch (error) {
     await unmount(store, record);
     throw error;
@@ -59,17 +73,27 @@ function preparePlace(directory: string, storeRoot: string): { readonly director
   const stats = statSync(directory, { throwIfNoEntry: false });
   if (stats === undefined) {
     const parent = dirname(directory);
-    if (statSync(parent, { throwIfNoEntry: false })?.isDirectory() !== true) throw new BakehouseError("INPUT_INVALID", `${parent} is not there, so ${basename(directory)} cannot be made in it`, { hint: `mkdir -p ${parent}` });
+    if (statSync(parent, { throwIfNoEntry: false })?.isDirectory() !== true)
+      throw new BakehouseError("INPUT_INVALID", `${parent} is not there, so ${basename(directory)} cannot be made in it`, {
+        hint: `mkdir -p ${parent}`,
+      });
     const real = join(realpathSync(parent), basename(directory));
     refuseStore(real, storeRoot);
     mkdirSync(real);
     return { directory: real, made: true };
   }
-  if (!stats.isDirectory()) throw new BakehouseError("INPUT_INVALID", `${directory} is not a directory`, { hint: "name an empty or new directory" });
+  if (!stats.isDirectory())
+    throw new BakehouseError("INPUT_INVALID", `${directory} is not a directory`, { hint: "name an empty or new directory" });
   const real = realpathSync(directory);
   refuseStore(real, storeRoot);
-  if (mountPoints().some(({ path }) => path === real)) throw new BakehouseError("INPUT_INVALID", `Something is mounted at ${directory} already`, { hint: `bakehouse image unmount ${directory}` });
-  if (readdirSync(real).length > 0) throw new BakehouseError("INPUT_INVALID", `${directory} is not empty; its files would be out of sight`, { hint: "name an empty or new directory" });
+  if (mountPoints().some(({ path }) => path === real))
+    throw new BakehouseError("INPUT_INVALID", `Something is mounted at ${directory} already`, {
+      hint: `bakehouse image unmount ${directory}`,
+    });
+  if (readdirSync(real).length > 0)
+    throw new BakehouseError("INPUT_INVALID", `${directory} is not empty; its files would be out of sight`, {
+      hint: "name an empty or new directory",
+    });
   return { directory: real, made: false };
 }
 
@@ -81,7 +105,9 @@ function refuseStore(directory: string, storeRoot: string): void {
 async function unmount(store: Store, record: ImageMount): Promise<void> {
   const { directory } = record;
   // the volume first: it lies in the tree
-  const ours = mountPoints().filter(({ path, type }) => (path === directory && type === "overlay") || (path.startsWith(`${directory}/`) && type === "erofs"));
+  const ours = mountPoints().filter(
+    ({ path, type }) => (path === directory && type === "overlay") || (path.startsWith(`${directory}/`) && type === "erofs"),
+  );
   for (const { path } of ours.reverse()) await run(["umount", path], "/");
   if (record.madeDirectory) removeEmpty(record.directory);
   rmSync(store.path("mounts", record.id), { recursive: true, force: true });
@@ -101,13 +127,22 @@ function removeEmpty(directory: string): void {
 function run(argv: readonly [string, ...string[]], folder: string): Promise<void> {
   const [program, ...words] = argv;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, words, { cwd: folder, stdio: ["ignore", "ignore", "pipe"], env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" } });
+    const child = spawn(program, words, {
+      cwd: folder,
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+    });
     let complaint = "";
     child.stderr.on("data", (chunk: Buffer) => (complaint += chunk.toString()));
     child.on("error", reject);
     child.on("close", (code) => {
       if (code === 0) resolve();
-      else if (/busy/.test(complaint)) reject(new BakehouseError("RESOURCE_BUSY", `${argv.at(-1) ?? ""} is in use: ${complaint.trim()}`, { hint: `fuser -vm ${argv.at(-1) ?? ""}   (shows who uses it)` }));
+      else if (/busy/.test(complaint))
+        reject(
+          new BakehouseError("RESOURCE_BUSY", `${argv.at(-1) ?? ""} is in use: ${complaint.trim()}`, {
+            hint: `fuser -vm ${argv.at(-1) ?? ""}   (shows who uses it)`,
+          }),
+        );
       else reject(new Error(`${argv.join(" ")}: ${complaint.trim()}`));
     });
   });

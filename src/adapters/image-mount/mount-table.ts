@@ -11,5 +11,8 @@ export function mountPoints(): readonly { readonly path: string; readonly type: 
     });
 }
 
-const unescapePath = (text: string): string => Buffer.from(text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8))), "latin1").toString("utf8");
-
+const unescapePath = (text: string): string =>
+  Buffer.from(
+    text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8))),
+    "latin1",
+  ).toString("utf8");

@@ -7,10 +7,15 @@ export function mountInWorkspace(workspace: Workspace, file: string, path: strin
   const inside = workspace.root.resolve(path).replace(/^\/proc\/\d+\/root/, "");
   const argv = ["--target", String(workspace.holderPid), "--mount", "--", "mount", "-t", "erofs", "-o", "ro,loop,nodev", file, inside];
   return new Promise((resolve, reject) => {
-    const child = spawn("nsenter", argv, { stdio: ["ignore", "ignore", "pipe"], env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" } });
+    const child = spawn("nsenter", argv, {
+      stdio: ["ignore", "ignore", "pipe"],
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
+    });
     let complaint = "";
     child.stderr.on("data", (chunk: Buffer) => (complaint += chunk.toString()));
     child.on("error", reject);
-    child.on("close", (code) => (code === 0 ? resolve() : reject(new Error(`Mounting the release volume at ${path}: ${complaint.trim()}`))));
+    child.on("close", (code) =>
+      code === 0 ? resolve() : reject(new Error(`Mounting the release volume at ${path}: ${complaint.trim()}`)),
+    );
   });
 }

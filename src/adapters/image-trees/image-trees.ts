@@ -11,7 +11,11 @@ import { openPrivateTree, openPrivateVolume, type StorePlaces } from "./private-
 
 /** Trees of the images of a local store: layers from their tars, merged trees by overlayfs, volumes by erofs. */
 export function localImageTrees(store: Store): ImageTrees {
-  const places: StorePlaces = { diffs: store.path("diffs"), blobs: store.path("oci", "blobs", "sha256"), diffName: (diff) => store.diffs.name(diff) };
+  const places: StorePlaces = {
+    diffs: store.path("diffs"),
+    blobs: store.path("oci", "blobs", "sha256"),
+    diffName: (diff) => store.diffs.name(diff),
+  };
   return {
     layer: (diff, options) => listLayer(blobPath(store, diff), options),
     volume: async (blob, options) => {

@@ -31,7 +31,8 @@ export function openPrivateTree(places: StorePlaces, source: TreeSource, uncover
     await holder.run(`mkdir -p ${shellQuote(`${cover}/points${point}`)} ${cover}/tree`);
     // relative names keep the options within the one page that the kernel takes
     await holder.run(`cd ${shellQuote(places.diffs)} && mount -t overlay -o ro,lowerdir=${lowers.join(":")} overlay ${cover}/tree`);
-    if (source.volume !== undefined) await mountVolume(holder, places, source.volume.blob, insideTree(holder, `${cover}/tree`, source.volume.path));
+    if (source.volume !== undefined)
+      await mountVolume(holder, places, source.volume.blob, insideTree(holder, `${cover}/tree`, source.volume.path));
     return `${cover}/tree`;
   });
 }
@@ -63,7 +64,10 @@ const realPath = (path: string): string => (existsSync(path) ? realpathSync(path
 async function inHolder(uncovered: readonly string[], mount: (holder: Holder, cover: string) => Promise<string>): Promise<OpenTree> {
   if (process.getuid?.() !== 0) throw new BakehouseError("SETUP_INCOMPLETE", "Mounting an image needs root", { hint: "run it with sudo" });
   const cover = COVERS.find((folder) => existsSync(folder) && !uncovered.some((path) => realPath(path).startsWith(`${folder}/`)));
-  if (cover === undefined) throw new BakehouseError("SETUP_INCOMPLETE", `This machine has none of the folders ${COVERS.join(", ")} that a mount could use`, { hint: "mkdir /mnt" });
+  if (cover === undefined)
+    throw new BakehouseError("SETUP_INCOMPLETE", `This machine has none of the folders ${COVERS.join(", ")} that a mount could use`, {
+      hint: "mkdir /mnt",
+    });
   const holder = await startHolder();
   try {
     await holder.run(`mount -t tmpfs -o mode=755 tmpfs ${cover}`);

@@ -64,24 +64,35 @@ class Comparison {
     if (target === undefined || target === "removed") return;
     const difference = differenceOf(target, stats) ?? this.linkDifference(path, entry, stats);
     if (difference !== undefined) this.say(path, difference);
-    else if (this.options.deep && target.sha256 !== undefined && hashFile(this.hostPath(path)) !== target.sha256) this.say(path, "has other content");
+    else if (this.options.deep && target.sha256 !== undefined && hashFile(this.hostPath(path)) !== target.sha256)
+      this.say(path, "has other content");
   }
 
   private linkDifference(path: RawPath, entry: ListedEntry, stats: Stats): string | undefined {
-    if (entry.kind === "symlink" && readlinkSync(this.hostPath(path), { encoding: "latin1" }) !== entry.linkTarget) return "leads elsewhere";
+    if (entry.kind === "symlink" && readlinkSync(this.hostPath(path), { encoding: "latin1" }) !== entry.linkTarget)
+      return "leads elsewhere";
     if (entry.kind !== "hardlink") return undefined;
     const other = lstatSync(this.hostPath(entry.linkTarget ?? ""), { throwIfNoEntry: false });
     return other?.ino === stats.ino ? undefined : `is no hard link to ${textOfRaw(entry.linkTarget ?? "")}`;
   }
 
-  private compareAttributes(path: RawPath, entry: ListedEntry | "removed", found: Xattrs | undefined, opaque: boolean, expected: ReadonlyMap<RawPath, ListedEntry | "removed">): void {
+  private compareAttributes(
+    path: RawPath,
+    entry: ListedEntry | "removed",
+    found: Xattrs | undefined,
+    opaque: boolean,
+    expected: ReadonlyMap<RawPath, ListedEntry | "removed">,
+  ): void {
     if (entry === "removed") return;
     const source = entry.kind === "hardlink" ? expected.get(entry.linkTarget ?? "") : entry;
     const wanted = source === undefined || source === "removed" ? undefined : source.xattrs;
     const content = [...(found ?? [])].filter(([name]) => belongsToContent(name));
-    const same = content.length === (wanted?.size ?? 0) && content.every(([name, value]) => Buffer.from(value).equals(Buffer.from(wanted?.get(name) ?? [])));
+    const same =
+      content.length === (wanted?.size ?? 0) &&
+      content.every(([name, value]) => Buffer.from(value).equals(Buffer.from(wanted?.get(name) ?? [])));
     if (!same) this.say(path, "has other extended attributes");
-    if (opaque !== (found?.get(OPAQUE_MARK)?.[0] === 0x79)) this.say(path, opaque ? "lacks its opaque mark" : "hides what is below, which its tar does not");
+    if (opaque !== (found?.get(OPAQUE_MARK)?.[0] === 0x79))
+      this.say(path, opaque ? "lacks its opaque mark" : "hides what is below, which its tar does not");
   }
 
   /** What the folder has and the tar has not. Directories that the tar only implies are no strangers. */

@@ -20,11 +20,14 @@ export const command = defineCommand({
     const { listBakes, showBake } = await import("../../engine/list-bakes.ts");
     const { bake } = args;
     if (bake === undefined && !storeExists(global.store)) return { bakes: [] };
-    return withImages({ global, terminal }, async (parts): Promise<{ readonly bakes: readonly BakeSummary[]; readonly bake?: BakeDetails }> => {
-      const catalog = await parts.catalog();
-      if (bake === undefined) return { bakes: await listBakes(catalog, { limit: options.limit }) };
-      return { bakes: [], bake: await showBake({ catalog, logs: await parts.logs() }, bake) };
-    });
+    return withImages(
+      { global, terminal },
+      async (parts): Promise<{ readonly bakes: readonly BakeSummary[]; readonly bake?: BakeDetails }> => {
+        const catalog = await parts.catalog();
+        if (bake === undefined) return { bakes: await listBakes(catalog, { limit: options.limit }) };
+        return { bakes: [], bake: await showBake({ catalog, logs: await parts.logs() }, bake) };
+      },
+    );
   },
   render: ({ bakes, ...rest }, { terminal, global }) => {
     const one = "bake" in rest ? rest.bake : undefined;
@@ -44,7 +47,16 @@ function list(bakes: readonly BakeSummary[], terminal: Terminal): string {
     String(bake.baked),
     bake.by,
   ]);
-  const columns = [{ title: "bake" }, { title: "recipe", minimum: 6 }, { title: "outcome" }, { title: "started" }, { title: "time", align: "right" }, { title: "hits", align: "right" }, { title: "baked", align: "right" }, { title: "by", minimum: 4 }] as const;
+  const columns = [
+    { title: "bake" },
+    { title: "recipe", minimum: 6 },
+    { title: "outcome" },
+    { title: "started" },
+    { title: "time", align: "right" },
+    { title: "hits", align: "right" },
+    { title: "baked", align: "right" },
+    { title: "by", minimum: 4 },
+  ] as const;
   return table(columns, rows, { width: terminal.columns, styleTitle: terminal.colors.dim });
 }
 
@@ -70,9 +82,18 @@ function details(bake: BakeDetails, terminal: Terminal): string {
     step.diffId === undefined ? "" : shortDigest(step.diffId),
     step.outcome === "hit" ? "" : (step.reason.split("\n")[0] ?? ""),
   ]);
-  const columns = [{ title: "step", minimum: 10 }, { title: "" }, { title: "time", align: "right" }, { title: "size", align: "right" }, { title: "layer" }, { title: "why", minimum: 8 }] as const;
+  const columns = [
+    { title: "step", minimum: 10 },
+    { title: "" },
+    { title: "time", align: "right" },
+    { title: "size", align: "right" },
+    { title: "layer" },
+    { title: "why", minimum: 8 },
+  ] as const;
   const steps = table(columns, rows, { width: terminal.columns, styleTitle: dim });
-  return [about, steps, bake.hasLog ? `${dim(`bakehouse logs ${bake.id}`)} shows what they printed.\n` : ""].filter((part) => part !== "").join("\n");
+  return [about, steps, bake.hasLog ? `${dim(`bakehouse logs ${bake.id}`)} shows what they printed.\n` : ""]
+    .filter((part) => part !== "")
+    .join("\n");
 }
 
 function outcome(value: CatalogBake["outcome"], { colors }: Terminal): string {

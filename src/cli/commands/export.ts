@@ -34,9 +34,13 @@ image (and the root of a volume): a folder, or a tar of it when --output ends in
         replace: options.force,
         volumeOnly: options.volumeOnly,
         signal,
-        onProgress: (done, total) => line.show(`Writing ${options.format}: ${formatBytes(done)}${done === 0 || options.format === "squashfs" ? "" : ` ${percent(done, total)}`}`),
+        onProgress: (done, total) =>
+          line.show(
+            `Writing ${options.format}: ${formatBytes(done)}${done === 0 || options.format === "squashfs" ? "" : ` ${percent(done, total)}`}`,
+          ),
       }).finally(() => line.end()),
     );
   },
-  render: ({ target, sizeBytes, digest }, { terminal }) => `${target} ${terminal.colors.dim(`${formatBytes(sizeBytes)}${digest === undefined ? "" : ` ${digest}`}`)}\n`,
+  render: ({ target, sizeBytes, digest }, { terminal }) =>
+    `${target} ${terminal.colors.dim(`${formatBytes(sizeBytes)}${digest === undefined ? "" : ` ${digest}`}`)}\n`,
 });

@@ -60,30 +60,63 @@ Packages, downloads and recordings may be named by lock files, which lie outside
   },
 });
 
-const LABELS: Partial<Record<GarbageKind, string>> = { work: "work folder", lent: "lent tools", apt: "package lists", plans: "notes", temporary: "half-written", recorded: "recording", downloads: "download", packages: "package", logs: "log" };
+const LABELS: Partial<Record<GarbageKind, string>> = {
+  work: "work folder",
+  lent: "lent tools",
+  apt: "package lists",
+  plans: "notes",
+  temporary: "half-written",
+  recorded: "recording",
+  downloads: "download",
+  packages: "package",
+  logs: "log",
+};
 
 function rows(items: readonly GarbageItem[], terminal: Terminal): string {
-  const cells = items.map((item) => [LABELS[item.kind] ?? item.kind, shownId(item), item.sizeBytes === 0 ? "" : formatBytes(item.sizeBytes), item.why]);
-  return table([{ title: "" }, { title: "", minimum: 12 }, { title: "", align: "right" }, { title: "", minimum: 16 }], cells, { width: terminal.columns }).replace(/^ *\n/, "");
+  const cells = items.map((item) => [
+    LABELS[item.kind] ?? item.kind,
+    shownId(item),
+    item.sizeBytes === 0 ? "" : formatBytes(item.sizeBytes),
+    item.why,
+  ]);
+  return table([{ title: "" }, { title: "", minimum: 12 }, { title: "", align: "right" }, { title: "", minimum: 16 }], cells, {
+    width: terminal.columns,
+  }).replace(/^ *\n/, "");
 }
 
 function shownId({ id, name }: GarbageItem): string {
-  const short = /^sha256:[0-9a-f]{64}$/.test(id) ? shortDigest(id as Sha256) : id.replace(/^([0-9a-f]{12})[0-9a-f]{52}\.json$/, "$1").replace(/([0-9a-f]{12})[0-9a-f]{52}/, "$1…");
+  const short = /^sha256:[0-9a-f]{64}$/.test(id)
+    ? shortDigest(id as Sha256)
+    : id.replace(/^([0-9a-f]{12})[0-9a-f]{52}\.json$/, "$1").replace(/([0-9a-f]{12})[0-9a-f]{52}/, "$1…");
   return name === undefined || name === "" ? short : `${name} (${short})`;
 }
 
 /** What is kept, by kind and reason, so that hundreds of blobs take a few lines. `--verbose` shows each. */
 function summary(items: readonly GarbageItem[], terminal: Terminal): string {
-  const groups = new Map<string, { readonly kind: GarbageKind; readonly why: string; count: number; sizeBytes: number; readonly example: string }>();
+  const groups = new Map<
+    string,
+    { readonly kind: GarbageKind; readonly why: string; count: number; sizeBytes: number; readonly example: string }
+  >();
   for (const item of items) {
-    const one = item.kind === "mount" || item.kind === "work" || item.kind === "image" || item.kind === "volume";
-    const why = one ? item.why : item.why.replace(/^image (\S+) (needs it|is made of it)$/, "images need it").replace(/^the (mount|kept failure|recent step) .*$/, "a $1 needs it");
+    const one = item.kind === "mount" || item.kind === "work" || item.kind === "image" || item.kind === "volume" || item.kind === "launch";
+    const why = one
+      ? item.why
+      : item.why
+          .replace(/^image (\S+) (needs it|is made of it)$/, "images need it")
+          .replace(/^the (mount|kept failure|recent step) .*$/, "a $1 needs it");
     const key = one ? `${item.kind} ${item.id}` : `${item.kind} ${why}`;
     const group = groups.get(key) ?? { kind: item.kind, why, count: 0, sizeBytes: 0, example: shownId(item) };
     group.count += 1;
     group.sizeBytes += item.sizeBytes;
     groups.set(key, group);
   }
-  const cells = [...groups.values()].map((group) => [LABELS[group.kind] ?? group.kind, group.count === 1 ? group.example : `${group.count} of them`, group.sizeBytes === 0 ? "" : formatBytes(group.sizeBytes), group.why]);
-  return table([{ title: "" }, { title: "", minimum: 12 }, { title: "", align: "right" }, { title: "", minimum: 16 }], cells, { width: terminal.columns }).replace(/^ *\n/, "");
+  const cells = [...groups.values()].map((group) => [
+    LABELS[group.kind] ?? group.kind,
+    group.count === 1 ? group.example : `${group.count} of them`,
+    group.sizeBytes === 0 ? "" : formatBytes(group.sizeBytes),
+    group.why,
+  ]);
+  return table([{ title: "" }, { title: "", minimum: 12 }, { title: "", align: "right" }, { title: "", minimum: 16 }], cells, {
+    width: terminal.columns,
+  }).replace(/^ *\n/, "");
 }

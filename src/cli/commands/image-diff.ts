@@ -22,13 +22,22 @@ export const command = defineCommand({
   ],
   run: async ({ args, options, global, terminal, signal }) => {
     const { compareImages } = await import("../../engine/compare-images.ts");
-    return withImages({ global, terminal }, async (parts) => compareImages({ store: parts.store, trees: await parts.trees() }, args.before, args.after, { times: options.times, signal }));
+    return withImages({ global, terminal }, async (parts) =>
+      compareImages({ store: parts.store, trees: await parts.trees() }, args.before, args.after, { times: options.times, signal }),
+    );
   },
   render: (comparison, { terminal, options }) => {
     const { before, after, packages, files, settings } = comparison;
     const head = `${describeImage(before, terminal)}\n→ ${describeImage(after, terminal)}\n`;
     if (packages.length + files.length + settings.length === 0) return `${head}\nNothing differs.\n`;
-    return [head, packageSection(packages, terminal), fileSection(comparison, terminal, options.all ? Infinity : SHOWN_FILES), settingSection(comparison, terminal)].filter((part) => part !== "").join("\n");
+    return [
+      head,
+      packageSection(packages, terminal),
+      fileSection(comparison, terminal, options.all ? Infinity : SHOWN_FILES),
+      settingSection(comparison, terminal),
+    ]
+      .filter((part) => part !== "")
+      .join("\n");
   },
 });
 
@@ -36,7 +45,7 @@ export const command = defineCommand({
 const SHOWN_FILES = 20;
 
 const describeImage = ({ name, digest, kind, sizeBytes, packages }: ComparedImage, { colors }: Terminal): string =>
-  `${colors.bold(name)} ${colors.dim(`${shortDigest(digest)}${kind === "volume" ? ", volume" : ""}, ${formatBytes(sizeBytes)}, ${count(packages, "package")}`)}`;
+  `${colors.bold(name)} ${colors.dim(`${shortDigest(digest)}${kind === "image" ? "" : `, ${kind}`}, ${formatBytes(sizeBytes)}, ${count(packages, "package")}`)}`;
 
 function packageSection(packages: readonly PackageChange[], { colors }: Terminal): string {
   if (packages.length === 0) return "";
@@ -44,7 +53,10 @@ function packageSection(packages: readonly PackageChange[], { colors }: Terminal
     const number = packages.filter((each) => each.change === change).length;
     return number === 0 ? "" : `${number} ${change}`;
   };
-  const summary = (["added", "removed", "upgraded", "downgraded"] as const).map(countOf).filter((text) => text !== "").join(", ");
+  const summary = (["added", "removed", "upgraded", "downgraded"] as const)
+    .map(countOf)
+    .filter((text) => text !== "")
+    .join(", ");
   const lines = packages.map((change) => {
     const size = change.installedBytes === 0 ? "" : colors.dim(`  ${signed(change.installedBytes)}`);
     if (change.change === "added") return `  ${colors.green("+")} ${change.name} ${change.after}${size}`;
@@ -57,7 +69,11 @@ function packageSection(packages: readonly PackageChange[], { colors }: Terminal
 function fileSection({ files, totals }: ImageComparison, terminal: Terminal, limit: number): string {
   const { colors } = terminal;
   if (files.length === 0) return "";
-  const sizes = [`+${formatBytes(totals.addedBytes)}`, `-${formatBytes(totals.removedBytes)}`, ...(totals.grownBytes === 0 ? [] : [`changed files ${signed(totals.grownBytes)}`])].join(", ");
+  const sizes = [
+    `+${formatBytes(totals.addedBytes)}`,
+    `-${formatBytes(totals.removedBytes)}`,
+    ...(totals.grownBytes === 0 ? [] : [`changed files ${signed(totals.grownBytes)}`]),
+  ].join(", ");
   const chosen = limit >= files.length ? files : largest(files, limit);
   const rest = files.length - chosen.length;
   const lines = chosen.map((file) => `  ${fit(fileLine(file, terminal), terminal.columns - 2)}`);
@@ -66,7 +82,8 @@ function fileSection({ files, totals }: ImageComparison, terminal: Terminal, lim
 
 /** By how many bytes are new or gone, then in the order of paths. Directories say little. */
 function largest(files: readonly FileChange[], limit: number): readonly FileChange[] {
-  const weight = (file: FileChange): number => (file.kind === "directory" ? -1 : file.change === "changed" ? Math.max(file.sizeBytes, file.sizeBytesBefore ?? 0) : file.sizeBytes);
+  const weight = (file: FileChange): number =>
+    file.kind === "directory" ? -1 : file.change === "changed" ? Math.max(file.sizeBytes, file.sizeBytesBefore ?? 0) : file.sizeBytes;
   const chosen = new Set([...files].sort((a, b) => weight(b) - weight(a)).slice(0, limit));
   return files.filter((file) => chosen.has(file));
 }
@@ -76,7 +93,8 @@ function fileLine(file: FileChange, { colors }: Terminal): string {
   const size = file.kind === "file" ? colors.dim(`  ${formatBytes(file.sizeBytes)}`) : "";
   if (file.change === "added") return `${colors.green("+")} ${path}${size}`;
   if (file.change === "removed") return `${colors.red("-")} ${path}${size}`;
-  const grown = file.sizeBytesBefore === undefined ? size : colors.dim(`  ${formatBytes(file.sizeBytesBefore)} → ${formatBytes(file.sizeBytes)}`);
+  const grown =
+    file.sizeBytesBefore === undefined ? size : colors.dim(`  ${formatBytes(file.sizeBytesBefore)} → ${formatBytes(file.sizeBytes)}`);
   const aspects = (file.aspects ?? []).filter((aspect) => aspect !== "content");
   return `${colors.yellow("~")} ${path}${grown}${aspects.length === 0 ? "" : colors.dim(`  ${aspects.join(", ")}`)}`;
 }

@@ -8,7 +8,10 @@ export const command = defineCommand({
   summary: "List the files of an image as `ls -l` does",
   description: `Shows the merged tree: what a machine made from the image has. With --layer only what that layer brings; there, W stands for
 a file that the layer takes away and O for a directory that it empties.`,
-  arguments: { image: IMAGE_ARGUMENT, path: { required: false, summary: "Only this path of the image and what lies below it", completes: "none" } },
+  arguments: {
+    image: IMAGE_ARGUMENT,
+    path: { required: false, summary: "Only this path of the image and what lies below it", completes: "none" },
+  },
   options: { layer: { value: "layer", summary: "Only one layer: its number from 1, its step (base/apt), or the beginning of its digest" } },
   examples: [
     { line: "image files shop /etc/nginx", does: "What lies below /etc/nginx" },
@@ -19,7 +22,11 @@ a file that the layer takes away and O for a directory that it empties.`,
     const { path } = args;
     const { layer } = options;
     return withImages({ global, terminal }, async (parts) => ({
-      files: await imageFiles({ store: parts.store, trees: await parts.trees() }, args.image, { signal, ...(path === undefined ? {} : { path }), ...(layer === undefined ? {} : { layer }) }),
+      files: await imageFiles({ store: parts.store, trees: await parts.trees() }, args.image, {
+        signal,
+        ...(path === undefined ? {} : { path }),
+        ...(layer === undefined ? {} : { layer }),
+      }),
     }));
   },
   render: ({ files }) => listing(files),
@@ -40,4 +47,5 @@ function listing(files: readonly ImageFile[]): string {
 
 /** A name may hold escape codes, which would do things to the terminal. */
 // eslint-disable-next-line no-control-regex -- control characters are what this makes visible
-const printable = (text: string): string => text.replaceAll(/[\u0000-\u001f\u007f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+const printable = (text: string): string =>
+  text.replaceAll(/[\u0000-\u001f\u007f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);

@@ -23,7 +23,15 @@ export const command = defineCommand({
       row.image,
       row.volumePath === undefined ? (row.comment ?? "") : `mounted at ${row.volumePath}`,
     ]);
-    const columns = [{ title: "", align: "right" }, { title: "step", minimum: 10 }, { title: "type" }, { title: "size", align: "right" }, { title: "layer" }, { title: "image", minimum: 8 }, { title: "what", minimum: 6 }] as const;
+    const columns = [
+      { title: "", align: "right" },
+      { title: "step", minimum: 10 },
+      { title: "type" },
+      { title: "size", align: "right" },
+      { title: "layer" },
+      { title: "image", minimum: 8 },
+      { title: "what", minimum: 6 },
+    ] as const;
     return `${table(columns, cells, { width: terminal.columns, styleTitle: dim })}${dim(`${formatBytes(sizeBytes)} in all`)}\n`;
   },
 });

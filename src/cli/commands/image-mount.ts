@@ -24,15 +24,34 @@ Without arguments it lists what is mounted.`,
       const { image, directory } = args;
       const mounts = await parts.mounts();
       if (image === undefined) return { mounted: undefined, mounts: mounts.list() };
-      if (directory === undefined) throw new BakehouseError("USAGE", "Where should it be mounted?", { hint: `bakehouse image mount ${image} /mnt/image` });
+      if (directory === undefined)
+        throw new BakehouseError("USAGE", "Where should it be mounted?", { hint: `bakehouse image mount ${image} /mnt/image` });
       const { mountImage } = await import("../../engine/mount-image.ts");
-      return { mounted: await mountImage({ store: parts.store, clock: parts.clock, trees: await parts.trees(), mounts }, image, resolve(folder, directory)), mounts: mounts.list() };
+      return {
+        mounted: await mountImage(
+          { store: parts.store, clock: parts.clock, trees: await parts.trees(), mounts },
+          image,
+          resolve(folder, directory),
+        ),
+        mounts: mounts.list(),
+      };
     }),
   render: ({ mounted, mounts }, { terminal }) => {
     const { bold, dim, yellow } = terminal.colors;
-    if (mounted !== undefined) return `${bold(mounted.name)} ${dim(shortDigest(mounted.image))} is mounted read-only at ${mounted.directory}\n${dim(`bakehouse image unmount ${mounted.directory}`)} ends it.\n`;
+    if (mounted !== undefined)
+      return `${bold(mounted.name)} ${dim(shortDigest(mounted.image))} is mounted read-only at ${mounted.directory}\n${dim(`bakehouse image unmount ${mounted.directory}`)} ends it.\n`;
     if (mounts.length === 0) return "Nothing is mounted.\n";
-    const rows = mounts.map((mount) => [mount.directory, mount.name, shortDigest(mount.image), formatAge(mount.mountedAt), mount.mounted ? "" : yellow("no longer mounted")]);
-    return table([{ title: "folder", minimum: 12 }, { title: "image", minimum: 8 }, { title: "digest" }, { title: "mounted" }, { title: "" }], rows, { width: terminal.columns, styleTitle: dim });
+    const rows = mounts.map((mount) => [
+      mount.directory,
+      mount.name,
+      shortDigest(mount.image),
+      formatAge(mount.mountedAt),
+      mount.mounted ? "" : yellow("no longer mounted"),
+    ]);
+    return table(
+      [{ title: "folder", minimum: 12 }, { title: "image", minimum: 8 }, { title: "digest" }, { title: "mounted" }, { title: "" }],
+      rows,
+      { width: terminal.columns, styleTitle: dim },
+    );
   },
 });

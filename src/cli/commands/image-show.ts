@@ -27,7 +27,7 @@ function about(image: ImageDetails, terminal: Terminal): string {
   return facts(
     [
       ["name", `${image.name}${moved}`],
-      ["kind", image.kind === "volume" ? `release volume, mounted at ${image.volume?.path ?? "?"}` : "image"],
+      ["kind", kindWords(image)],
       ["digest", image.digest],
       ["hermetic", hermeticWord(image.hermetic, terminal)],
       ["lineage", image.lineage.map((link) => lineageLine(link, terminal)).join("\n")],
@@ -38,26 +38,58 @@ function about(image: ImageDetails, terminal: Terminal): string {
       ["with", image.tool],
       ["recipe", image.recipeDigest ?? ""],
       ["lock", image.lockDigest ?? ""],
-      ["parameters", Object.entries(image.parameters).map(([name, value]) => `${name}=${String(value)}`).join("\n")],
+      [
+        "parameters",
+        Object.entries(image.parameters)
+          .map(([name, value]) => `${name}=${String(value)}`)
+          .join("\n"),
+      ],
       ["content of", `${formatTime(image.created)} ${dim("(newest time in it)")}`],
       ["entry", image.entry ?? ""],
       ["ports", image.ports.join(", ")],
       ["users", image.users.join(", ")],
-      ["labels", Object.entries(image.labels).map(([name, value]) => `${name}=${value}`).join("\n")],
+      [
+        "labels",
+        Object.entries(image.labels)
+          .map(([name, value]) => `${name}=${value}`)
+          .join("\n"),
+      ],
       ["size", formatBytes(image.sizeBytes)],
     ],
     terminal,
   );
 }
 
+function kindWords({ kind, volume }: ImageDetails): string {
+  if (kind === "launch") return "what a machine does at launch (`bakehouse launch-files` writes it)";
+  return kind === "volume" ? `release volume, mounted at ${volume?.path ?? "?"}` : "image";
+}
+
 function lineageLine({ name, digest, kind, here }: LineageLink, { colors }: Terminal): string {
   if (!here) return `${colors.yellow("(not in this store)")} ${colors.dim(shortDigest(digest))}`;
-  return `${name} ${colors.dim(`${shortDigest(digest)}${kind === "volume" ? ", volume" : ""}`)}`;
+  return `${name} ${colors.dim(`${shortDigest(digest)}${kind === "image" ? "" : `, ${kind}`}`)}`;
 }
 
 function layers(image: ImageDetails, terminal: Terminal): string {
   const { dim } = terminal.colors;
-  const rows = image.layers.map((layer, index) => [String(index + 1), shortDigest(layer.diffId), formatBytes(layer.sizeBytes), layer.step ?? layer.createdBy, layer.stepType ?? ""]);
-  if (image.volume !== undefined) rows.push([String(rows.length + 1), shortDigest(image.volume.blob), formatBytes(image.sizeBytes), image.volume.path, "volume"]);
-  return table([{ title: "", align: "right" }, { title: "layer" }, { title: "size", align: "right" }, { title: "step", minimum: 10 }, { title: "type" }], rows, { width: terminal.columns, styleTitle: dim });
+  const rows = image.layers.map((layer, index) => [
+    String(index + 1),
+    shortDigest(layer.diffId),
+    formatBytes(layer.sizeBytes),
+    layer.step ?? layer.createdBy,
+    layer.stepType ?? "",
+  ]);
+  if (image.volume !== undefined)
+    rows.push([String(rows.length + 1), shortDigest(image.volume.blob), formatBytes(image.sizeBytes), image.volume.path, "volume"]);
+  return table(
+    [
+      { title: "", align: "right" },
+      { title: "layer" },
+      { title: "size", align: "right" },
+      { title: "step", minimum: 10 },
+      { title: "type" },
+    ],
+    rows,
+    { width: terminal.columns, styleTitle: dim },
+  );
 }

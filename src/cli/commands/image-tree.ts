@@ -25,7 +25,7 @@ export const command = defineCommand({
 function lines(branch: ImageBranch, first: string, rest: string, terminal: Terminal): readonly string[] {
   const { dim, red, yellow } = terminal.colors;
   const marks = [
-    branch.kind === "volume" ? dim(" volume") : "",
+    branch.kind === "image" ? "" : dim(` ${branch.kind}`),
     branch.current ? "" : dim(" (older)"),
     branch.hermetic ? "" : red(" NOT HERMETIC"),
     branch.missingParent === undefined ? "" : yellow(` onto ${shortDigest(branch.missingParent)}, which is not in this store`),

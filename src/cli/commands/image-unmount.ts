@@ -14,11 +14,22 @@ export const command = defineCommand({
   ],
   run: async ({ args, options, global, terminal, folder }) => {
     const { directory } = args;
-    if ((directory === undefined) !== options.all) throw new BakehouseError("USAGE", directory === undefined ? "What should be unmounted?" : "Name a folder or --all, not both", { hint: "bakehouse image mount   (lists what is mounted)" });
+    if ((directory === undefined) !== options.all)
+      throw new BakehouseError("USAGE", directory === undefined ? "What should be unmounted?" : "Name a folder or --all, not both", {
+        hint: "bakehouse image mount   (lists what is mounted)",
+      });
     return withImages({ global, terminal }, async (parts) => {
       const { unmountImage } = await import("../../engine/mount-image.ts");
-      return { unmounted: await unmountImage({ mounts: await parts.mounts() }, directory === undefined ? "all" : { directory: resolve(folder, directory), given: directory }) };
+      return {
+        unmounted: await unmountImage(
+          { mounts: await parts.mounts() },
+          directory === undefined ? "all" : { directory: resolve(folder, directory), given: directory },
+        ),
+      };
     });
   },
-  render: ({ unmounted }) => (unmounted.length === 0 ? "Nothing is mounted.\n" : unmounted.map(({ name, directory }) => `${name} is no longer mounted at ${directory}\n`).join("")),
+  render: ({ unmounted }) =>
+    unmounted.length === 0
+      ? "Nothing is mounted.\n"
+      : unmounted.map(({ name, directory }) => `${name} is no longer mounted at ${directory}\n`).join(""),
 });

@@ -31,8 +31,18 @@ Images that were baked with an open network are marked NOT HERMETIC.`,
       image.imported === undefined ? image.bakedBy : `${image.bakedBy} (imported)`,
       hermeticWord(image.hermetic, terminal),
     ]);
-    const columns = [{ title: "name", minimum: 12 }, { title: "kind" }, { title: "digest" }, { title: "size", align: "right" }, { title: "baked" }, { title: "by", minimum: 4 }, { title: "hermetic" }] as const;
-    const damaged = images.some(({ problem }) => problem !== undefined) ? `${red("Some images are damaged.")} bakehouse verify says what is.\n` : "";
+    const columns = [
+      { title: "name", minimum: 12 },
+      { title: "kind", minimum: 3 },
+      { title: "digest", minimum: 7 },
+      { title: "size", align: "right" },
+      { title: "baked", minimum: 5 },
+      { title: "by", minimum: 2 },
+      { title: "hermetic" },
+    ] as const;
+    const damaged = images.some(({ problem }) => problem !== undefined)
+      ? `${red("Some images are damaged.")} bakehouse verify says what is.\n`
+      : "";
     return `${table(columns, rows, { width: terminal.columns, styleTitle: dim })}${damaged}`;
   },
 });

@@ -26,7 +26,14 @@ their digests and unpacked; archives with entries that would leave their folder 
       { global, terminal },
       async (parts) => ({
         images: await importImage(
-          { store: parts.store, clock: parts.clock, baker: await parts.baker(), tool: parts.tool, imports: await parts.imports(), catalog: parts.catalog },
+          {
+            store: parts.store,
+            clock: parts.clock,
+            baker: await parts.baker(),
+            tool: parts.tool,
+            imports: await parts.imports(),
+            catalog: parts.catalog,
+          },
           {
             path: resolve(folder, args.source),
             source: args.source,

@@ -8,7 +8,11 @@ export const command = defineCommand({
 What is changed in an image is thrown away at the end. With --failed it opens what a step left that failed under
 \`bake --keep-on-failure\`; changes to that stay until gc. After -- follows a command to run instead; its exit code is passed on.`,
   arguments: {
-    image: { required: false, summary: "Name or digest; with --failed the id of the bake (default: the newest that was kept)", completes: "none" },
+    image: {
+      required: false,
+      summary: "Name or digest; with --failed the id of the bake (default: the newest that was kept)",
+      completes: "none",
+    },
     command: { required: false, many: true, summary: "A command and its arguments instead of a shell", completes: "none" },
   },
   options: {
@@ -38,7 +42,9 @@ What is changed in an image is thrown away at the end. With --failed it opens wh
         onOpen: (target) => {
           if (command.length > 0 || global.quiet) return;
           const { bold, dim } = terminal.errorColors;
-          terminal.err(`${bold(target.title)} ${dim(target.discarded ? "(whatever you change here is thrown away when you leave)" : "(what you change here stays until gc)")}\n`);
+          terminal.err(
+            `${bold(target.title)} ${dim(target.discarded ? "(whatever you change here is thrown away when you leave)" : "(what you change here stays until gc)")}\n`,
+          );
         },
       }),
     );

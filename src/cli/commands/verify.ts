@@ -25,7 +25,12 @@ rest, so that the next bake makes it again. Exit code 1 when something is damage
     return withImages({ global, terminal }, async (parts) =>
       verifyStore(
         { store: parts.store, contents: await parts.contents(), clock: parts.clock, catalog: parts.catalog },
-        { deep: options.deep, repair: options.repair, signal, onProgress: (done, total, what) => line.show(`Verifying ${what}: ${percent(done, total)}`) },
+        {
+          deep: options.deep,
+          repair: options.repair,
+          signal,
+          onProgress: (done, total, what) => line.show(`Verifying ${what}: ${percent(done, total)}`),
+        },
       ).finally(() => line.end()),
     );
   },
@@ -36,13 +41,19 @@ rest, so that the next bake makes it again. Exit code 1 when something is damage
     if (result.damaged.length === 0) return `${green("Sound")}: ${read}\n`;
     const repaired = result.damaged.filter((damage) => damage.repaired !== undefined).length;
     const left = result.damaged.length - repaired;
-    const verdict = left > 0 ? `${red(`${count(left, "thing")} damaged`)}; bakehouse verify --repair mends or removes ${left === 1 ? "it" : "them"}.` : `${green("Repaired")}: ${count(repaired, "thing")}. bakehouse bake makes again what was removed.`;
+    const verdict =
+      left > 0
+        ? `${red(`${count(left, "thing")} damaged`)}; bakehouse verify --repair mends or removes ${left === 1 ? "it" : "them"}.`
+        : `${green("Repaired")}: ${count(repaired, "thing")}. bakehouse bake makes again what was removed.`;
     return `${result.damaged.map((damage) => damageText(damage, terminal)).join("")}${verdict}\n${read}\n`;
   },
   exitCode: ({ sound }) => (sound ? 0 : 1),
 });
 
 function damageText({ kind, id, problem, affects, repaired }: Damage, { colors }: Terminal): string {
-  const affected = affects.length === 0 ? "" : `    ${colors.dim("used by")} ${affects.slice(0, 6).join(", ")}${affects.length > 6 ? ` and ${affects.length - 6} more` : ""}\n`;
+  const affected =
+    affects.length === 0
+      ? ""
+      : `    ${colors.dim("used by")} ${affects.slice(0, 6).join(", ")}${affects.length > 6 ? ` and ${affects.length - 6} more` : ""}\n`;
   return `${colors.red(kind)} ${id}\n    ${problem}\n${affected}${repaired === undefined ? "" : `    ${colors.green(repaired)}\n`}`;
 }

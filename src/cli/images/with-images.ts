@@ -19,8 +19,15 @@ export const storeExists = (folder: string): boolean => statSync(join(folder, "f
  * @param options.create  make the store when it is not there; default false
  * @throws IMAGE_NOT_FOUND when there is no store, and whatever `openLocalStore` throws
  */
-export async function withImages<T>({ global, terminal }: StoreContext, work: (parts: ImageParts) => Promise<T>, options: { readonly create?: boolean } = {}): Promise<T> {
-  if (options.create !== true && !storeExists(global.store)) throw new BakehouseError("IMAGE_NOT_FOUND", `There is no store at ${global.store}`, { hint: "bakehouse bake makes one; --store DIR names another" });
+export async function withImages<T>(
+  { global, terminal }: StoreContext,
+  work: (parts: ImageParts) => Promise<T>,
+  options: { readonly create?: boolean } = {},
+): Promise<T> {
+  if (options.create !== true && !storeExists(global.store))
+    throw new BakehouseError("IMAGE_NOT_FOUND", `There is no store at ${global.store}`, {
+      hint: "bakehouse bake makes one; --store DIR names another",
+    });
   const { openImages } = await import("../../presets/images.ts");
   const parts = openImages({ store: global.store, warn: (message) => terminal.err(`${message}\n`) });
   try {

@@ -15,7 +15,8 @@ export function formatAge(iso: string, nowMs: number = Date.now()): string {
 /** `2026-11-22 11:04:38 UTC` */
 export const formatTime = (iso: string): string => (Date.parse(iso) > 0 ? `${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC` : "unknown");
 
-export const hermeticWord = (hermetic: boolean, { colors }: Terminal): string => (hermetic ? "yes" : colors.red(colors.bold("NOT HERMETIC")));
+export const hermeticWord = (hermetic: boolean, { colors }: Terminal): string =>
+  hermetic ? "yes" : colors.red(colors.bold("NOT HERMETIC"));
 
 const TYPE_LETTERS: Readonly<Record<string, string>> = {
   file: "-",
@@ -45,7 +46,8 @@ const UNITS_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d:
 /** `30d`, `24h`, `15m`, `0` in milliseconds. @throws USAGE */
 export function parseAge(flag: string, text: string): number {
   const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(text) ?? (text === "0" ? ["", "0", "m"] : []);
-  if (count === undefined || unit === undefined) throw new BakehouseError("USAGE", `${flag} needs an age such as 30d, 24h or 15m, not ${JSON.stringify(text)}`);
+  if (count === undefined || unit === undefined)
+    throw new BakehouseError("USAGE", `${flag} needs an age such as 30d, 24h or 15m, not ${JSON.stringify(text)}`);
   return Number(count) * (UNITS_MS[unit] ?? 0);
 }
 
@@ -53,5 +55,7 @@ export function parseAge(flag: string, text: string): number {
 export function facts(rows: readonly (readonly [string, string])[], { colors }: Terminal): string {
   const shown = rows.filter(([, value]) => value !== "");
   const width = Math.max(...shown.map(([name]) => name.length));
-  return shown.map(([name, value]) => `${colors.dim(name.padEnd(width))}  ${value.split("\n").join(`\n${" ".repeat(width + 2)}`)}\n`).join("");
+  return shown
+    .map(([name, value]) => `${colors.dim(name.padEnd(width))}  ${value.split("\n").join(`\n${" ".repeat(width + 2)}`)}\n`)
+    .join("");
 }

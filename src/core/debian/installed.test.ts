@@ -6,7 +6,12 @@ const stanza = (name: string, version: string, status = "install ok installed"):
 
 describe("dpkg's status file", () => {
   it("gives the installed packages, sorted, without those that left only configuration", () => {
-    const status = [stanza("zlib1g", "1:1.2"), stanza("bash", "5.2"), stanza("gone", "1", "deinstall ok config-files"), stanza("late", "2", "install ok triggers-awaited")].join("\n");
+    const status = [
+      stanza("zlib1g", "1:1.2"),
+      stanza("bash", "5.2"),
+      stanza("gone", "1", "deinstall ok config-files"),
+      stanza("late", "2", "install ok triggers-awaited"),
+    ].join("\n");
     expect(installedPackages(status)).toEqual([
       { name: "bash", version: "5.2", architecture: "amd64", installedBytes: 10_240 },
       { name: "late", version: "2", architecture: "amd64", installedBytes: 10_240 },

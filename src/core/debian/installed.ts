@@ -10,9 +10,28 @@ export interface InstalledPackage {
 }
 
 export type PackageChange =
-  | { readonly change: "added"; readonly name: string; readonly architecture: string; readonly after: string; readonly installedBytes: number }
-  | { readonly change: "removed"; readonly name: string; readonly architecture: string; readonly before: string; readonly installedBytes: number }
-  | { readonly change: "upgraded" | "downgraded"; readonly name: string; readonly architecture: string; readonly before: string; readonly after: string; readonly installedBytes: number };
+  | {
+      readonly change: "added";
+      readonly name: string;
+      readonly architecture: string;
+      readonly after: string;
+      readonly installedBytes: number;
+    }
+  | {
+      readonly change: "removed";
+      readonly name: string;
+      readonly architecture: string;
+      readonly before: string;
+      readonly installedBytes: number;
+    }
+  | {
+      readonly change: "upgraded" | "downgraded";
+      readonly name: string;
+      readonly architecture: string;
+      readonly before: string;
+      readonly after: string;
+      readonly installedBytes: number;
+    };
 
 /** The packages of a status file (deb-status: stanzas as in `Packages`) that are installed, sorted by name. */
 export function installedPackages(status: string): readonly InstalledPackage[] {
@@ -32,10 +51,12 @@ export function installedPackages(status: string): readonly InstalledPackage[] {
 
 /** Continuation lines say nothing that is needed here. */
 const fieldsOf = (stanza: string): ReadonlyMap<string, string> =>
-  new Map(stanza.split("\n").flatMap((line): readonly (readonly [string, string])[] => {
-    const match = /^([A-Za-z][A-Za-z-]*):[ \t]*(.*)$/.exec(line);
-    return match === null ? [] : [[match[1] ?? "", (match[2] ?? "").trim()]];
-  }));
+  new Map(
+    stanza.split("\n").flatMap((line): readonly (readonly [string, string])[] => {
+      const match = /^([A-Za-z][A-Za-z-]*):[ \t]*(.*)$/.exec(line);
+      return match === null ? [] : [[match[1] ?? "", (match[2] ?? "").trim()]];
+    }),
+  );
 
 const keyOf = ({ name, architecture }: InstalledPackage): string => `${name}:${architecture}`;
 
