@@ -43,6 +43,6 @@ export interface ReplaySession extends NetworkSession {
 /** Records what a `network: recorded` step is given during `lock`, and gives it the same during `bake`. */
 export interface NetworkRecorder {
   record(request: NetworkRequest): Promise<RecordingSession>;
-  /** @throws BakehouseError LOCK_STALE when the store lacks a recorded body */
+  /** What the store lacks is fetched if it is still the same. @throws BakehouseError LOCK_STALE when neither store nor network has a recorded body */
   replay(request: NetworkRequest, responses: readonly RecordedResponse[]): Promise<ReplaySession>;
 }

@@ -12,6 +12,8 @@ export interface Addresses {
   lockUrl(asked: URL): string;
   /** Where to ask, or undefined for a symbolic mirror that nobody has named. */
   realUrl(asked: URL): URL | undefined;
+  /** Where what the lock names may be had; empty for a mirror that nobody has named. */
+  sources(lockUrl: string): readonly URL[];
 }
 
 export function createAddresses(mirrors: readonly NamedMirror[]): Addresses {
@@ -31,6 +33,13 @@ export function createAddresses(mirrors: readonly NamedMirror[]): Addresses {
       if (symbolic === undefined) return asked;
       const [base] = mirrors.find(({ name }) => name === symbolic.name)?.bases ?? [];
       return base === undefined ? undefined : new URL(withSlash(base) + symbolic.rest);
+    },
+    sources: (lockUrl) => {
+      const named = /^mirror:\/\/([^/]+)\/(.*)$/s.exec(lockUrl);
+      if (named === null) return [new URL(lockUrl)];
+      return mirrors
+        .filter(({ name }) => name === named[1])
+        .flatMap(({ bases: urls }) => urls.map((url) => new URL(withSlash(url) + (named[2] ?? ""))));
     },
   };
 }

@@ -8,8 +8,8 @@ import type { Sha256 } from "../../core/digest.ts";
 export interface BodyStore {
   has(digest: Sha256): boolean;
   path(digest: Sha256): string;
-  /** Takes in a stream; each chunk goes on to `tee` as well, before it is on disk. */
-  add(chunks: AsyncIterable<Buffer>, tee: (chunk: Buffer) => Promise<void>): Promise<StoredBody>;
+  /** Takes in a stream; each chunk goes on to `tee` as well, before it is on disk. With `expected`, other content is dropped and refused. */
+  add(chunks: AsyncIterable<Buffer>, tee: (chunk: Buffer) => Promise<void>, expected?: Sha256): Promise<StoredBody>;
   /** Reads it all and compares; true when it is what its name says. */
   verify(digest: Sha256): Promise<boolean>;
 }
@@ -26,11 +26,12 @@ export function bodyStore(folder: string): BodyStore {
   return {
     path,
     has: (digest) => existsSync(path(digest)),
-    add: async (chunks, tee) => {
+    add: async (chunks, tee, expected) => {
       mkdirSync(folder, { recursive: true });
       const beside = join(folder, `.new-${process.pid}-${Date.now()}-${sequence++}`);
       try {
         const body = await writeBody(beside, chunks, tee);
+        if (expected !== undefined && body.sha256 !== expected) throw new Error("it has other content now");
         await rename(beside, path(body.sha256));
         return body;
       } finally {

@@ -353,10 +353,31 @@ describe("what is refused", () => {
     writeFileSync(body, "wrong");
     expect((await failure(replay(responses, (session) => curl(session, `${server.url}/a`)))).code).toBe("DIGEST_MISMATCH");
     rmSync(body);
+    server.stop();
     const missing = await failure(replay(responses, async () => undefined));
     expect(missing.code).toBe("LOCK_STALE");
     expect(missing.message).toContain(`${server.url}/a`);
   });
+});
+
+test("a machine that has the lock and not the store fetches what is still the same", async () => {
+  const contents: Record<string, string> = { "/m/a": "stays", "/m/b": "changes" };
+  const server = await files(contents);
+  const mirrors: NamedMirror[] = [{ name: "debian", bases: ["http://127.0.0.1:1/gone", `${server.url}/m`] }];
+  const use = async (session: NetworkSession): Promise<void> => {
+    for (const name of ["a", "b", "none"]) await curl(session, `${server.url}/m/${name}`);
+  };
+  const responses = await record(use, mirrors);
+  rmSync(join(folder, "recorded"), { recursive: true });
+  await replay(responses, use, mirrors);
+  contents["/m/b"] = "changed";
+  rmSync(join(folder, "recorded"), { recursive: true });
+  const error = await failure(replay(responses, use, mirrors));
+  expect(error.code).toBe("LOCK_STALE");
+  expect(error.message).toBe(
+    "base/run: neither the store nor the network has any more what was recorded from:\n  mirror://debian/b (it has other content now)",
+  );
+  expect(readdirSync(join(folder, "recorded"))).toHaveLength(2);
 });
 
 describe("in a network namespace without a way out", () => {

@@ -2,6 +2,7 @@ import type { NetworkRecorder, NetworkRequest, NetworkSession } from "../../port
 import { createAddresses } from "./addresses.ts";
 import { bodyStore } from "./body-store.ts";
 import { createAuthority } from "./certificates.ts";
+import { fetchMissing } from "./fetch-missing.ts";
 import { listenInNamespace } from "./listen-in-namespace.ts";
 import { startProxy, type ProxyHandlers } from "./proxy.ts";
 import { Recording } from "./record.ts";
@@ -38,7 +39,9 @@ export function networkRecorder({ folder, trust = [] }: NetworkRecorderOptions):
       };
     },
     replay: async (request, responses) => {
-      const replay = new Replay({ request, addresses: createAddresses(request.mirrors), bodies, responses });
+      const addresses = createAddresses(request.mirrors);
+      await fetchMissing({ request, addresses, bodies, responses, trust });
+      const replay = new Replay({ request, addresses, bodies, responses });
       const session = await open(request, (asked, response) => replay.answer(asked, response), true);
       return {
         ...session.network,

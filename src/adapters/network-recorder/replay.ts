@@ -28,17 +28,6 @@ export class Replay {
     this.addresses = parts.addresses;
     this.bodies = parts.bodies;
     this.answers = new Map(parts.responses.map((recorded) => [`${recorded.method} ${recorded.url}`, recorded]));
-    const missing = parts.responses.filter((recorded) => !parts.bodies.has(recorded.sha256));
-    if (missing.length > 0) {
-      throw new BakehouseError(
-        "LOCK_STALE",
-        `${parts.request.address}: the store lacks what was recorded from:${list(missing.map((recorded) => recorded.url))}`,
-        {
-          hint: `bakehouse lock --update ${parts.request.address}, or bring the store in which it was locked`,
-          details: { step: parts.request.address, missing: missing.map((recorded) => recorded.sha256) },
-        },
-      );
-    }
   }
 
   async answer(request: ProxyRequest, response: ServerResponse): Promise<void> {
