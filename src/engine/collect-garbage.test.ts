@@ -56,7 +56,7 @@ const collect = async (options: Partial<CollectGarbageOptions> = {}): Promise<Ga
     },
   );
 
-const going = ({ items }: GarbageReport, kind?: GarbageItem["kind"]): readonly string[] =>
+const going = ({ items }: GarbageReport, kind?: GarbageItem["kind"]): string[] =>
   items.filter((item) => !item.keep && (kind === undefined || item.kind === kind)).map(({ id }) => id);
 const whyOf = ({ items }: GarbageReport, id: string): string | undefined => items.find((item) => item.id === id)?.why;
 const isSound = async (): Promise<boolean> =>

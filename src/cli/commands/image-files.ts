@@ -45,7 +45,6 @@ function listing(files: readonly ImageFile[]): string {
     .join("");
 }
 
-/** A name may hold escape codes, which would do things to the terminal. */
-// eslint-disable-next-line no-control-regex -- control characters are what this makes visible
+/** A name may hold escape codes, which would do things to the terminal. `\p{Cc}`: all control characters. */
 const printable = (text: string): string =>
-  text.replaceAll(/[\u0000-\u001f\u007f]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  text.replaceAll(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
