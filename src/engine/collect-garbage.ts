@@ -340,14 +340,12 @@ const judgeBlobs = (
   references: References,
   nowMs: number,
 ): readonly GarbageItem[] =>
-  store.blobs
-    .list()
-    .map((digest): GarbageItem => ({
-      kind: "blob",
-      id: digest,
-      sizeBytes: store.blobs.sizeBytes(digest),
-      ...verdictOf(references.whoNeedsBlob(digest), nowMs - contents.blobTime(digest), options),
-    }));
+  store.blobs.list().map((digest): GarbageItem => ({
+    kind: "blob",
+    id: digest,
+    sizeBytes: store.blobs.sizeBytes(digest),
+    ...verdictOf(references.whoNeedsBlob(digest), nowMs - contents.blobTime(digest), options),
+  }));
 
 /** Between a blob and the record that names it lie milliseconds; an hour is a guess that no machine is that slow. */
 const FRESH_MS = 60 * 60 * 1000;
@@ -378,14 +376,12 @@ function judgeAreas({ contents }: CollectGarbageParts, options: CollectGarbageOp
     area: StoreArea,
     verdict: (item: StoreItem, ageMs: number) => { readonly keep: boolean; readonly why: string },
   ): readonly GarbageItem[] =>
-    contents
-      .items(area)
-      .map((item): GarbageItem => ({
-        kind: area,
-        id: item.path,
-        sizeBytes: item.sizeBytes,
-        ...verdict(item, nowMs - Date.parse(item.usedAt)),
-      }));
+    contents.items(area).map((item): GarbageItem => ({
+      kind: area,
+      id: item.path,
+      sizeBytes: item.sizeBytes,
+      ...verdict(item, nowMs - Date.parse(item.usedAt)),
+    }));
   const named = (area: StoreArea): readonly GarbageItem[] =>
     judged(area, (_item, ageMs) => {
       if (options.packages) return { keep: false, why: "--packages" };

@@ -46,5 +46,4 @@ function listing(files: readonly ImageFile[]): string {
 }
 
 /** A name may hold escape codes, which would do things to the terminal. `\p{Cc}`: all control characters. */
-const printable = (text: string): string =>
-  text.replaceAll(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
+const printable = (text: string): string => text.replaceAll(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`);
