@@ -69,7 +69,7 @@ const PROGRAMS = [
   ..."sh bash cat chgrp chmod chown chroot cp cut date dd df echo env expr false find grep head hostname id ln ls mkdir mkfifo mknod mktemp mount".split(
     " ",
   ),
-  ..."mv nproc od printenv printf ps pwd readlink rm rmdir sed seq setpriv setsid sha256sum sleep sort stat tail tar tee test touch tr true umount uname unshare wc yes".split(
+  ..."mv nproc od perl printenv printf ps pwd readlink rm rmdir sed seq setpriv setsid sha256sum sleep sort stat tail tar tee test touch tr true umount uname unshare wc yes".split(
     " ",
   ),
 ];
@@ -84,7 +84,7 @@ function buildRoot(target: string): void {
   const tree = `${target}.tree`;
   rmSync(tree, { recursive: true, force: true });
   const script = `umask 022; mkdir -p "$1"; cd "$1"; mkdir -p usr/bin usr/sbin usr/lib usr/lib64 etc root var/lib proc sys dev run tmp srv
-chmod 1777 tmp; chmod 700 root; for name in bin sbin lib lib64; do ln -s usr/$name $name; done; shift
+cp -a --parents /usr/lib/locale/C.utf8 .; chmod 1777 tmp; chmod 700 root; for name in bin sbin lib lib64; do ln -s usr/$name $name; done; shift
 for program; do for folder in /usr/bin /usr/sbin /bin /sbin; do file=$folder/$program; [ -x "$file" ] || continue
   file=$(readlink -f "$file"); cp "$file" "usr/bin/$program"
   for library in $(ldd "$file" | grep -o '/[^ ]*'); do mkdir -p ".$(dirname "$library")"; [ -e ".$library" ] || cp -L "$library" ".$library"; done

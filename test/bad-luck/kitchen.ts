@@ -105,6 +105,12 @@ export class Kitchen {
     }
   }
 
+  /** Lines of the log of the newest bake. */
+  log(): readonly string[] {
+    const newest = readdirSync(join(this.store, "logs")).sort().at(-1) ?? "";
+    return readFileSync(join(this.store, "logs", newest, "log.txt"), "utf8").split("\n");
+  }
+
   /** What the store holds, looked at from beside the CLI. */
   async inspect(): Promise<Inspection> {
     const bakehouse = createBakehouse({ store: this.store });

@@ -26,8 +26,11 @@ while IFS= read -r line; do eval "$line" </dev/null 2>&1; echo "#$?"; done`;
 
 const COMMAND = ["--pdeathsig", "KILL", "--", "unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--kill-child=KILL", "--propagation", "private", "--", "sh", "-c", LOOP] as const;
 
+/** From util-linux 2.39 on, mount(8) uses a system call that takes no option longer than 255 bytes unless told otherwise. */
+const HOLDER_ENVIRONMENT = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", LIBMOUNT_FORCE_MOUNT2: "always" } as const;
+
 export async function startHolder(): Promise<Holder> {
-  const unshare = spawn("setpriv", COMMAND, { stdio: ["pipe", "pipe", "pipe"], detached: true, env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" } });
+  const unshare = spawn("setpriv", COMMAND, { stdio: ["pipe", "pipe", "pipe"], detached: true, env: HOLDER_ENVIRONMENT });
   const gone = new Promise<void>((resolve) => unshare.once("close", () => resolve()));
   const talk = conversation(unshare);
   try {

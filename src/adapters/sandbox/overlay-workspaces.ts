@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { hexOf, type DiffId, type Sha256 } from "../../core/digest.ts";
 import type { ImageRoot } from "../../ports/image-root.ts";
@@ -8,7 +8,7 @@ import { shellQuote, startHolder, type Holder } from "./holder.ts";
 import { CGROUP_PARENT, removeCgroups } from "./cgroups.ts";
 import { listOfProcessors, nominalMachine } from "./nominal-machine.ts";
 import { overlaySandbox } from "./overlay-sandbox.ts";
-import { RUNNERS } from "./runners.ts";
+import { RUNNERS, type RunnerCommand } from "./runners.ts";
 import { sandboxSpec } from "./spec.ts";
 
 export interface OverlayOptions {
@@ -17,6 +17,9 @@ export interface OverlayOptions {
   /** Name of a diff's folder below `diffs`. */
   diffName(diff: DiffId): string;
 }
+
+/** Link in the folder to that of the diffs: short, since the kernel takes one page of mount options. */
+const DIFFS_LINK = "d";
 
 /** Workspaces by overlayfs: each diff below is a lower directory, the step's changes go to `<folder>/upper`. */
 export function overlayWorkspaces(options: OverlayOptions): Workspaces {
@@ -29,9 +32,10 @@ async function openWorkspace(options: OverlayOptions, request: WorkspaceRequest)
   for (const name of ["upper", "work", "merged", "memory", "bundles"]) mkdirSync(join(folder, name), { recursive: true });
   if (!request.reopen) chmodSync(upper, 0o755); // it becomes the image's `/`, whatever the umask is here
   rmSync(join(folder, "work", "work"), { recursive: true, force: true }); // a `volatile` mount refuses a used one
+  if (!existsSync(join(folder, DIFFS_LINK))) symlinkSync(options.diffs, join(folder, DIFFS_LINK));
   const holder = await startHolder();
   try {
-    await holder.run(`cd ${shellQuote(options.diffs)} && mount -t tmpfs -o mode=700 tmpfs ${shellQuote(join(folder, "memory"))}`);
+    await holder.run(`cd ${shellQuote(folder)} && mount -t tmpfs -o mode=700 tmpfs memory`);
     const mounts = new OverlayMounts(holder, options, request, upper);
     await mounts.mount(undefined);
     return assemble(holder, mounts, request, upper);
@@ -53,10 +57,17 @@ function assemble(holder: Holder, mounts: OverlayMounts, request: WorkspaceReque
     const inside = join(request.folder, "memory", "machine");
     return nominalMachine(inside, `/proc/${holder.pid}/root${inside}`, epochSeconds);
   };
-  const entered = (argv: readonly string[], network: SandboxSettings["network"]): readonly string[] => [
+  let inputs = 0;
+  const inputFile = (input: string | undefined): string => {
+    if (input === undefined) return "/dev/null";
+    const inside = join(request.folder, "memory", `input-${inputs++}`);
+    writeFileSync(`/proc/${holder.pid}/root${inside}`, input);
+    return inside;
+  };
+  const entered = ({ argv, input }: RunnerCommand, network: SandboxSettings["network"], terminal: boolean): readonly string[] => [
     ...["nsenter", "--target", String(holder.pid), "--mount", "--pid", "--ipc"],
     ...(network === "open" ? [] : ["--net"]),
-    ...["--", "taskset", "--cpu-list", String(processor), "sh", "-c", LIMITS, "sh", ...argv],
+    ...["--", "taskset", "--cpu-list", String(processor), "bash", "-c", terminal ? PREPARED : PIPED, inputFile(input), ...argv],
   ];
   return {
     root,
@@ -68,11 +79,11 @@ function assemble(holder: Holder, mounts: OverlayMounts, request: WorkspaceReque
         holder,
         memoryFolder: join(request.folder, "memory"),
         withLent: (lent, work) => mounts.withLent(lent === undefined ? undefined : settings.lentFolder(lent), work),
-        command: (parts) => entered(runner.argv(sandboxSpec({ ...parts, binds: [...nominal(parts.epochSeconds), ...parts.binds], rootPath: mounts.merged, terminal: false, cgroupsPath }), bundle()), parts.network),
+        command: (parts) => entered(runner.command(sandboxSpec({ ...parts, binds: [...nominal(parts.epochSeconds), ...parts.binds], rootPath: mounts.merged, terminal: false, cgroupsPath }), bundle()), parts.network, false),
       }),
     shellArgv: (argv, { epochSeconds, network }) =>
       entered(
-        runner.argv(
+        runner.command(
           sandboxSpec({
             rootPath: mounts.merged,
             argv,
@@ -86,6 +97,7 @@ function assemble(holder: Holder, mounts: OverlayMounts, request: WorkspaceReque
           bundle(),
         ),
         network,
+        true,
       ),
     close: async () => {
       await holder.close();
@@ -105,8 +117,15 @@ function ownProcessor(holderPid: number): number {
   return processors[holderPid % processors.length] ?? 0;
 }
 
-/** The host's limits would show inside; a small descriptor limit also spares programs that close all of them. */
-const LIMITS = 'umask 022; ulimit -c 0; ulimit -n 1024; exec "$@"';
+/**
+ * What a command's process is before it is the runner: umask and limits of its own (the host's would show inside; a small
+ * descriptor limit also spares programs that close all of them), and no descriptor that this process got from its parent.
+ */
+const PREPARED = `exec 3<"$0"; umask 022; ulimit -c 0; ulimit -n 1024
+for fd in /proc/self/fd/*; do fd=\${fd##*/}; if ((fd > 3)); then exec {fd}>&-; fi; done; exec "$@"`;
+
+/** Node gives a child sockets, which nothing can open as /dev/stdout: what it prints goes through real pipes. */
+const PIPED = `exec > >(exec cat) 2> >(exec cat >&2); ${PREPARED}`;
 
 /** Directories that the sandbox mounts something on. They stay in the diff only if the step itself made them. */
 const MOUNT_POINTS = ["proc", "dev", "tmp", "run"] as const;
@@ -128,16 +147,18 @@ class OverlayMounts {
     this.merged = join(request.folder, "merged");
   }
 
-  /** A foundation has nothing below: its upper directory is the image itself, which spares the overlay. */
+  /**
+   * A foundation has nothing below: its upper directory is the image itself, which spares the overlay. All paths are
+   * relative to the folder, since /proc/mounts shows them inside. Device nodes can be made and kept, but not opened.
+   */
   async mount(lent: string | undefined): Promise<void> {
     const lowers = [...this.request.lowers].reverse().map((diff) => this.options.diffName(diff));
     if (lent !== undefined) lowers.push(relative(this.options.diffs, lent));
-    if (lowers.length === 0) await this.holder.run(`mount --bind ${shellQuote(this.upper)} ${shellQuote(this.merged)}`);
+    if (lowers.length === 0) await this.holder.run("mount --bind upper merged && mount -o remount,bind,nodev,nosuid merged");
     else {
-      const work = join(this.request.folder, "work");
       // redirect_dir, metacopy and index leave marks that no tar can carry; volatile spares syncs, a crash discards the upper anyway
-      const flags = `lowerdir=${lowers.join(":")},upperdir=${this.upper},workdir=${work},redirect_dir=off,metacopy=off,index=off,xino=off,volatile`;
-      await this.holder.run(`rm -rf ${shellQuote(`${work}/work`)} && mount -t overlay -o ${shellQuote(flags)} overlay ${shellQuote(this.merged)}`);
+      const flags = `nodev,nosuid,lowerdir=${lowers.map((lower) => `${DIFFS_LINK}/${lower}`).join(":")},upperdir=upper,workdir=work,redirect_dir=off,metacopy=off,index=off,xino=off,volatile`;
+      await this.holder.run(`rm -rf work/work && mount -t overlay -o ${shellQuote(flags)} overlay merged`);
     }
     this.makeMountPoints();
   }
@@ -163,7 +184,7 @@ class OverlayMounts {
   }
 
   private async remount(lent: string | undefined): Promise<void> {
-    await this.holder.run(`umount ${shellQuote(this.merged)}`);
+    await this.holder.run("umount merged");
     await this.mount(lent);
   }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import type { RunnerName } from "../../ports/workspaces.ts";
 import type { SandboxSpec } from "./spec.ts";
 
@@ -6,21 +6,31 @@ import type { SandboxSpec } from "./spec.ts";
 export interface Runner {
   readonly name: RunnerName;
   /** `bundle`: a new folder for what the runner needs on disk, given as this process and as the holder see it. */
-  argv(spec: SandboxSpec, bundle: string): readonly string[];
+  command(spec: SandboxSpec, bundle: string): RunnerCommand;
+}
+
+export interface RunnerCommand {
+  readonly argv: readonly string[];
+  /** Content of a file that descriptor 3 has open. */
+  readonly input?: string;
 }
 
 /** bubblewrap: no state on disk, no cgroup, 11 ms a command. `--as-pid-1` is left out so that its own init reaps and kills what stays behind. */
 export const bubblewrap: Runner = {
   name: "bubblewrap",
-  argv(spec) {
-    const words = ["bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", spec.hostname, "--clearenv", "--cap-drop", "ALL"];
+  command(spec) {
+    const words = ["--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", spec.hostname, "--clearenv", "--cap-drop", "ALL"];
     for (const capability of spec.process.capabilities.bounding) words.push("--cap-add", capability);
     for (const entry of spec.process.env) words.push("--setenv", entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1));
-    words.push("--dev-bind", spec.root.path, "/");
+    words.push("--bind", spec.root.path, "/");
     const made = new Set<string>();
     for (const mount of spec.mounts) words.push(...foldersFor(mount, made), ...bubblewrapMount(mount));
+    for (const path of spec.linux.readonlyPaths.filter((there) => existsSync(there))) words.push("--ro-bind", path, path);
+    for (const path of spec.linux.maskedPaths.filter((there) => existsSync(there))) words.push("--ro-bind", "/dev/null", path);
     if (spec.process.terminal) words.push("--ro-bind", "/dev/null", "/dev/console");
-    return [...words, "--chdir", spec.process.cwd, "--", ...spec.process.args];
+    words.push("--chdir", spec.process.cwd);
+    // Its command line is there to read for everybody inside, and names folders of the host: so all but the command goes by file.
+    return { argv: ["bwrap", "--args", "3", "--", ...spec.process.args], input: words.map((word) => `${word}\0`).join("") };
   },
 };
 
@@ -43,10 +53,10 @@ function bubblewrapMount(mount: SandboxSpec["mounts"][number]): readonly string[
 /** runc: reads the spec as its config.json. Its state lives in the bundle, so that it goes with the workspace. */
 export const runc: Runner = {
   name: "runc",
-  argv(spec, bundle) {
+  command(spec, bundle) {
     mkdirSync(bundle, { recursive: true });
     writeFileSync(`${bundle}/config.json`, JSON.stringify(spec));
-    return ["runc", "--root", `${bundle}/state`, "run", "--no-pivot", "--bundle", bundle, `bakehouse-${process.pid}-${Date.now()}`];
+    return { argv: ["runc", "--root", `${bundle}/state`, "run", "--no-pivot", "--bundle", bundle, `bakehouse-${process.pid}-${Date.now()}`] };
   },
 };
 

@@ -17,8 +17,10 @@ export interface SandboxSpec {
   readonly hostname: string;
   readonly mounts: readonly SpecMount[];
   readonly linux: {
-    readonly namespaces: readonly { readonly type: "pid" | "ipc" | "uts" | "mount" }[];
+    readonly namespaces: readonly { readonly type: "pid" | "ipc" | "uts" | "mount" | "cgroup" }[];
     readonly cgroupsPath: string;
+    readonly maskedPaths: readonly string[];
+    readonly readonlyPaths: readonly string[];
   };
 }
 
@@ -46,6 +48,12 @@ export const CAPABILITIES = [
   "CAP_SETUID",
   "CAP_SYS_CHROOT",
 ] as const;
+
+/** Of the whole machine, whoever reads them: the kernel's memory, keys, timers, messages. */
+const MASKED = ["/proc/kcore", "/proc/keys", "/proc/kmsg", "/proc/latency_stats", "/proc/sched_debug", "/proc/timer_list"] as const;
+
+/** Settings of the kernel that hold for the whole machine. Root may write them without any capability. */
+const READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"] as const;
 
 export interface SpecRequest {
   readonly rootPath: string;
@@ -84,7 +92,7 @@ export function sandboxSpec(request: SpecRequest): SandboxSpec {
       env: Object.entries(environment).map(([name, value]) => `${name}=${value}`),
       cwd: request.workingDirectory,
       capabilities: { bounding: CAPABILITIES, effective: CAPABILITIES, permitted: CAPABILITIES },
-      noNewPrivileges: false,
+      noNewPrivileges: true, // bubblewrap knows no other way
     },
     root: { path: request.rootPath, readonly: false },
     hostname: "bakehouse",
@@ -103,8 +111,10 @@ export function sandboxSpec(request: SpecRequest): SandboxSpec {
       })),
     ],
     linux: {
-      namespaces: [{ type: "pid" }, { type: "ipc" }, { type: "uts" }, { type: "mount" }],
+      namespaces: [{ type: "pid" }, { type: "ipc" }, { type: "uts" }, { type: "mount" }, { type: "cgroup" }],
       cgroupsPath: request.cgroupsPath,
+      maskedPaths: MASKED,
+      readonlyPaths: READ_ONLY,
     },
   };
 }
