@@ -35,6 +35,7 @@ export type BakehouseEvent = Common &
     | { readonly type: "step-failed"; readonly step: string; readonly code: string; readonly message: string; readonly durationMs: number }
     | { readonly type: "image-baked"; readonly layer: string; readonly image: ImageDigest; readonly cached: boolean; readonly sizeBytes: number; readonly durationMs: number; readonly hermetic: boolean }
     | { readonly type: "volume-baked"; readonly layer: string; readonly volume: ImageDigest; readonly root: ImageDigest; readonly path: string; readonly sizeBytes: number }
+    | { readonly type: "launch-made"; readonly layer: string; readonly launch: ImageDigest; readonly cached: boolean; readonly sizeBytes: number }
     | { readonly type: "tidied"; readonly kind: string; readonly id: string }
     | { readonly type: "warning"; readonly message: string }
     | { readonly type: "bake-ended"; readonly outcome: "completed" | "failed" | "cancelled"; readonly durationMs: number }

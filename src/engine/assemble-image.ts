@@ -2,7 +2,7 @@ import { ANNOTATIONS, MEDIA_TYPES, type Annotations, type Descriptor, type Image
 import type { DiffId, ImageDigest, Sha256 } from "../core/digest.ts";
 import { canonicalJson } from "../core/json.ts";
 import type { ParameterValue, Recipe, RecipeLayer } from "../core/recipe/model.ts";
-import type { CatalogImage } from "../ports/catalog.ts";
+import type { CatalogImage, ImageKind } from "../ports/catalog.ts";
 import type { StepRecord } from "../ports/store.ts";
 import type { BoundStep } from "./bound-recipe.ts";
 import { layerChain } from "./bound-recipe.ts";
@@ -10,7 +10,7 @@ import type { EngineParts } from "./parts.ts";
 import { isHermetic, type PlannedEnd } from "./plan-bake.ts";
 
 export interface BakedImage {
-  readonly kind: "image" | "volume";
+  readonly kind: ImageKind;
   readonly layer: string;
   /** `<recipe>/<layer>`. */
   readonly name: string;
@@ -94,7 +94,7 @@ function imageManifest(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, c
   return { config, manifest };
 }
 
-const commonAnnotations = (recipe: Recipe, layer: RecipeLayer, { hermetic, parameters }: Pick<ManifestFacts, "hermetic" | "parameters">): Annotations => ({
+export const commonAnnotations = (recipe: Recipe, layer: RecipeLayer, { hermetic, parameters }: Pick<ManifestFacts, "hermetic" | "parameters">): Annotations => ({
   [ANNOTATIONS.title]: `${recipe.name}/${layer.name}`,
   [ANNOTATIONS.recipe]: recipe.name,
   [ANNOTATIONS.layer]: layer.name,
@@ -158,7 +158,7 @@ export async function assembleVolume(parts: EngineParts, recipe: Recipe, layer: 
 }
 
 /** Nothing is written when the same image stands under this name already: a bake that changes nothing changes nothing. */
-async function publish(parts: EngineParts, image: BakedImage, manifestBytes: number, annotations: Annotations, lineage: Lineage, parent: ImageDigest | undefined): Promise<void> {
+export async function publish(parts: EngineParts, image: BakedImage, manifestBytes: number, annotations: Annotations, lineage: Lineage, parent: ImageDigest | undefined): Promise<void> {
   const { images } = parts.store;
   if (images.entries().some((entry) => entry.digest === image.digest && entry.annotations[ANNOTATIONS.name] === image.name)) return;
   const bakedAt = parts.clock.now().toISOString();
@@ -166,7 +166,7 @@ async function publish(parts: EngineParts, image: BakedImage, manifestBytes: num
     mediaType: MEDIA_TYPES.manifest,
     digest: image.digest,
     size: manifestBytes,
-    ...(image.kind === "volume" ? { artifactType: MEDIA_TYPES.volume } : {}),
+    ...(image.kind === "image" ? {} : { artifactType: MEDIA_TYPES[image.kind] }),
     annotations: {
       ...annotations,
       [ANNOTATIONS.name]: image.name,

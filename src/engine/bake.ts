@@ -12,6 +12,7 @@ import type { RunnerName, Workspace } from "../ports/workspaces.ts";
 import { assembleImage, assembleVolume, standingImages, type BakedImage, type Lineage } from "./assemble-image.ts";
 import { layerChain, wantedLayers, type BoundStep } from "./bound-recipe.ts";
 import { imagesFromStore } from "./images-from-store.ts";
+import type { Launch } from "./split-cake.ts";
 import { limiter } from "./limiter.ts";
 import { lastInputs, saveLastInputs, type LastInputs } from "./last-inputs.ts";
 import type { EngineParts, Report } from "./parts.ts";
@@ -37,6 +38,8 @@ export interface BakeInput {
   readonly lock: Lock | undefined;
   readonly recipeDigest: Sha256;
   readonly lockDigest?: Sha256;
+  /** What machines do at launch in place of layers that are not baked. */
+  readonly launches?: readonly Launch[];
 }
 
 export interface BakeResult {
@@ -67,7 +70,7 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
   const startedMs = parts.clock.elapsedMs();
   const hasher = hashOnce(parts.hasher);
   const unchanged = unchangedResult(parts, input, options, hasher, startedMs);
-  if (unchanged !== undefined) return unchanged;
+  if (unchanged !== undefined) return withLaunches(parts, input, options, unchanged);
   const id = parts.newBakeId();
   const log = parts.openLog(id);
   const catalog = parts.catalog();
@@ -84,8 +87,10 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
   };
   try {
     const images = await session.run();
+    const count = (outcome: CatalogStep["outcome"]): number => session.ended.filter((step) => step.outcome === outcome).length;
+    const result = await withLaunches(parts, input, options, { bake: id, images, hits: count("hit"), baked: count("baked"), durationMs: 0 }, (body) => session.tell(body));
     await end("completed");
-    return { bake: id, images, hits: session.ended.filter((step) => step.outcome === "hit").length, baked: session.ended.filter((step) => step.outcome === "baked").length, durationMs: parts.clock.elapsedMs() - startedMs };
+    return { ...result, durationMs: parts.clock.elapsedMs() - startedMs };
   } catch (error) {
     await end(options.signal.aborted ? "cancelled" : "failed", error instanceof Error ? error.message : String(error));
     throw error;
@@ -106,6 +111,30 @@ function unchangedResult(parts: EngineParts, input: BakeInput, options: BakeOpti
   parts.hasher.save();
   return { images: standing, hits: plan.hits, baked: 0, durationMs: parts.clock.elapsedMs() - startedMs };
 }
+
+/** Adds what machines do at launch; each counts as one step. */
+async function withLaunches(parts: EngineParts, input: BakeInput, { signal }: BakeOptions, result: BakeResult, tell: (body: EventBody) => void = () => undefined): Promise<BakeResult> {
+  if (input.launches === undefined || input.launches.length === 0) return result;
+  const { bakeLaunch } = await import("./launch-payload.ts");
+  const lineage = lineageOf(parts, input, result.bake ?? parts.newBakeId());
+  const made: BakedImage[] = [];
+  for (const launch of input.launches) {
+    const image = await bakeLaunch(parts, launch, { recipe: input.recipe, lineage, images: result.images, signal });
+    tell({ type: "launch-made", layer: image.layer, launch: image.digest, cached: image.cached, sizeBytes: image.sizeBytes });
+    made.push(image);
+  }
+  const cached = made.filter((image) => image.cached).length;
+  return { ...result, images: [...result.images, ...made], hits: result.hits + cached, baked: result.baked + made.length - cached };
+}
+
+const lineageOf = (parts: EngineParts, { recipe, recipeDigest, lockDigest }: BakeInput, bake: string): Lineage => ({
+  bake,
+  by: parts.baker,
+  tool: parts.tool,
+  recipeDigest,
+  ...(lockDigest === undefined ? {} : { lockDigest }),
+  parameters: lineageValues(recipe),
+});
 
 const lineageValues = (recipe: Recipe): Lineage["parameters"] => Object.fromEntries(recipe.parameters.map((parameter) => [parameter.name, parameter.value]));
 
@@ -261,15 +290,7 @@ class BakeSession {
   }
 
   private lineage(): Lineage {
-    const { input, parts } = this;
-    return {
-      bake: this.id,
-      by: parts.baker,
-      tool: parts.tool,
-      recipeDigest: input.recipeDigest,
-      ...(input.lockDigest === undefined ? {} : { lockDigest: input.lockDigest }),
-      parameters: lineageValues(input.recipe),
-    };
+    return lineageOf(this.parts, this.input, this.id);
   }
 
   private async stepResult(bound: BoundStep, at: LayerEnd): Promise<{ readonly record: StepRecord; readonly hit: boolean; readonly forced: boolean }> {

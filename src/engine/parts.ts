@@ -3,6 +3,7 @@ import type { Diffs } from "../ports/diffs.ts";
 import type { FoundationInstaller } from "../ports/foundation-installer.ts";
 import type { BakeLog, Baker, Clock, InputHasher, SecretSource } from "../ports/host.ts";
 import type { Recipe } from "../core/recipe/model.ts";
+import type { LaunchPayloads } from "../ports/launch-payloads.ts";
 import type { Store } from "../ports/store.ts";
 import type { Workspaces } from "../ports/workspaces.ts";
 import type { StepServices } from "../core/step.ts";
@@ -51,6 +52,7 @@ export interface EngineParts {
   /** Paths of a diff's directory that lie outside of one subtree (at most `limit`). */
   pathsOutside(directory: string, subtree: string, limit: number): readonly string[];
   readonly network: NetworkRecorder;
+  readonly payloads: LaunchPayloads;
   /** Addresses of the package mirrors, which the lock knows by name. */
   mirrors(recipe: Recipe): Promise<readonly NamedMirror[]>;
 }

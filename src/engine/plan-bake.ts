@@ -45,6 +45,15 @@ export interface BakePlan {
   readonly layers: readonly { readonly name: string; readonly from?: string; readonly release: "layer" | "volume"; readonly hermetic: boolean; readonly steps: readonly PlannedStep[] }[];
   readonly hits: number;
   readonly misses: number;
+  /** What machines do at launch in place of layers that are not baked; absent when everything is. */
+  readonly launches?: readonly PlannedLaunch[];
+}
+
+export interface PlannedLaunch {
+  readonly name: string;
+  /** The layer whose image it starts from. */
+  readonly root: string;
+  readonly steps: readonly { readonly address: string; readonly step: string; readonly summary: string }[];
 }
 
 /**
@@ -195,7 +204,7 @@ export function missReason(last: LastInputs, address: string, facts: StepFacts, 
   const files = changedInputs(prefixed(before.files), prefixed(facts.files));
   if (changes.length + files.length > 0) return { kind: "inputs-changed", changes: [...changes, ...files] };
   if (changedParent !== undefined) return { kind: "parent-changed", parent: changedParent };
-  return { kind: "gone", what: "its result is no longer in the store" };
+  return { kind: "gone", what: "its result" };
 }
 
 const withoutFiles = (facts: StepFacts): StepInputs => Object.fromEntries(Object.entries(facts.inputs).filter(([name]) => name !== "files"));

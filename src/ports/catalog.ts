@@ -1,14 +1,17 @@
 import type { ImageDigest, Sha256 } from "../core/digest.ts";
 
-/** One image or volume with its lineage. */
+/** `launch`: what a machine needs at its start in place of a layer that is not baked. */
+export type ImageKind = "image" | "volume" | "launch";
+
+/** One image, volume or launch with its lineage. */
 export interface CatalogImage {
   readonly digest: ImageDigest;
-  readonly kind: "image" | "volume";
+  readonly kind: ImageKind;
   /** `<recipe>/<layer>`. */
   readonly name: string;
   readonly recipe: string;
   readonly layer: string;
-  /** The image it was baked onto; for a volume, the root image that it belongs to. */
+  /** The image it was baked onto; for a volume or launch, the root image that it belongs to. */
   readonly parent?: ImageDigest;
   readonly hermetic: boolean;
   /** Bytes of all layer tars, or of the volume. */

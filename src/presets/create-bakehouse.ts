@@ -15,14 +15,17 @@ import { findImage } from "../engine/find-image.ts";
 import type { LockResult } from "../engine/lock-recipe.ts";
 import { checkPlaybooks, type PlaybookCheck } from "../engine/check-playbooks.ts";
 import { readBaseSystem, recordNetwork } from "../engine/lock-by-baking.ts";
-import { NO_FORCE, planBake, type BakePlan, type Force } from "../engine/plan-bake.ts";
+import { NO_FORCE, planBake, type BakePlan, type Force, type PlannedLaunch } from "../engine/plan-bake.ts";
+import { splitCake, type Launch } from "../engine/split-cake.ts";
 import { steps } from "../steps/registry.ts";
 import { embedded, type EmbeddedOptions, type EmbeddedParts } from "./embedded.ts";
 
-/** A recipe as read from its file, valid, with the code of its steps. */
+/** A recipe as read from its file, valid, with the code of its steps: of what is baked, and what is left for the launch. */
 export interface LoadedRecipe {
   readonly recipe: Recipe;
   readonly steps: readonly BoundStep[];
+  /** What machines do at launch in place of the layers that `cake` leaves out of `recipe`. */
+  readonly launches: readonly Launch[];
   readonly warnings: readonly RecipeProblem[];
   /** SHA-256 of the recipe's text. */
   readonly digest: Sha256;
@@ -95,13 +98,15 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
     lock: (loaded, lockOptions = {}) => lock(parts, loaded, lockOptions),
     plan: (loaded, runOptions = {}) => {
       const lockFile = readLock(parts, loaded);
-      const layers = wantedLayers(loaded.recipe, checkedLayers(loaded, runOptions.layers));
+      const wanted = wantedOf(loaded, runOptions.layers);
+      const layers = wantedLayers(loaded.recipe, wanted.layers);
       const plan = planBake(parts, loaded.recipe, loaded.steps, layers, requireLock(parts, loaded, lockFile), force(loaded, runOptions));
       parts.hasher.save();
-      return plan;
+      return wanted.launches.length === 0 ? plan : { ...plan, launches: wanted.launches.map(plannedLaunch) };
     },
     bake: (loaded, runOptions = {}) => {
       const lockFile = requireLock(parts, loaded, readLock(parts, loaded));
+      const wanted = wantedOf(loaded, runOptions.layers);
       return bake(
         parts,
         {
@@ -109,10 +114,11 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
           steps: loaded.steps,
           lock: lockFile,
           recipeDigest: loaded.digest,
+          launches: wanted.launches,
           ...(lockFile === undefined ? {} : { lockDigest: lockFile.integrity }),
         },
         {
-          layers: checkedLayers(loaded, runOptions.layers),
+          layers: wanted.layers,
           force: force(loaded, runOptions),
           runner: runOptions.runner ?? "bubblewrap",
           keepOnFailure: runOptions.keepOnFailure ?? false,
@@ -131,10 +137,9 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
 function load(parts: EmbeddedParts, path: string, { from = process.cwd(), parameters }: LoadOptions): LoadedRecipe {
   const file = readRecipeFile(path, from);
   const parsed = parseRecipe({ text: file.text, file: file.file, folder: file.folder, shownAs: file.shownAs, steps, ...(parameters === undefined ? {} : { parameters }) });
-  const recipe = requireRecipe(parsed);
+  const whole = requireRecipe(parsed);
   return {
-    recipe,
-    steps: bindSteps(recipe, steps),
+    ...splitCake(whole, bindSteps(whole, steps)),
     warnings: parsed.problems,
     digest: parts.hasher.digestOf(file.text),
     lockFile: file.lockFile,
@@ -186,11 +191,24 @@ async function lock(parts: EmbeddedParts, loaded: LoadedRecipe, options: LockRun
   return { ...result, changed, written };
 }
 
-function checkedLayers(loaded: LoadedRecipe, names: readonly string[] = []): readonly string[] {
-  const known = loaded.recipe.layers.map((layer) => layer.name);
+/** The layers and launches asked for; a launch stands on its root's layer. All when none is named. */
+function wantedOf(loaded: LoadedRecipe, names: readonly string[] = []): { readonly layers: readonly string[]; readonly launches: readonly Launch[] } {
+  checkLayers(loaded, names);
+  const launches = names.length === 0 ? loaded.launches : loaded.launches.filter(({ layer }) => names.includes(layer.name));
+  const baked = names.filter((name) => loaded.recipe.layers.some((layer) => layer.name === name));
+  return { layers: names.length === 0 ? [] : [...baked, ...launches.map(({ root }) => root.name)], launches };
+}
+
+const plannedLaunch = ({ layer, root, steps: own }: Launch): PlannedLaunch => ({
+  name: layer.name,
+  root: root.name,
+  steps: own.map(({ step, definition }) => ({ address: step.address, step: step.id, summary: definition.summary })),
+});
+
+function checkLayers(loaded: LoadedRecipe, names: readonly string[]): void {
+  const known = [...loaded.recipe.layers, ...loaded.launches.map(({ layer }) => layer)].map((layer) => layer.name);
   const unknown = names.filter((name) => !known.includes(name));
   if (unknown.length > 0) throw new BakehouseError("USAGE", `${loaded.shownAs} has no layer ${unknown.map((name) => JSON.stringify(name)).join(", ")}`, { hint: `its layers: ${known.join(", ")}` });
-  return names;
 }
 
 function force(loaded: LoadedRecipe, { noCache = false, from = [] }: Pick<RunOptions, "noCache" | "from">): Force {

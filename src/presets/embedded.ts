@@ -24,6 +24,7 @@ import { openBakeLog } from "../adapters/local-host/bake-log.ts";
 import { currentBaker, newBakeId, systemClock } from "../adapters/local-host/clock.ts";
 import { crashAt } from "../adapters/local-host/crash-at.ts";
 import { hostSecrets } from "../adapters/local-host/secret-source.ts";
+import { launchPayloads } from "../adapters/launch-payload/index.ts";
 import { openLocalStore } from "../adapters/local-store/local-store.ts";
 import { lowerLookup, lowerReader, pathsOutside } from "../adapters/local-store/lower-lookup.ts";
 import { isAlive, thisProcess } from "../adapters/local-store/owners.ts";
@@ -105,6 +106,7 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
     buildVolume,
     pathsOutside,
     network: lazyNetwork(store),
+    payloads: launchPayloads(),
     mirrors: async (recipe) => {
       const { namedMirrors } = await import("./named-mirrors.ts");
       return namedMirrors(await resolver(), recipe, bindSteps(recipe, steps));

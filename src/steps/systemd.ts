@@ -8,7 +8,7 @@ import { baseName, matching, recipePath } from "./lib/options.ts";
 import { payloadPath, quote, templateSed, words, writeFileAtLaunch } from "./lib/shell.ts";
 import { inImage } from "./lib/step-error.ts";
 import { fillTemplate, templateParameters } from "./lib/template.ts";
-import { fullUnitName, isTemplate, isUnitName, parseUnit, splitUnitName } from "./lib/unit-file.ts";
+import { fullUnitName, isUnitName, parseUnit, splitUnitName } from "./lib/unit-file.ts";
 
 const unitName = () =>
   z.string().refine((name) => isUnitName(fullUnitName(name)), {
@@ -213,21 +213,14 @@ function launchFragment(value: Options, context: LaunchContext) {
   const verbs = (["unmask", "mask", "disable", "enable"] as const).flatMap((verb) =>
     (value[verb]?.length ?? 0) === 0 ? [] : [words("systemctl", verb, ...(value[verb] ?? []).map(fullUnitName))],
   );
-  // What the image would have started by itself is started now; --no-block, since this runs during boot.
-  const started = (value.enable ?? []).map(fullUnitName).filter((unit) => !isTemplate(unit));
   const payload = texts.flatMap(({ from }) => (from === undefined ? [] : [{ path: from }]));
   return {
     script: [
       ...files,
       ...verbs,
       ...(value.defaultTarget === undefined ? [] : [words("systemctl", "set-default", value.defaultTarget)]),
-      // Where systemd is not PID 1 (a container, a chroot) there is nothing to start yet.
-      [
-        "if [ -d /run/systemd/system ]; then",
-        "  systemctl daemon-reload",
-        ...(started.length === 0 ? [] : [`  ${words("systemctl", "start", "--no-block", ...started)}`]),
-        "fi",
-      ].join("\n"),
+      // The machine starts what is enabled when every step is done, as it would have when it booted from an image.
+      "if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi",
     ].join("\n"),
     ...(payload.length === 0 ? {} : { payload }),
   };

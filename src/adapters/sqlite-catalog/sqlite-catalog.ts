@@ -152,7 +152,7 @@ const imageRow = (image: CatalogImage): CatalogTables["images"] => ({
 
 const imageOf = (row: CatalogTables["images"]): CatalogImage => ({
   digest: row.digest as ImageDigest,
-  kind: row.kind === "volume" ? "volume" : "image",
+  kind: row.kind === "volume" || row.kind === "launch" ? row.kind : "image",
   name: row.name,
   recipe: row.recipe,
   layer: row.layer,

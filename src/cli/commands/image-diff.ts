@@ -70,14 +70,14 @@ function fileSection({ files, totals }: ImageComparison, terminal: Terminal, lim
   const { colors } = terminal;
   if (files.length === 0) return "";
   const sizes = [
-    `+${formatBytes(totals.addedBytes)}`,
-    `-${formatBytes(totals.removedBytes)}`,
-    ...(totals.grownBytes === 0 ? [] : [`changed files ${signed(totals.grownBytes)}`]),
-  ].join(", ");
+    totals.addedBytes === 0 ? "" : `+${formatBytes(totals.addedBytes)}`,
+    totals.removedBytes === 0 ? "" : `-${formatBytes(totals.removedBytes)}`,
+    totals.grownBytes === 0 ? "" : `changed files ${signed(totals.grownBytes)}`,
+  ].filter((text) => text !== "");
   const chosen = limit >= files.length ? files : largest(files, limit);
   const rest = files.length - chosen.length;
   const lines = chosen.map((file) => `  ${fit(fileLine(file, terminal), terminal.columns - 2)}`);
-  return `${colors.bold("Files")}: ${totals.added} added, ${totals.removed} removed, ${totals.changed} changed (${sizes})\n${lines.join("\n")}\n${rest > 0 ? colors.dim(`  and ${rest} more: --all shows them\n`) : ""}`;
+  return `${colors.bold("Files")}: ${totals.added} added, ${totals.removed} removed, ${totals.changed} changed${sizes.length === 0 ? "" : ` (${sizes.join(", ")})`}\n${lines.join("\n")}\n${rest > 0 ? colors.dim(`  and ${rest} more: --all shows them\n`) : ""}`;
 }
 
 /** By how many bytes are new or gone, then in the order of paths. Directories say little. */

@@ -42,9 +42,10 @@ export const command = defineCommand({
       const marks = [layer.release === "volume" ? dim(" (volume)") : "", layer.hermetic ? "" : yellow(" not hermetic")].join("");
       return [`${bold(layer.name)}${from}${marks}`, ...layer.steps.flatMap((step) => stepLines(step, terminal))].join("\n");
     });
+    const launches = (plan.launches ?? []).map((launch) => `${bold(launch.name)}${dim(` at launch, on ${launch.root}`)}\n${launch.steps.map(({ address, summary }) => `  ${yellow("run ")} ${address} ${dim(summary)}`).join("\n")}`);
     const playbooks = plan.playbooks.map((check) => `${bold(check.address)} would change ${count(check.changes.length, "task")}\n${check.changes.map((change) => `  ${change.task} ${dim(change.place)}`).join("\n")}`);
     const summary = plan.misses === 0 ? green("Nothing to bake: every step has the same inputs as when it was baked.") : `${count(plan.misses, "step")} to bake, ${plan.hits} from the cache.`;
-    return `${[...layers, ...playbooks].join("\n")}\n${summary}\n`;
+    return `${[...layers, ...launches, ...playbooks].join("\n")}\n${summary}\n`;
   },
 });
 
@@ -66,7 +67,7 @@ export function reasonLines(reason: MissReason): readonly string[] {
     case "asked":
       return [`asked for by ${reason.by}`];
     case "gone":
-      return [reason.what];
+      return [`${reason.what} is gone from the store`];
     case "inputs-changed":
       return [`${count(reason.changes.length, "input")} changed`, ...reason.changes.slice(0, 12).map((change) => `${change.input}: ${change.before} → ${change.after}`), ...(reason.changes.length > 12 ? [`and ${reason.changes.length - 12} more (--json shows all)`] : [])];
   }

@@ -39,6 +39,8 @@ export function eventText(event: BakehouseEvent): string | undefined {
       return `image ${event.layer}: ${shortDigest(event.image)}${event.cached ? ", as before" : `, ${formatDuration(event.durationMs)}`}, ${formatBytes(event.sizeBytes)}${event.hermetic ? "" : ", NOT HERMETIC"}`;
     case "volume-baked":
       return `volume ${event.layer}: ${shortDigest(event.volume)} at ${event.path}, ${formatBytes(event.sizeBytes)}`;
+    case "launch-made":
+      return `launch ${event.layer}: ${shortDigest(event.launch)}${event.cached ? ", as before" : ""}, ${formatBytes(event.sizeBytes)}`;
     case "tidied":
       return `Tidied what an earlier run left: ${event.kind} ${event.id}`;
     case "warning":

@@ -10,6 +10,9 @@ export const MEDIA_TYPES = {
   /** Artifact type of a release volume, and the media type of its one blob. */
   volume: "application/vnd.bakehouse.volume.v1",
   erofs: "application/vnd.bakehouse.volume.v1+erofs",
+  /** Artifact type of what a machine needs at launch, and the media type of its payload. */
+  launch: "application/vnd.bakehouse.launch.v1",
+  payload: "application/vnd.bakehouse.launch.v1+tar",
 } as const;
 
 export type Annotations = Readonly<Record<string, string>>;

@@ -31,7 +31,7 @@ const GOOD: readonly string[] = [
   "{ name: a, layers: { b: { steps: [debian: { suite: bookworm }] } } }",
   "{ name: a, layers: { b: { from: { image: c } } } }",
   top("x-anything: [1]"),
-  top("cake: boot, description: x, foundation: {}, parameters: {}, secrets: {}, repositories: {}"),
+  top("cake: baked, description: x, foundation: {}, parameters: {}, secrets: {}, repositories: {}"),
   top("foundation: { builder: mmdebstrap }"),
   top("parameters: { p: { type: string, default: x, pattern: x, description: y } }"),
   top("parameters: { p: { type: number, default: 3, min: 1, max: 4, enum: [3, 4] } }"),

@@ -2,7 +2,8 @@ import { suggestion } from "../text/did-you-mean.ts";
 import { describeValue, quote } from "./describe-value.ts";
 import type { Inspection, Mapping } from "./inspect.ts";
 import { hasOrMeans, isMapping, readFields } from "./inspect.ts";
-import type { ImageSettings, RecipeLayer, RecipeStep } from "./model.ts";
+import type { Cake, ImageSettings, RecipeLayer, RecipeStep } from "./model.ts";
+import { checkCake } from "./cake.ts";
 import { type imageSchema, layerFields, nameSchema, type releaseSchema } from "./schema.ts";
 import { fillIn, readSteps } from "./steps.ts";
 import type { ReadStep, StepSurroundings } from "./steps.ts";
@@ -21,7 +22,7 @@ interface ReadLayer {
  *
  * @returns those without mistakes, parents before children, otherwise in the order of the recipe
  */
-export function readLayers(around: StepSurroundings, section: unknown): readonly RecipeLayer[] {
+export function readLayers(around: StepSurroundings, section: unknown, cake: Cake = "baked"): readonly RecipeLayer[] {
   const { inspection } = around;
   if (!isMapping(section)) return [];
   const names = Object.keys(section);
@@ -30,6 +31,7 @@ export function readLayers(around: StepSurroundings, section: unknown): readonly
   const ordered = orderLayers(inspection, layers, names);
   for (const layer of layers) checkFoundation(around, layer);
   checkVolumes(inspection, layers);
+  checkCake(inspection, cake, layers);
   warnAboutUnused(inspection, layers);
   return ordered.flatMap((one) => one.layer ?? []);
 }

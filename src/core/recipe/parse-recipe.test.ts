@@ -646,7 +646,7 @@ repositories:
   vendor: { url: "https://packages.example/{{version}}", suites: [stable], key: keys/vendor.asc, priority: 700 }
 secrets:
   licence: { env: SHOP_LICENCE }
-cake: software
+cake: baked
 foundation: { builder: mmdebstrap }
 x-tools: &tools [curl, ca-certificates]
 layers:
@@ -691,7 +691,7 @@ describe("a recipe that is right", () => {
     expect(head).toEqual({
       name: "shop",
       description: "The shop",
-      cake: "software",
+      cake: "baked",
       foundation: { builder: "mmdebstrap" },
       parameters: [
         { name: "version", type: "string", description: "What is sold", value: "1.10" },

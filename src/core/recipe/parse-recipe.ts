@@ -1,5 +1,6 @@
 import { problemsError } from "../errors.ts";
 import type { BakehouseError } from "../errors.ts";
+import { checkRepositories } from "./cake.ts";
 import { describeValue, quote } from "./describe-value.ts";
 import { Inspection, isMapping, readFields } from "./inspect.ts";
 import { readLayers } from "./layers.ts";
@@ -82,7 +83,8 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
     usedSecrets: new Set(),
   };
   const repositories = readRepositories(around, fields?.repositories ?? {});
-  const layers = readLayers(around, fields?.layers);
+  const layers = readLayers(around, fields?.layers, fields?.cake);
+  checkRepositories(inspection, fields?.cake ?? "baked", repositories);
   if (inspection.failed || fields?.name === undefined) return undefined;
   warnAboutUnused(around, layers, repositories);
   return {

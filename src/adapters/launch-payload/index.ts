@@ -1,0 +1,2 @@
+export { launchPayloads } from "./stage-payload.ts";
+export { writeLaunchFiles } from "./write-launch-files.ts";
