@@ -87,6 +87,12 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/export.ts"),
   },
   {
+    name: "launch-files",
+    group: "Look at images",
+    summary: "Write what machines are given at launch: user-data and payload",
+    load: () => import("./commands/launch-files.ts"),
+  },
+  {
     name: "bakes",
     group: "Look at images",
     summary: "List the bakes of this store, or show the steps of one",
