@@ -41,6 +41,8 @@ export interface Damage {
 export interface VerifyResult {
   readonly blobs: number;
   readonly blobBytes: number;
+  /** How long the hashing of the blobs alone took. */
+  readonly hashingMs: number;
   readonly diffs: number;
   readonly steps: number;
   readonly images: number;
@@ -85,6 +87,7 @@ class Verification {
   private readonly badDiffs = new Set<string>();
   private blobBytes = 0;
   private blobCount = 0;
+  private hashingMs = 0;
   private diffCount = 0;
   private stepFiles: readonly StepFile[] = [];
   private entries: readonly IndexEntry[] = [];
@@ -94,10 +97,11 @@ class Verification {
     this.options = options;
   }
 
-  counts(): Pick<VerifyResult, "blobs" | "blobBytes" | "diffs" | "steps" | "images"> {
+  counts(): Pick<VerifyResult, "blobs" | "blobBytes" | "hashingMs" | "diffs" | "steps" | "images"> {
     return {
       blobs: this.blobCount,
       blobBytes: this.blobBytes,
+      hashingMs: this.hashingMs,
       diffs: this.diffCount,
       steps: this.stepFiles.length,
       images: this.entries.length,
@@ -184,7 +188,7 @@ class Verification {
 
   /** Two at a time: while one is hashed the next is read. */
   private async verifyBlobs(): Promise<void> {
-    const { store, contents } = this.parts;
+    const { store, contents, clock } = this.parts;
     const digests = store.blobs.list().filter((digest) => store.blobs.has(digest));
     const totalBytes = digests.reduce((sum, digest) => sum + store.blobs.sizeBytes(digest), 0);
     const queue = digests[Symbol.iterator]();
@@ -202,7 +206,9 @@ class Verification {
         if (problem !== undefined) this.blobDamaged(digest, problem);
       }
     };
+    const startedMs = clock.elapsedMs();
     await Promise.all([worker(), worker()]);
+    this.hashingMs = Math.round(clock.elapsedMs() - startedMs);
   }
 
   private blobDamaged(digest: Sha256, problem: string): void {

@@ -36,8 +36,8 @@ rest, so that the next bake makes it again. Exit code 1 when something is damage
   },
   render: (result, { terminal }) => {
     const { green, red } = terminal.colors;
-    const rate = result.durationMs > 0 ? ` (${formatBytes((1000 * result.blobBytes) / result.durationMs)}/s)` : "";
-    const read = `${count(result.blobs, "blob")} (${formatBytes(result.blobBytes)}), ${count(result.diffs, "diff")}, ${count(result.steps, "step record")}, ${count(result.images, "image")} in ${formatDuration(result.durationMs)}${rate}`;
+    const rate = result.hashingMs > 0 ? ` at ${formatBytes((1000 * result.blobBytes) / result.hashingMs)}/s` : "";
+    const read = `${count(result.blobs, "blob")} (${formatBytes(result.blobBytes)}${rate}), ${count(result.diffs, "diff")}, ${count(result.steps, "step record")}, ${count(result.images, "image")} in ${formatDuration(result.durationMs)}`;
     if (result.damaged.length === 0) return `${green("Sound")}: ${read}\n`;
     const repaired = result.damaged.filter((damage) => damage.repaired !== undefined).length;
     const left = result.damaged.length - repaired;
