@@ -1,7 +1,7 @@
 import type { ChainId } from "../core/cache/step-inputs.ts";
 import type { DiffId, ImageDigest, Sha256 } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
-import type { EventBody } from "../core/events.ts";
+import type { EventBody, MissReason } from "../core/events.ts";
 import type { Lock } from "../core/lock/model.ts";
 import type { Recipe, RecipeLayer } from "../core/recipe/model.ts";
 import type { CatalogStep } from "../ports/catalog.ts";
@@ -57,6 +57,8 @@ interface LayerEnd extends LayerBase {
   readonly baked?: BakedImage;
   /** Set when something of it was baked by force, so that all above is, too. */
   readonly forced: boolean;
+  /** Address of the nearest step below that was baked and not taken from the cache: why what stands on it is baked, too. */
+  readonly changed?: string;
 }
 
 /**
@@ -282,11 +284,15 @@ class BakeSession {
       this.stop.signal.throwIfAborted();
       const { record, hit, forced } = await this.stepResult(bound, at);
       cached &&= hit;
-      at = { ...at, diffs: [...at.diffs, record.diffId], chain: chainAfter(at.chain, record.diffId, parts.hasher), steps: [...at.steps, { bound, record }], forced };
+      at = { ...at, diffs: [...at.diffs, record.diffId], chain: chainAfter(at.chain, record.diffId, parts.hasher), steps: [...at.steps, { bound, record }], forced, ...(hit ? {} : { changed: bound.step.address }) };
     }
     const baked = await assembleImage(parts, input.recipe, layer, at, this.lineage(), { parent: base.baked?.digest ?? base.image, cached, startedMs, hermetic: isHermetic(input.recipe, layer) });
     this.tell({ type: "image-baked", layer: layer.name, image: baked.digest, cached: baked.cached, sizeBytes: baked.sizeBytes, durationMs: baked.durationMs, hermetic: baked.hermetic });
     return { ...at, baked };
+  }
+
+  private askedBelow(at: LayerEnd): MissReason | undefined {
+    return at.forced ? { kind: "asked", by: this.options.force.noCache ? "--no-cache" : "--from" } : undefined;
   }
 
   private lineage(): Lineage {
@@ -298,15 +304,15 @@ class BakeSession {
     const { address } = bound.step;
     const facts = stepFacts(bound, input.recipe, input.lock, at.epochSeconds, this.hasher);
     const key = stepKey(facts.inputs, at.chain, parts.hasher);
-    const asked = at.forced ? ({ kind: "asked", by: this.options.force.noCache ? "--no-cache" : "--from" } as const) : askedToBake(address, this.options.force);
-    const reason = asked ?? missReason(this.last(), address, facts, this.ended.find((step) => step.outcome === "baked")?.address);
+    const asked = this.askedBelow(at) ?? askedToBake(address, this.options.force);
+    const reason = asked ?? missReason(this.last(), address, facts, at.changed);
     const found = await this.cachedOr(address, key, asked !== undefined, reason, (folder) => this.bakeStep(bound, at, facts, key, folder));
     this.facts[address] = facts;
     return { ...found, forced: asked !== undefined };
   }
 
   /** The record of a key: from the cache, from a process that bakes it at this moment, or baked here and now. */
-  private async cachedOr(address: string, key: Sha256, force: boolean, reason: ReturnType<typeof missReason>, work: (folder: string) => Promise<StepRecord>): Promise<{ readonly record: StepRecord; readonly hit: boolean }> {
+  private async cachedOr(address: string, key: Sha256, force: boolean, reason: MissReason, work: (folder: string) => Promise<StepRecord>): Promise<{ readonly record: StepRecord; readonly hit: boolean }> {
     const { parts } = this;
     const find = (): StepRecord | undefined => {
       const record = parts.store.steps.find(key);
@@ -445,8 +451,8 @@ class BakeSession {
     const each = steps.map((bound) => ({ bound, facts: stepFacts(bound, input.recipe, input.lock, base.epochSeconds, this.hasher) }));
     const facts = volumeFacts(each, layer);
     const key = stepKey(facts.inputs, base.chain, parts.hasher);
-    const asked = base.forced ? ({ kind: "asked", by: "--from" } as const) : (askedToBake(address, this.options.force) ?? steps.map((bound) => askedToBake(bound.step.address, this.options.force)).find((reason) => reason !== undefined));
-    const reason = asked ?? missReason(this.last(), address, facts, undefined);
+    const asked = this.askedBelow(base) ?? [address, ...steps.map((bound) => bound.step.address)].map((name) => askedToBake(name, this.options.force)).find((reason) => reason !== undefined);
+    const reason = asked ?? missReason(this.last(), address, facts, base.changed);
     const { record, hit } = await this.cachedOr(address, key, asked !== undefined, reason, (folder) => this.bakeVolume(each, base, path, { key, address, facts, startedMs }, folder));
     this.facts[address] = facts;
     const baked = await assembleVolume(parts, input.recipe, layer, { record, root, path }, this.lineage(), { cached: hit, startedMs, hermetic: isHermetic(input.recipe, layer) });

@@ -207,7 +207,9 @@ export function missReason(last: LastInputs, address: string, facts: StepFacts, 
   return { kind: "gone", what: "its result" };
 }
 
-const withoutFiles = (facts: StepFacts): StepInputs => Object.fromEntries(Object.entries(facts.inputs).filter(([name]) => name !== "files"));
+/** `files`, and `<step>.files` of a volume, are digests of what `facts.files` tells one by one. */
+const FILES = /^(?:(?!option\.)[^.]+\.)?files$/;
+const withoutFiles = (facts: StepFacts): StepInputs => Object.fromEntries(Object.entries(facts.inputs).filter(([name]) => !FILES.test(name)));
 const prefixed = (files: StepFacts["files"]): StepInputs => Object.fromEntries(Object.entries(files).map(([path, value]) => [`file.${path}`, value]));
 
 /** The inputs of all steps of a volume layer as one. */
