@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fixtureStore, leftovers, put, whiteout, type FixtureStore } from "../../test/image-store.ts";
 import type { ImageDigest } from "../core/digest.ts";
 import { hashFile } from "../adapters/image-trees/index.ts";
+import { startTimeOf } from "../adapters/local-store/owners.ts";
 import { openImages, type ImageParts } from "../presets/images.ts";
 import { exportImage, type ExportedImage, type ExportImageOptions } from "./export-image.ts";
 
@@ -172,6 +173,14 @@ describe("exporting an image", () => {
     } finally {
       execFileSync("umount", [disk]);
     }
+  });
+
+  it("tidies what a killed export to the same place left, and nothing of one that is at work", async () => {
+    const folder = mkdtempSync(join(scratch, "killed-"));
+    const alive = `.out.bakehouse-1-${startTimeOf(1) ?? 0}`;
+    put(folder, { ".out.bakehouse-999999-1": "half", [alive]: "half", ".other.bakehouse-999999-1": "half" });
+    await exported("shop/base", { output: join(folder, "out") });
+    expect(readdirSync(folder).sort()).toEqual([alive, ".other.bakehouse-999999-1", "out"].sort());
   });
 
   it("that is stopped leaves nothing", async () => {

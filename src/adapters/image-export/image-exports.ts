@@ -25,6 +25,8 @@ import { uuidOfDigest } from "../../core/layer/volume-id.ts";
 import type { Exported, ExportOptions, ImageExports, TreeFormat } from "../../ports/image-exports.ts";
 import type { Store } from "../../ports/store.ts";
 import { hashFile } from "../image-trees/index.ts";
+import { namesIn } from "../local-store/files.ts";
+import { startTimeOf } from "../local-store/owners.ts";
 import { buildErofs, buildSquashfs, writeDirectoryTar } from "../overlay-diffs/index.ts";
 import { runProgram, throwIfCancelled } from "../overlay-diffs/run-program.ts";
 import { tarOutput, type TarOutput } from "../overlay-diffs/tar-output.ts";
@@ -55,7 +57,8 @@ async function atomically(
 ): Promise<Exported> {
   const { target } = options;
   refuseTaken(target, options.replace);
-  const beside = join(dirname(target), `.${basename(target)}.bakehouse-${process.pid}`);
+  removeAbandoned(target);
+  const beside = join(dirname(target), `.${basename(target)}.bakehouse-${process.pid}-${startTimeOf(process.pid) ?? 0}`);
   const watch = setInterval(() => options.onBytes(sizeSoFar(beside, isFolder)), PROGRESS_MS);
   try {
     throwIfCancelled(options.signal);
@@ -73,6 +76,15 @@ async function atomically(
 }
 
 const PROGRESS_MS = 200;
+
+/** What an export to the same place left that was killed: its name says which process wrote it, and when that began. */
+function removeAbandoned(target: string): void {
+  const prefix = `.${basename(target)}.bakehouse-`;
+  for (const name of namesIn(dirname(target)).filter((each) => each.startsWith(prefix))) {
+    const [, pid, start] = /-(\d+)-(\d+)$/.exec(name) ?? [];
+    if (startTimeOf(Number(pid)) !== Number(start)) rmSync(join(dirname(target), name), { recursive: true, force: true });
+  }
+}
 
 function refuseTaken(target: string, replace: boolean): void {
   if (!existsSync(dirname(target)))
