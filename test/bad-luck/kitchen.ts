@@ -37,6 +37,7 @@ export class Kitchen {
   readonly recipe: string;
   readonly store: string;
   private readonly cliFile: string;
+  private readonly children: ChildProcess[] = [];
 
   private constructor(folder: string, cliFile: string) {
     this.folder = folder;
@@ -83,6 +84,7 @@ export class Kitchen {
       stdio: ["ignore", "pipe", "pipe"],
       ...spawning,
     });
+    this.children.push(child);
     return running(child);
   }
 
@@ -105,10 +107,14 @@ export class Kitchen {
     }
   }
 
+  /** Ids of bakes with a log, the newest last. */
+  logs(): readonly string[] {
+    return readdirSync(join(this.store, "logs")).sort();
+  }
+
   /** Lines of the log of the newest bake. */
   log(): readonly string[] {
-    const newest = readdirSync(join(this.store, "logs")).sort().at(-1) ?? "";
-    return readFileSync(join(this.store, "logs", newest, "log.txt"), "utf8").split("\n");
+    return readFileSync(join(this.store, "logs", this.logs().at(-1) ?? "", "log.txt"), "utf8").split("\n");
   }
 
   /** What the store holds, looked at from beside the CLI. */
@@ -130,6 +136,7 @@ export class Kitchen {
   }
 
   close(): void {
+    for (const child of this.children) if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -18,7 +18,8 @@ say host-folder-by-cwd "$(for pid in /proc/[0-9]*; do try ls "$pid/cwd$host"; do
 say mounts-name-the-host "$(cat /proc/self/mountinfo /proc/mounts | grep -c "$host" || true)"
 say environment "$(env | sed -n 's/^\([A-Z_]*\)=.*/\1/p' | grep -v -e '^_$' -e SHLVL -e PWD | sort | tr '\n' ' ')"
 say processes "$(ls -d /proc/[0-9]* | wc -l | sed 's/^[1-9]$/few/')"
-say host-processes "$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' | grep -c -e "$host" -e nsenter -e cli.js || true)"
+cat /proc/[0-9]*/cmdline 2>/dev/null >/tmp/command-lines
+say host-processes "$(tr '\0' ' ' </tmp/command-lines | grep -c -e "$host" -e nsenter -e cli.js || true)"
 say hostname "$(hostname) $(cat /etc/hostname) $(uname -n)"
 say capabilities "$(grep CapEff /proc/self/status | cut -f2)"
 say new-privileges "$(grep NoNewPrivs /proc/self/status | cut -f2)"

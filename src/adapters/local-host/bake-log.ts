@@ -2,8 +2,8 @@ import { closeSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { BakeLog } from "../../ports/host.ts";
 
-/** A step that prints more is cut off in the log; nobody reads further, and a disk is finite. A guess. */
-const STEP_LIMIT_BYTES = 32 * 1024 * 1024;
+/** A step whose commands print more together is cut off in the log; nobody reads further, and a disk is finite. A guess. */
+const STEP_LIMIT_BYTES = 64 * 1024 * 1024;
 
 /** `<folder>/<bake>/log.txt`: what steps printed; `events.jsonl`: one event a line. Written as it comes, so that a crash loses nothing. */
 export function openBakeLog(folder: string, bake: string): BakeLog {
