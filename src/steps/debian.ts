@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defineStep } from "../core/step.ts";
+import { addressed } from "./lib/dpkg-install.ts";
 import { fromRelease, packageNames } from "./lib/package-options.ts";
 
 const SUITES = ["bookworm", "trixie"] as const;
@@ -94,16 +95,18 @@ export const debian = defineStep({
   async run(context) {
     const { root, sandbox, packages, installer, epochSeconds, signal } = context;
     const { suite: release, sources } = settingsOf(context.options);
-    await installer.install({
-      suite: release,
-      packages: packages.files,
-      root,
-      sandbox,
-      epochSeconds,
-      signal,
-      log: (line) => context.log(line),
-      progress: (message, fraction) => context.progress(fraction === undefined ? { message } : { message, fraction }),
-    });
+    await addressed(context.address, () =>
+      installer.install({
+        suite: release,
+        packages: packages.files,
+        root,
+        sandbox,
+        epochSeconds,
+        signal,
+        log: (line) => context.log(line),
+        progress: (message, fraction) => context.progress(fraction === undefined ? { message } : { message, fraction }),
+      }),
+    );
     if (sources !== undefined) root.write("/etc/apt/sources.list.d/debian.sources", sources.endsWith("\n") ? sources : `${sources}\n`);
   },
 });

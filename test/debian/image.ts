@@ -44,7 +44,7 @@ export async function openImage(lowers: readonly string[]): Promise<OpenImage> {
   const names = lowers.map((_, index) => `sha256:${String(index).padStart(64, "0")}` as const);
   const workspaces = overlayWorkspaces({
     diffs: "/",
-    diffName: (diff) => (lowers[names.indexOf(diff as (typeof names)[number])] ?? "").slice(1),
+    diffName: (diff) => (lowers[names.indexOf(diff)] ?? "").slice(1),
   });
   const workspace = await workspaces.open({ folder, lowers: names, runner: "bubblewrap" });
   const { signal } = new AbortController();

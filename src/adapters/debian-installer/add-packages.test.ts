@@ -400,3 +400,14 @@ test("services are not started, host keys not made, and no trace of that stays",
   });
   expect(own).toMatchObject({ error: undefined, reason: undefined });
 });
+
+test("an image without dpkg says so", async () => {
+  const image = await openImage([]);
+  try {
+    await expect(image.add(ownInstaller(), await debSet([{ name: "some" }]))).rejects.toThrow(
+      "This image has no dpkg, so no package can be installed in it",
+    );
+  } finally {
+    await image.close();
+  }
+});

@@ -3,7 +3,7 @@ import { dpkgCommand, type DpkgPart } from "../../core/debian/dpkg-script.ts";
 import type { AddPackagesRequest } from "../../ports/foundation-installer.ts";
 import type { SandboxMount } from "../../ports/sandbox.ts";
 import { readControl, readPackages, type BinaryPackage, type PackageControl } from "./binary-package.ts";
-import { addUnpacked, noteTriggers } from "./dpkg-database.ts";
+import { addUnpacked, DATABASE, noteTriggers } from "./dpkg-database.ts";
 import { readStatus } from "./dpkg-status.ts";
 import { guardImage } from "./guard-image.ts";
 import { whyNotByControl, whyNotByFiles } from "./may-write.ts";
@@ -29,6 +29,7 @@ export interface AddOptions {
 export async function addPackages(request: AddPackagesRequest, options: AddOptions): Promise<void> {
   const { packages, root, signal } = request;
   if (packages.files.length === 0) return;
+  if (root.stat("/usr/bin/dpkg")?.kind !== "file" || root.stat(`${DATABASE}/status`)?.kind !== "file") throw noDpkg();
   const reading = { directory: root.hostPath, jobs: JOBS, signal };
   const control = await readControl(
     packages.files.map((file) => file.hostPath),
@@ -44,6 +45,11 @@ export async function addPackages(request: AddPackagesRequest, options: AddOptio
     restore();
   }
 }
+
+const noDpkg = (): BakehouseError =>
+  new BakehouseError("STEP_FAILED", "This image has no dpkg, so no package can be installed in it", {
+    hint: "start from `debian`, or from a root file system that is a Debian",
+  });
 
 class Adding {
   private readonly request: AddPackagesRequest;

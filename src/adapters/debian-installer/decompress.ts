@@ -134,9 +134,14 @@ const runXz = (input: number, output: number, signal: AbortSignal): Promise<void
     child.once("close", (code, killedBy) => {
       if (failure !== undefined) reject(failure);
       else if (code === 0) resolve();
-      else reject(new Error(`xz ended with ${killedBy ?? `exit code ${code}`}: ${complaint.trim()}`));
+      else reject(xzFailed(killedBy ?? `exit code ${code}`, complaint.trim()));
     });
   });
+
+const xzFailed = (ending: string, complaint: string): Error => {
+  const error = new Error(`xz ended with ${ending}: ${complaint}`);
+  return complaint.includes("No space left on device") ? Object.assign(error, { code: "ENOSPC" }) : error;
+};
 
 /** zstd, gzip and plain members, which Node reads by itself. */
 function decompressHere(members: readonly CompressedMember[], tars: TarContent[], scratches: Scratch[], directory: string): void {

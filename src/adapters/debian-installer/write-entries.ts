@@ -53,7 +53,7 @@ export class EntryWriter {
         try {
           this.writeEntry(pack, entry);
         } catch (cause) {
-          throw new Error(`${entry.path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+          throw atPath(entry.path, cause);
         }
       }
     });
@@ -129,6 +129,12 @@ export class EntryWriter {
     const gid = this.owners.group(entry.groupName, entry.gid);
     return uid === 0 && gid === 0 && !this.places.setsGroup(entry.path) ? undefined : [uid, gid];
   }
+}
+
+/** Tells where it happened; the code (`ENOSPC`, …) stays, since a full disk is told in another way. */
+function atPath(path: string, cause: unknown): Error {
+  const error = new Error(`${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  return cause instanceof Error && "code" in cause ? Object.assign(error, { code: cause.code }) : error;
 }
 
 /** Modes are given to open and mkdir as they shall be, which spares a call for each entry. */

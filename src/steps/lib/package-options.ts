@@ -2,7 +2,7 @@ import { z } from "zod";
 import { parsePackageArgument } from "../../core/debian/package-argument.ts";
 
 /** A package as apt names it; the message says what is wrong with it. */
-export const packageName = () =>
+const packageName = () =>
   z.string().superRefine((text, context) => {
     if (parsePackageArgument(text) !== undefined) return;
     context.addIssue({
