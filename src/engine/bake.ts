@@ -5,7 +5,7 @@ import type { EventBody, MissReason } from "../core/events.ts";
 import type { Lock } from "../core/lock/model.ts";
 import type { Recipe, RecipeLayer } from "../core/recipe/model.ts";
 import type { CatalogStep } from "../ports/catalog.ts";
-import type { BakeLog, InputHasher } from "../ports/host.ts";
+import type { BakeLog } from "../ports/host.ts";
 import type { StepRecord } from "../ports/store.ts";
 import type { ReplaySession } from "../ports/network-recorder.ts";
 import type { RunnerName, Workspace } from "../ports/workspaces.ts";
@@ -18,7 +18,7 @@ import { lastInputs, saveLastInputs, type LastInputs } from "./last-inputs.ts";
 import type { EngineParts, Report } from "./parts.ts";
 import { askedToBake, chainOfDiffs, isHermetic, isUsable, layerBase, missReason, NO_FORCE, planWithEnds, volumeFacts, VOLUME_STEP, type Force, type LayerBase } from "./plan-bake.ts";
 import { runStep, type StepEnvironment } from "./run-step.ts";
-import { chainAfter, hashOnce, stepFacts, stepKey, type StepFacts } from "./step-key.ts";
+import { chainAfter, hashOnce, stepFacts, stepKey, type KeyHasher, type StepFacts } from "./step-key.ts";
 
 export interface BakeOptions {
   /** Layers to bake, with everything below them; all when empty. */
@@ -82,28 +82,33 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
   parts.reach("bake-recorded");
   const end = async (outcome: "completed" | "failed" | "cancelled", message?: string): Promise<void> => {
     session.tell({ type: "bake-ended", outcome, durationMs: parts.clock.elapsedMs() - startedMs });
-    await catalog.endBake(id, { outcome, endedAt: parts.clock.now().toISOString(), ...(message === undefined ? {} : { message }) }, session.ended);
-    parts.reach("bake-ended");
-    log.close();
-    parts.hasher.save();
+    try {
+      await catalog.endBake(id, { outcome, endedAt: parts.clock.now().toISOString(), ...(message === undefined ? {} : { message }) }, session.ended);
+      parts.reach("bake-ended");
+    } finally {
+      log.close();
+      parts.hasher.save();
+    }
   };
+  let result: BakeResult;
   try {
     const images = await session.run();
     const count = (outcome: CatalogStep["outcome"]): number => session.ended.filter((step) => step.outcome === outcome).length;
-    const result = await withLaunches(parts, input, options, { bake: id, images, hits: count("hit"), baked: count("baked"), durationMs: 0 }, (body) => session.tell(body));
-    await end("completed");
-    return { ...result, durationMs: parts.clock.elapsedMs() - startedMs };
+    result = await withLaunches(parts, input, options, { bake: id, images, hits: count("hit"), baked: count("baked"), durationMs: 0 }, (body) => session.tell(body));
   } catch (error) {
-    await end(options.signal.aborted ? "cancelled" : "failed", error instanceof Error ? error.message : String(error));
+    // What went wrong counts, whether or not it can still be written down.
+    await end(options.signal.aborted ? "cancelled" : "failed", error instanceof Error ? error.message : String(error)).catch(() => undefined);
     throw error;
   }
+  await end("completed");
+  return { ...result, durationMs: parts.clock.elapsedMs() - startedMs };
 }
 
 /**
  * What a bake gives when every step is cached and every image stands in the index already: found with a few stats and
  * reads, without catalog, log or a bake of its own.
  */
-function unchangedResult(parts: EngineParts, input: BakeInput, options: BakeOptions, hasher: Pick<InputHasher, "hash">, startedMs: number): BakeResult | undefined {
+function unchangedResult(parts: EngineParts, input: BakeInput, options: BakeOptions, hasher: KeyHasher, startedMs: number): BakeResult | undefined {
   const layers = wantedLayers(input.recipe, options.layers);
   const steps = input.steps.filter((bound) => layers.includes(bound.layer));
   const { plan, ends } = planWithEnds(parts, input.recipe, steps, layers, input.lock, options.force, hasher);
@@ -159,14 +164,14 @@ class BakeSession {
   private readonly options: BakeOptions;
   private readonly id: string;
   private readonly log: BakeLog;
-  private readonly hasher: Pick<InputHasher, "hash">;
+  private readonly hasher: KeyHasher;
   private readonly last: () => LastInputs;
   private readonly facts: Record<string, StepFacts> = {};
   private readonly stop = new AbortController();
   private workFolder: string | undefined;
   private kept = false;
 
-  constructor(parts: EngineParts, input: BakeInput, options: BakeOptions, id: string, log: BakeLog, hasher: Pick<InputHasher, "hash">) {
+  constructor(parts: EngineParts, input: BakeInput, options: BakeOptions, id: string, log: BakeLog, hasher: KeyHasher) {
     this.hasher = hasher;
     this.parts = parts;
     this.input = input;
@@ -199,10 +204,20 @@ class BakeSession {
       return await this.bakeLayers(layers, steps);
     } finally {
       options.signal.removeEventListener("abort", onAbort);
-      saveLastInputs(parts, input.recipe, this.facts);
+      this.saveInputs();
       parts.reach("plans-saved");
       if (!this.kept) parts.store.releaseWorkFolder(this.id);
       parts.reach("work-folder-released");
+    }
+  }
+
+  /** Only says later what has changed: no reason for a bake to fail. */
+  private saveInputs(): void {
+    try {
+      saveLastInputs(this.parts, this.input.recipe, this.facts);
+    } catch (error) {
+      if (!(error instanceof BakehouseError)) throw error;
+      this.tell({ type: "warning", message: error.message });
     }
   }
 
@@ -340,12 +355,20 @@ class BakeSession {
         return { record, hit: false };
       } catch (error) {
         const durationMs = parts.clock.elapsedMs() - startedMs;
-        const failure = asStepFailure(address, error);
+        const failure = this.stepFailure(address, error);
         this.tell({ type: "step-failed", step: address, code: failure.code, message: failure.message, durationMs });
         this.ended.push({ bake: this.id, address, outcome: "failed", durationMs, reason: failure.message });
         throw failure;
       }
     });
+  }
+
+  /** A step that throws something without a code has failed, whatever it was; on a full disk that is what explains it. */
+  private stepFailure(address: string, error: unknown): BakehouseError {
+    const full = (error as NodeJS.ErrnoException).code === "ENOSPC" || (error instanceof BakehouseError && error.code === "STEP_FAILED" && this.parts.store.isFull());
+    const message = error instanceof Error ? error.message : String(error);
+    if (full) return new BakehouseError("STORE_FULL", `${address}: no space left on the disk that holds the store ${this.parts.store.root}\n${message}`, { hint: "bakehouse gc --apply, or a store on a larger disk: --store DIR" }, error);
+    return error instanceof BakehouseError ? error : new BakehouseError("STEP_FAILED", `${address}: ${message}`, {}, error);
   }
 
   private stepFolder(address: string): string {
@@ -386,6 +409,7 @@ class BakeSession {
   private async takeDiff(bound: BoundStep, upper: string, target: string, at: LayerEnd, about: { readonly key: Sha256; readonly address: string; readonly facts: StepFacts; readonly startedMs: number }): Promise<StepRecord> {
     const { parts } = this;
     const lower = parts.lowerLookup(at.diffs);
+    if (bound.requirements.lent !== undefined) parts.dropIdleWhiteouts(upper, (path) => lower(path).exists);
     await parts.diffs.normalise(upper, { lowerHas: (path) => lower(path).exists });
     parts.reach("normalised", about.address);
     await this.refuseSecrets([bound], upper);
@@ -503,12 +527,3 @@ async function replayNetwork(parts: EngineParts, input: BakeInput, bound: BoundS
 }
 
 export const cancelled = (): BakehouseError => new BakehouseError("CANCELLED", "Stopped. Every finished step is kept; the same command goes on from there");
-
-/** A step that throws something without a code has failed, whatever it was. */
-function asStepFailure(address: string, error: unknown): BakehouseError {
-  if (error instanceof BakehouseError) return error;
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "ENOSPC") return new BakehouseError("STORE_FULL", `${address}: no space left on the disk that holds the store`, { hint: "bakehouse gc --apply, or a store on a larger disk: --store DIR" }, error);
-  return new BakehouseError("STEP_FAILED", `${address}: ${message ?? String(error)}`, {}, error);
-}
-

@@ -36,12 +36,14 @@ export interface EngineParts {
   /** Fresh, sortable by time: `20261122-110438-x3k9`. */
   newBakeId(): string;
   /** Services of one step that work on host files. */
-  stepFiles(bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined, workspace: Workspace): Promise<Omit<StepServices, "root" | "sandbox" | "inputs" | "secrets" | "installer">>;
+  stepFiles(bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined, workspace: Workspace, signal: AbortSignal): Promise<Omit<StepServices, "root" | "sandbox" | "inputs" | "secrets" | "installer">>;
   lentFolder(digest: Sha256): string;
   /** Makes sure that every byte that the steps name is in the store, fetching what is missing. */
   fetchMissing(steps: readonly { readonly bound: BoundStep; readonly locked: LockedStep | undefined }[], recipe: Recipe, options: { readonly signal: AbortSignal; progress(doneBytes: number, totalBytes: number): void }): Promise<{ readonly count: number; readonly totalBytes: number }>;
   /** Whether the image made of these diffs has something at a path. */
   lowerLookup(diffs: readonly DiffId[]): (path: string) => { readonly exists: boolean; readonly directory: boolean };
+  /** Takes out whiteouts of what no layer below has: of lent tools that a step removed. */
+  dropIdleWhiteouts(directory: string, lowerHas: (path: string) => boolean): void;
   /** Reads text files of the image made of these diffs. */
   readLower(diffs: readonly DiffId[]): (path: string) => string | undefined;
   /** Names of secrets found in a directory, by path. */

@@ -3,13 +3,12 @@ import type { DiffId, ImageDigest } from "../core/digest.ts";
 import type { MissReason } from "../core/events.ts";
 import type { Lock } from "../core/lock/model.ts";
 import type { Recipe, RecipeLayer } from "../core/recipe/model.ts";
-import type { InputHasher } from "../ports/host.ts";
 import type { StepRecord, Store } from "../ports/store.ts";
 import { layerChain, type BoundStep } from "./bound-recipe.ts";
 import { findImage } from "./find-image.ts";
 import type { EngineParts } from "./parts.ts";
 import { lastInputs, type LastInputs } from "./last-inputs.ts";
-import { chainAfter, hashOnce, stepFacts, stepKey, type StepFacts } from "./step-key.ts";
+import { chainAfter, hashOnce, stepFacts, stepKey, type KeyHasher, type StepFacts } from "./step-key.ts";
 
 /** Which steps not to take from the cache although they are there. */
 export interface Force {
@@ -104,7 +103,7 @@ export function planWithEnds(
   layers: readonly RecipeLayer[],
   lock: Lock | undefined,
   force: Force,
-  hasher: Pick<InputHasher, "hash"> = hashOnce(parts.hasher),
+  hasher: KeyHasher = hashOnce(parts.hasher),
 ): { readonly plan: BakePlan; readonly ends: ReadonlyMap<string, PlannedEnd> } {
   const last = lastInputs(parts, recipe);
   const ends = new Map<string, PlannedEnd>();
@@ -138,7 +137,7 @@ interface WalkParts {
   readonly lock: Lock | undefined;
   readonly last: () => LastInputs;
   readonly force: Force;
-  readonly hasher: Pick<InputHasher, "hash">;
+  readonly hasher: KeyHasher;
 }
 
 /** Follows the diffs of one layer as long as the cache has them. */

@@ -72,7 +72,7 @@ async function stepContext(parts: EngineParts, bound: BoundStep, workspace: Work
     workspace.sandbox({ epochSeconds, network: step.network, timeoutMs: step.timeoutMs, address: step.address, signal, lentFolder: (digest) => parts.lentFolder(digest), onLine, mask: given.mask }),
     given.network,
   );
-  const files = await parts.stepFiles(bound, recipe, environment.lock?.steps[step.address], workspace);
+  const files = await parts.stepFiles(bound, recipe, environment.lock?.steps[step.address], workspace, signal);
   const requests = [...(bound.requirements.files ?? []), ...(bound.requirements.packages?.files ?? []).map((path) => ({ path }))];
   const services: StepServices = {
     ...files,

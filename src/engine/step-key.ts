@@ -14,7 +14,10 @@ export interface StepFacts {
   readonly files: Readonly<Record<string, string>>;
 }
 
-export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefined, epochSeconds: number, hasher: Pick<InputHasher, "hash">): StepFacts {
+/** What the inputs of a step are made with. */
+export type KeyHasher = Pick<InputHasher, "hash" | "toolVersion">;
+
+export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefined, epochSeconds: number, hasher: KeyHasher): StepFacts {
   const { step, definition, requirements } = bound;
   const locked = lock?.steps[step.address];
   const requests = fileRequests(bound);
@@ -35,7 +38,8 @@ export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefin
   const named = requirements.parameters ?? [];
   for (const { name, value } of recipe.parameters) if (named === "all" || named.includes(name)) inputs[`parameter.${name}`] = String(value);
   for (const download of requirements.downloads ?? []) inputs[`download.${download.url}`] = download.sha256;
-  for (const response of locked?.recorded ?? []) inputs[`recorded.${response.method} ${response.url}`] = response.sha256;
+  for (const { method, url, status, headers, sha256 } of locked?.recorded ?? []) inputs[`recorded.${method} ${url}`] = `${sha256} ${status} ${canonicalJson(headers)}`;
+  if (definition.needs.includes("ansible")) inputs["tool.ansible"] = hasher.toolVersion("ansible") ?? "(absent)";
   for (const secret of step.secrets) inputs[`secret.${secret}`] = "given";
   return { inputs, files: Object.fromEntries((hashed?.entries ?? []).map((entry) => [entry.path, fileValue(entry)])) };
 }
@@ -44,9 +48,10 @@ export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefin
 export const fileRequests = ({ requirements }: BoundStep): readonly FileRequest[] => [...(requirements.files ?? []), ...(requirements.packages?.files ?? []).map((path) => ({ path }))];
 
 /** Looks at each tree of the recipe's folder once: for one plan or bake, during which an edit counts as too late. */
-export function hashOnce(hasher: InputHasher): Pick<InputHasher, "hash"> {
+export function hashOnce(hasher: InputHasher): KeyHasher {
   const known = new Map<string, ReturnType<InputHasher["hash"]>>();
   return {
+    toolVersion: (name) => hasher.toolVersion(name),
     hash: (folder, requests) => {
       const name = JSON.stringify([folder, requests]);
       const found = known.get(name) ?? hasher.hash(folder, requests);

@@ -17,6 +17,8 @@ export interface InputHasher {
     readonly entries: readonly ({ readonly path: string; readonly kind: "file" | "directory" | "symlink" } & { readonly sha256?: Sha256; readonly target?: string; readonly executable?: boolean })[];
   };
   inputs(folder: string, requests: readonly FileRequest[]): Inputs;
+  /** Version of a program of the host that a step's result depends on; undefined when it is not there. */
+  toolVersion(name: "ansible"): string | undefined;
   /** SHA-256 of a text, for keys. */
   digestOf(text: string): Sha256;
   /** Keeps what was learned for the next run. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, mkdirSync, openSync, readSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Sha256 } from "../core/digest.ts";
 import { hexOf } from "../core/digest.ts";
@@ -26,7 +26,7 @@ import { crashAt } from "../adapters/local-host/crash-at.ts";
 import { hostSecrets } from "../adapters/local-host/secret-source.ts";
 import { launchPayloads } from "../adapters/launch-payload/index.ts";
 import { openLocalStore } from "../adapters/local-store/local-store.ts";
-import { lowerLookup, lowerReader, pathsOutside } from "../adapters/local-store/lower-lookup.ts";
+import { dropIdleWhiteouts, lowerLookup, lowerReader, pathsOutside } from "../adapters/local-store/lower-lookup.ts";
 import { isAlive, thisProcess } from "../adapters/local-store/owners.ts";
 import { hashInputs, openStatCache, recipeInputs } from "../adapters/recipe-inputs/index.ts";
 import { removeCgroups } from "../adapters/sandbox/cgroups.ts";
@@ -84,6 +84,7 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
     hasher: {
       hash: (folder, requests) => hashInputs(folder, requests, statCache),
       inputs: (folder, requests) => recipeInputs(folder, requests),
+      toolVersion: hostAnsibleVersion,
       digestOf: (text) => `sha256:${createHash("sha256").update(text).digest("hex")}`,
       save: () => (store.readOnly ? undefined : statCache.save()),
     },
@@ -96,7 +97,8 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
     secrets: (recipe) => hostSecrets(recipe, env),
     openLog: (bake) => openBakeLog(store.path("logs"), bake),
     newBakeId: () => newBakeId(new Date()),
-    stepFiles: (bound, recipe, locked, workspace) => stepFiles(store, bound, recipe, locked, workspace),
+    stepFiles: (bound, recipe, locked, workspace, signal) => stepFiles(store, bound, recipe, locked, workspace, signal),
+    dropIdleWhiteouts,
     lentFolder: (digest) => join(store.path("lent"), hexOf(digest).slice(0, 16)),
     fetchMissing: (needed, recipe, fetching) => fetchMissing(store, { resolver, downloader, transfer }, needed, recipe, fetching),
     lowerLookup: (below) => lowerLookup(below.map((diff) => store.diffs.folder(diff))),
@@ -155,6 +157,15 @@ function lazyNetwork(store: Store): NetworkRecorder {
   };
 }
 
+/** Read here rather than in the Ansible adapter, which is loaded for a bake only. */
+function hostAnsibleVersion(): string | undefined {
+  try {
+    return /__version__ = '([^']+)'/.exec(readFileSync("/usr/lib/python3/dist-packages/ansible/release.py", "utf8"))?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
 /** A killed bake's cgroups, by the folders of its steps. */
 function tidyStep(folder: string): void {
   removeCgroups(cgroupName(folder));
@@ -162,7 +173,7 @@ function tidyStep(folder: string): void {
 
 type FileServices = Omit<StepServices, "root" | "sandbox" | "inputs" | "secrets" | "installer">;
 
-async function stepFiles(store: Store, bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined, workspace: Workspace): Promise<FileServices> {
+async function stepFiles(store: Store, bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined, workspace: Workspace, signal: AbortSignal): Promise<FileServices> {
   const { localPackageStore, packageSet } = await import("../adapters/local-package-store/index.ts");
   const { archives } = await import("../adapters/overlay-diffs/index.ts");
   const packageStore = localPackageStore(store.path("packages"));
@@ -170,8 +181,8 @@ async function stepFiles(store: Store, bound: BoundStep, recipe: Recipe, locked:
   return {
     packages: packageSet(packageStore, locked?.packages ?? [], join(work, "packages")),
     downloads: { file: (sha256) => downloadPath(store, sha256) },
-    archives: archives(workspace.root),
-    lent: await lentTools(store, packageStore, locked, work),
+    archives: archives(workspace.root, signal),
+    lent: await lentTools(store, packageStore, locked, work, signal),
     oci: await lockedImage(store, bound, recipe, locked),
     ansible: await ansible(work),
   };
@@ -179,11 +190,11 @@ async function stepFiles(store: Store, bound: BoundStep, recipe: Recipe, locked:
 
 const downloadPath = (store: Store, sha256: Sha256): string => store.path("downloads", hexOf(sha256));
 
-async function lentTools(store: Store, packageStore: Parameters<typeof import("../adapters/local-package-store/index.ts").packageSet>[0], locked: LockedStep | undefined, work: string): Promise<FileServices["lent"]> {
+async function lentTools(store: Store, packageStore: Parameters<typeof import("../adapters/local-package-store/index.ts").packageSet>[0], locked: LockedStep | undefined, work: string, signal: AbortSignal): Promise<FileServices["lent"]> {
   if (locked?.lent === undefined || locked.lent.length === 0) return { digest: undefined, hostPath: undefined };
   const { packageSet } = await import("../adapters/local-package-store/index.ts");
   const { extractLentTools } = await import("../adapters/lent-tools/index.ts");
-  return extractLentTools({ folder: store.path("lent"), packages: packageSet(packageStore, locked.lent, join(work, "lent")).files, signal: new AbortController().signal });
+  return extractLentTools({ folder: store.path("lent"), packages: packageSet(packageStore, locked.lent, join(work, "lent")).files, signal });
 }
 
 async function lockedImage(store: Store, bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined): Promise<FileServices["oci"]> {

@@ -1,4 +1,4 @@
-import { lstatSync, readdirSync, readFileSync, type Stats } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, rmSync, type Stats } from "node:fs";
 import { join } from "node:path";
 
 /**
@@ -43,6 +43,18 @@ function lookIn(folder: string, parts: readonly string[]): Stats | "hidden" | un
     if (isWhiteout(found)) return "hidden";
   }
   return found;
+}
+
+/** Removes whiteouts of paths that nothing below has. */
+export function dropIdleWhiteouts(directory: string, lowerHas: (path: string) => boolean): void {
+  const visit = (path: string): void => {
+    for (const entry of readdirSync(join(directory, path), { withFileTypes: true })) {
+      const here = `${path}/${entry.name}`;
+      if (entry.isDirectory()) visit(here);
+      else if (entry.isCharacterDevice() && isWhiteout(lstatSync(join(directory, here))) && !lowerHas(here)) rmSync(join(directory, here));
+    }
+  };
+  visit("");
 }
 
 const isWhiteout = (stats: Stats): boolean => stats.isCharacterDevice() && stats.rdev === 0;
