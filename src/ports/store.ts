@@ -44,6 +44,8 @@ export interface Owner {
 export interface Store {
   readonly root: string;
   readonly readOnly: boolean;
+  /** Whether the disk has no room for anything more. */
+  isFull(): boolean;
   path(...parts: readonly string[]): string;
   /** Small JSON files of the engine's own, by path below the root; undefined when absent or unreadable. */
   readNote(path: string): unknown;

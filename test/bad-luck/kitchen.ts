@@ -1,8 +1,10 @@
-import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
+import { execFile, spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
 import { existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { createBakehouse } from "../../src/presets/create-bakehouse.ts";
 import { builtCli, copyTree, TINY_LAYER, tinyRoot, tinyStore } from "../shared-store.ts";
 
@@ -11,6 +13,13 @@ export interface CliRun {
   readonly code: number | string;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+export interface PrivateMounts {
+  /** Words before a command that is to run in it. */
+  readonly under: readonly string[];
+  run(script: string): Promise<string>;
+  end(): void;
 }
 
 export interface CliOptions {
@@ -105,6 +114,25 @@ export class Kitchen {
       if (left.length === 0 || tries >= 100) return left;
       await new Promise((resolve) => setTimeout(resolve, 50)); // what was killed takes a moment to be gone
     }
+  }
+
+  /** A mount namespace that lives until `end`: what is mounted in it, the test's own machine never sees. */
+  async privateMounts(): Promise<PrivateMounts> {
+    const holder = spawn("unshare", ["--mount", "--propagation", "private", "sh", "-c", "echo ready; exec sleep 1000"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    this.children.push(holder);
+    await once(holder.stdout, "data");
+    const under = ["nsenter", "--target", String(holder.pid), "--mount", "--", "sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", this.recipe];
+    return {
+      under,
+      run: async (script) => {
+        const [program = "", ...words] = under;
+        const { stdout } = await promisify(execFile)(program, [...words, "sh", "-euc", script]);
+        return stdout;
+      },
+      end: () => void holder.kill("SIGKILL"),
+    };
   }
 
   /** Ids of bakes with a log, the newest last. */

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BakehouseError } from "../../core/errors.ts";
 
@@ -75,10 +75,29 @@ export function adopt(from: string, to: string): void {
 
 /** Says what a failed write to the store means. Other errors pass as they are. */
 export function storeError(error: unknown, path: string): unknown {
+  if (error instanceof BakehouseError) return error;
   const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOSPC" || code === "EDQUOT")
+  const sqlite = sqliteCode(error);
+  if (code === "ENOSPC" || code === "EDQUOT" || sqlite === SQLITE.full || (sqlite === SQLITE.ioError && isDiskFull(dirname(path))))
     return new BakehouseError("STORE_FULL", `No space left to write ${path}`, { hint: "bakehouse gc --apply, or a store on a larger disk: --store DIR" }, error);
-  if (code === "EROFS" || code === "EACCES" || code === "EPERM" || (code === "ENOENT" && path.startsWith("/proc/")))
+  if (code === "EROFS" || code === "EACCES" || code === "EPERM" || (code === "ENOENT" && path.startsWith("/proc/")) || sqlite === SQLITE.readOnly || sqlite === SQLITE.cannotOpen)
     return new BakehouseError("STORE_READ_ONLY", `Cannot write ${path}: ${(error as Error).message}`, { hint: "use a store that you may write to: --store DIR, or run as root" }, error);
   return error;
+}
+
+/** Primary result codes, sqlite.org/rescode.html. */
+const SQLITE = { readOnly: 8, ioError: 10, full: 13, cannotOpen: 14 } as const;
+
+const sqliteCode = (error: unknown): number | undefined => {
+  const { code, errcode } = error as { readonly code?: string; readonly errcode?: number };
+  return code === "ERR_SQLITE_ERROR" && errcode !== undefined ? errcode & 0xff : undefined;
+};
+
+/** Less than a page of SQLite or a record needs. */
+const FULL_BYTES = 64 * 1024;
+
+/** Whether next to nothing can be written on the disk that holds a folder. */
+export function isDiskFull(folder: string): boolean {
+  const { bavail, bsize, files, ffree } = statfsSync(folder);
+  return bavail * bsize < FULL_BYTES || (files > 0 && ffree === 0); // some file systems do not count files
 }

@@ -5,7 +5,7 @@ import { BakehouseError } from "../../core/errors.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { hexOf, type DiffId, type ImageDigest, type Sha256 } from "../../core/digest.ts";
 import type { Owner, StepRecord, Store } from "../../ports/store.ts";
-import { adopt, makeFolder, namesIn, readIfThere, readJsonIfThere, storeError, temporaryBeside, writeAtomically } from "./files.ts";
+import { adopt, isDiskFull, makeFolder, namesIn, readIfThere, readJsonIfThere, storeError, temporaryBeside, writeAtomically } from "./files.ts";
 import { openLocks, type Locks } from "./locks.ts";
 import { isAlive, startTimeOf, thisProcess } from "./owners.ts";
 
@@ -36,6 +36,7 @@ export function openLocalStore(root: string, options: LocalStoreOptions = {}): S
   return {
     root,
     readOnly,
+    isFull: () => isDiskFull(root),
     path,
     readNote: (name) => readJsonIfThere(path(name)),
     writeNote: (name, value) => writeAtomically(path(name), JSON.stringify(value)),
@@ -229,14 +230,15 @@ function workFolders(root: string, options: LocalStoreOptions): WorkFolders {
 /** Where files are written beside their place. The package store tidies its own. */
 const WRITTEN_PLACES = ["", "oci", "oci/blobs/sha256", "diffs", "steps", "plans", "downloads", "downloads/oci", "lent", "recorded"] as const;
 
-/** `.tmp-<pid>-…`, `.new-<pid>-…`, `<name>.new-<pid>-…`, `<name>.part-<pid>`: on their way to their place, by that process. */
-const UNFINISHED = /(?:^|\.)(?:tmp|new|part)-(\d+)(?:-|$)/;
+/** `.tmp-<pid>-…`, `.new-<pid>-…`, `<name>.new-<pid>-…`, `<name>.part-<pid>`, `<name>.<pid>.<hex>.tmp`: on their way to their place, by that process. */
+const UNFINISHED = /(?:^|\.)(?:(?:tmp|new|part)-(?<by>\d+)(?:-|$)|(?<from>\d+)\.[0-9a-f]+\.tmp$)/;
 
 /** Removes what processes that are gone did not finish writing. */
 function removeUnfinished(root: string): readonly { readonly kind: string; readonly id: string }[] {
   return WRITTEN_PLACES.flatMap((place) =>
     namesIn(join(root, place)).flatMap((name) => {
-      const pid = UNFINISHED.exec(name)?.[1];
+      const { by, from } = UNFINISHED.exec(name)?.groups ?? {};
+      const pid = by ?? from;
       if (pid === undefined || startTimeOf(Number(pid)) !== undefined) return [];
       rmSync(join(root, place, name), { recursive: true, force: true });
       return [{ kind: "unfinished file", id: join(place, name) }];

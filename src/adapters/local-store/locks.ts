@@ -24,18 +24,29 @@ export function openLocks(file: string): Locks {
   const take = database.prepare("INSERT INTO locks (name, token, owner) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET token = excluded.token, owner = excluded.owner");
   const drop = database.prepare("DELETE FROM locks WHERE name = ? AND token = ?");
 
+  /** Released, but still in the file: on a full disk not even that can be written. Others see it as held until this process ends. */
+  const stuck = new Set<string>();
+
   const tryTake = (name: string, token: string): Owner | undefined => {
-    database.exec("BEGIN IMMEDIATE");
     try {
-      const held = find.get(name) as { owner: string } | undefined;
-      const owner = held === undefined ? undefined : (JSON.parse(held.owner) as Owner);
+      database.exec("BEGIN IMMEDIATE");
+      const held = find.get(name) as { token: string; owner: string } | undefined;
+      const owner = held === undefined || stuck.has(held.token) ? undefined : (JSON.parse(held.owner) as Owner);
       const free = owner === undefined || !isAlive(owner);
       if (free) take.run(name, token, JSON.stringify(thisProcess(name)));
       database.exec("COMMIT");
       return free ? undefined : owner;
     } catch (error) {
-      database.exec("ROLLBACK");
+      if (database.isTransaction) database.exec("ROLLBACK"); // SQLite has done so itself after some errors
       throw storeError(error, file);
+    }
+  };
+
+  const release = (name: string, token: string): void => {
+    try {
+      drop.run(name, token);
+    } catch {
+      stuck.add(token); // what is wrong with the disk shows where something is written that counts
     }
   };
 
@@ -48,7 +59,7 @@ export function openLocks(file: string): Locks {
         told = true;
         await sleep(POLL_MS, undefined, signal === undefined ? {} : { signal });
       }
-      return { release: () => void drop.run(name, token) };
+      return { release: () => release(name, token) };
     },
     close: () => database.close(),
   };

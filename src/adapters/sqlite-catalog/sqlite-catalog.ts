@@ -5,6 +5,7 @@ import { BakehouseError } from "../../core/errors.ts";
 import type { ImageDigest, Sha256 } from "../../core/digest.ts";
 import type { Catalog, CatalogBake, CatalogImage, CatalogStep } from "../../ports/catalog.ts";
 import type { Owner } from "../../ports/store.ts";
+import { storeError } from "../local-store/files.ts";
 import { CATALOG_VERSION, MIGRATIONS, type CatalogTables } from "./schema.ts";
 
 export interface SqliteCatalogOptions {
@@ -23,7 +24,7 @@ export interface SqliteCatalogOptions {
  */
 export function openSqliteCatalog(file: string, options: SqliteCatalogOptions): Catalog {
   const { database, fresh } = open(file, options);
-  const catalog = catalogOn(new Kysely<CatalogTables>({ dialect: new SqliteDialect({ database: asSqliteDatabase(database) }) }), options);
+  const catalog = catalogOn(new Kysely<CatalogTables>({ dialect: new SqliteDialect({ database: asSqliteDatabase(database, file) }) }), options);
   if (!fresh) return catalog;
   const filled = catalog.putImages(options.rebuildFrom());
   const afterFilling = <A extends readonly unknown[], R>(method: (...args: A) => Promise<R>) => async (...args: A): Promise<R> => {
@@ -38,7 +39,7 @@ function open(file: string, options: SqliteCatalogOptions): { readonly database:
   try {
     return { database: migrated(file), fresh: !existed };
   } catch (error) {
-    if (!/not a database|malformed|disk image/.test(String(error))) throw error;
+    if (!/not a database|malformed|disk image/.test(String(error))) throw storeError(error, file);
     const aside = `${file}.damaged-${Date.now()}`;
     renameSync(file, aside);
     options.warn(`The catalog was damaged. It is kept as ${aside}; the images were read from the store again, the history of bakes begins anew`);
@@ -70,15 +71,22 @@ function migrate(database: DatabaseSync, version: () => number): void {
 }
 
 /** kysely expects better-sqlite3's shape; node:sqlite's differs by `reader`. */
-function asSqliteDatabase(database: DatabaseSync): SqliteDatabase {
+function asSqliteDatabase(database: DatabaseSync, file: string): SqliteDatabase {
+  const told = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw storeError(error, file);
+    }
+  };
   return {
     close: () => database.close(),
     prepare: (sql) => {
-      const statement = database.prepare(sql);
+      const statement = told(() => database.prepare(sql));
       return {
         reader: statement.columns().length > 0,
-        all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
-        run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
+        all: (parameters) => told(() => statement.all(...(parameters as SQLInputValue[]))),
+        run: (parameters) => told(() => statement.run(...(parameters as SQLInputValue[]))),
         iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])) as IterableIterator<unknown>,
       };
     },
