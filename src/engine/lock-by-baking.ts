@@ -1,45 +1,38 @@
 import type { Sha256 } from "../core/digest.ts";
 import type { Lock, RecordedResponse } from "../core/lock/model.ts";
-import { bakeBelow, type BakeInput, type BakeOptions } from "./bake.ts";
+import { bakeBelow, type BakeInput } from "./bake.ts";
 import type { BoundStep } from "./bound-recipe.ts";
 import type { BaseSystem } from "./lock-recipe.ts";
 import type { EngineParts } from "./parts.ts";
-import { runStep } from "./run-step.ts";
-
-type Watching = Pick<BakeOptions, "signal" | "report">;
+import { tryStep, type Watching } from "./try-step.ts";
 
 /**
- * Runs a `network: recorded` step once with the network open to the recorder, on what lies below it, and throws its
- * result away: the bake runs it again from the recording, which shows that the recording is whole.
+ * Runs a `network: recorded` step once with the network open to the recorder. Its result is thrown away: the bake runs it
+ * again from the recording, which shows that the recording is whole.
  */
-export async function recordNetwork(parts: EngineParts, input: BakeInput, bound: BoundStep, watching: Watching): Promise<readonly RecordedResponse[]> {
+export async function recordNetwork(
+  parts: EngineParts,
+  input: BakeInput,
+  bound: BoundStep,
+  watching: Watching,
+): Promise<readonly RecordedResponse[]> {
   const { address } = bound.step;
-  const below = await bakeBelow(parts, input, bound, watching);
-  await parts.fetchMissing([{ bound, locked: input.lock?.steps[address] }], input.recipe, { signal: watching.signal, progress: () => undefined });
-  const bake = parts.newBakeId();
-  const log = parts.openLog(bake);
-  const folder = `${parts.store.workFolder(bake)}/record`;
-  const workspace = await parts.workspaces.open({ folder, lowers: below.diffs, runner: "bubblewrap" });
   let recorded: readonly RecordedResponse[] = [];
-  try {
-    await runStep(parts, bound, workspace, {
-      recipe: input.recipe,
-      lock: input.lock,
-      epochSeconds: below.epochSeconds,
-      signal: watching.signal,
-      log,
-      tell: (body) => watching.report({ ...body, at: parts.clock.now().toISOString(), bake }),
-      openNetwork: async () => {
-        const session = await parts.network.record({ address, namespacePid: workspace.holderPid, mirrors: await parts.mirrors(input.recipe), signal: watching.signal, log: (line) => log.write(address, line) });
-        return { ...session, close: async () => void (recorded = await session.close()) };
-      },
-    });
-    return recorded;
-  } finally {
-    await workspace.close();
-    log.close();
-    parts.store.releaseWorkFolder(bake);
-  }
+  await tryStep(parts, input, bound, {
+    ...watching,
+    openNetwork: async ({ holderPid }, log) => {
+      const mirrors = await parts.mirrors(input.recipe);
+      const session = await parts.network.record({
+        address,
+        namespacePid: holderPid,
+        mirrors,
+        signal: watching.signal,
+        log: (line) => log.write(address, line),
+      });
+      return { ...session, close: async () => void (recorded = await session.close()) };
+    },
+  });
+  return recorded;
 }
 
 /** dpkg's state of a foundation that is no Debian suite, or of an image outside of the recipe; undefined where there is no dpkg. */
@@ -50,7 +43,8 @@ export async function readBaseSystem(
   image: Sha256 | undefined,
   watching: Watching & { resolveImage(reference: string): Promise<Sha256> },
 ): Promise<BaseSystem | undefined> {
-  const diffs = image === undefined ? await foundationDiffs(parts, input, lowest, watching) : parts.store.images.config(image).rootfs.diff_ids;
+  const diffs =
+    image === undefined ? await foundationDiffs(parts, input, lowest, watching) : parts.store.images.config(image).rootfs.diff_ids;
   const read = parts.readLower(diffs);
   const status = read("/var/lib/dpkg/status");
   if (status === undefined) return undefined;
@@ -58,9 +52,15 @@ export async function readBaseSystem(
   return { status, ...(suite === undefined ? {} : { suite }) };
 }
 
-async function foundationDiffs(parts: EngineParts, input: Omit<BakeInput, "lock">, lowest: BoundStep, watching: Watching & { resolveImage(reference: string): Promise<Sha256> }): Promise<readonly Sha256[]> {
+async function foundationDiffs(
+  parts: EngineParts,
+  input: Omit<BakeInput, "lock">,
+  lowest: BoundStep,
+  watching: Watching & { resolveImage(reference: string): Promise<Sha256> },
+): Promise<readonly Sha256[]> {
   const { image } = lowest.requirements;
-  const lock: Lock | undefined = image === undefined ? undefined : imageLock(lowest.step.address, image, await watching.resolveImage(image));
+  const lock: Lock | undefined =
+    image === undefined ? undefined : imageLock(lowest.step.address, image, await watching.resolveImage(image));
   return (await bakeBelow(parts, { ...input, lock }, lowest, watching, true)).diffs;
 }
 

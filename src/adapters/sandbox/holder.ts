@@ -24,7 +24,24 @@ export interface Holder {
 const LOOP = `ip link set lo up; mount -t proc proc /proc || exit 1; echo "#0"
 while IFS= read -r line; do eval "$line" </dev/null 2>&1; echo "#$?"; done`;
 
-const COMMAND = ["--pdeathsig", "KILL", "--", "unshare", "--mount", "--pid", "--net", "--ipc", "--fork", "--kill-child=KILL", "--propagation", "private", "--", "sh", "-c", LOOP] as const;
+const COMMAND = [
+  "--pdeathsig",
+  "KILL",
+  "--",
+  "unshare",
+  "--mount",
+  "--pid",
+  "--net",
+  "--ipc",
+  "--fork",
+  "--kill-child=KILL",
+  "--propagation",
+  "slave",
+  "--",
+  "sh",
+  "-c",
+  LOOP,
+] as const;
 
 /** From util-linux 2.39 on, mount(8) uses a system call that takes no option longer than 255 bytes unless told otherwise. */
 const HOLDER_ENVIRONMENT = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", LIBMOUNT_FORCE_MOUNT2: "always" } as const;
