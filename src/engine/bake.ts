@@ -522,7 +522,7 @@ class BakeSession {
 async function replayNetwork(parts: EngineParts, input: BakeInput, bound: BoundStep, workspace: Workspace, signal: AbortSignal, log: BakeLog): Promise<ReplaySession> {
   const { address } = bound.step;
   const recorded = input.lock?.steps[address]?.recorded;
-  if (recorded === undefined) throw new BakehouseError("LOCK_STALE", `${address}: its network is \`recorded\`, but the lock holds no recording of it`, { hint: `bakehouse lock --update ${address}` });
+  if (recorded === undefined) throw new BakehouseError("LOCK_STALE", `${address}: its network is \`recorded\`, but the lock holds no recording of it`, { hint: `bakehouse lock --update --package ${address}` });
   return parts.network.replay({ address, namespacePid: workspace.holderPid, mirrors: await parts.mirrors(input.recipe), signal, log: (line) => log.write(address, line) }, recorded);
 }
 

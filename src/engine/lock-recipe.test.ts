@@ -214,6 +214,8 @@ test("update moves everything, or only what is named, and what stands on it", as
   const some = await lock(shop(["nginx"], ["curl", "jq"]), { previous, update: ["jq"] });
   expect(formatLockChanges(some.changes)).toEqual(["base/apt", "  ↑ jq 1.6 → 1.7"]);
   expect(some.lock.epochs).toEqual(previous.epochs);
+  const step = await lock(shop(["nginx"], ["curl", "jq"]), { previous, update: ["base-app/apt"] });
+  expect(formatLockChanges(step.changes)).toEqual(["base-app/apt", "  ↑ nginx 1.22 → 1.24"]);
   const all = await lock(shop(["nginx"], ["curl", "jq"]), { previous: some.lock, update: true });
   expect(formatLockChanges(all.changes)).toEqual([
     "base-app/apt",
@@ -394,6 +396,8 @@ test("recorded steps run once, after all packages are there", async () => {
   expect(seen).toEqual(["base/pip with 3"]);
   await lock(layers, { recorder, previous, update: true });
   expect(seen).toHaveLength(2);
+  await lock(layers, { recorder, previous, update: ["base/pip"] });
+  expect(seen).toHaveLength(3);
 });
 
 test("stopping is CANCELLED, and what a mirror lacks is told", async () => {

@@ -84,16 +84,18 @@ export async function lockRecipe(options: LockOptions): Promise<LockResult> {
 
 class OutdatedLists extends Error {}
 
-/** Which packages may leave their locked version. */
+/** Which packages may leave their locked version; a name can be the address of a step, which is then locked anew. */
 type Moving =
   { readonly kind: "nothing" } | { readonly kind: "everything" } | { readonly kind: "names"; readonly names: ReadonlySet<string> };
 
 function movingNames({ update, previous }: LockOptions): Moving {
   if (update === true) return { kind: "everything" };
   if (update === false || update.length === 0) return { kind: "nothing" };
-  const locked = new Set(
-    Object.values(previous?.steps ?? {}).flatMap((step) => [...(step.packages ?? []), ...(step.lent ?? [])].map(({ name }) => name)),
-  );
+  const lockedSteps = previous?.steps ?? {};
+  const locked = new Set([
+    ...Object.values(lockedSteps).flatMap((step) => [...(step.packages ?? []), ...(step.lent ?? [])].map(({ name }) => name)),
+    ...Object.keys(lockedSteps),
+  ]);
   const unknown = update.filter((name) => !locked.has(name));
   if (unknown.length === 0) return { kind: "names", names: new Set(update) };
   const lines = unknown.map((name) => {
@@ -188,18 +190,20 @@ class LockRun {
       ...(lent === undefined ? {} : { lent }),
       ...(image === undefined ? {} : { image }),
       // Filled in once everything below can be baked.
-      ...(step.network === "recorded" &&
-      previous?.recorded !== undefined &&
-      previous.request === request.digest &&
-      this.#moving.kind !== "everything"
+      ...(step.network === "recorded" && previous?.recorded !== undefined && previous.request === request.digest && !this.#moves(address)
         ? { recorded: previous.recorded }
         : {}),
     };
   }
 
+  /** Whether all that a step has is asked to move. */
+  #moves(address: string): boolean {
+    return this.#moving.kind === "everything" || (this.#moving.kind === "names" && this.#moving.names.has(address));
+  }
+
   /** Whether the previous lock's entry is taken as it is. */
   #stays({ bound, digest, below }: LockRequest, previous: LockedStep, lower: readonly LockedStep[]): boolean {
-    if (previous.request !== digest || this.#moving.kind === "everything") return false;
+    if (previous.request !== digest || this.#moves(bound.step.address)) return false;
     const { requirements } = bound;
     const before = below.map(({ step }) => this.#options.previous?.steps[step.address]?.packages ?? []);
     const movedBelow = canonicalJson(before) !== canonicalJson(lower.map(({ packages }) => packages ?? []));
@@ -235,7 +239,7 @@ class LockRun {
   #keep(address: string): readonly LockedPackage[] {
     if (this.#moving.kind === "everything") return [];
     const steps = this.#options.previous?.steps ?? {};
-    const own = steps[address];
+    const own = this.#moves(address) ? undefined : steps[address];
     const others = Object.entries(steps).filter(([other]) => other !== address);
     const all = [
       ...others.flatMap(([, step]) => [...(step.lent ?? []), ...(step.packages ?? [])]),

@@ -48,7 +48,7 @@ export async function fetchMissing({ request, addresses, bodies, responses, trus
     "LOCK_STALE",
     `${request.address}: neither the store nor the network has any more what was recorded from:${list(lost)}`,
     {
-      hint: `bakehouse lock --update ${request.address}, or bring the store in which it was locked`,
+      hint: `bakehouse lock --update --package ${request.address}, or bring the store in which it was locked`,
       details: { step: request.address, missing: missing.map((recorded) => recorded.sha256).filter((digest) => !bodies.has(digest)) },
     },
   );

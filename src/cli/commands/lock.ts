@@ -12,7 +12,11 @@ the bytes in the store, and writes bakehouse.lock beside the recipe. What is loc
   options: {
     ...RECIPE_OPTIONS,
     update: { summary: "Move all versions to the newest" },
-    package: { value: "name", many: true, summary: "With --update: move only these packages (or steps, for a recording)" },
+    package: {
+      value: "name",
+      many: true,
+      summary: "With --update: move only this package, or all of this step (base/tools), recordings too",
+    },
     allowExpired: { summary: "Take a repository whose release file is past its date" },
     check: { summary: "Write nothing; exit code 4 when the lock would change" },
   },
@@ -20,6 +24,10 @@ the bytes in the store, and writes bakehouse.lock beside the recipe. What is loc
     { line: "lock", does: "Lock what is not locked yet" },
     { line: "lock --update", does: "Everything to the newest, with the difference" },
     { line: "lock --update --package openssl", does: "Only openssl" },
+    {
+      line: "lock --update --package base/tools",
+      does: "Only what the step base/tools has: its packages, and what it fetches if that is recorded",
+    },
   ],
   reports: true,
   run: async ({ args, options, global, terminal, folder, env, signal, report }) => {
@@ -35,7 +43,10 @@ the bytes in the store, and writes bakehouse.lock beside the recipe. What is loc
         onEvent: report,
         write: !options.check,
       });
-      const packages = Object.values(outcome.lock.steps).reduce((sum, step) => sum + (step.packages?.length ?? 0) + (step.lent?.length ?? 0), 0);
+      const packages = Object.values(outcome.lock.steps).reduce(
+        (sum, step) => sum + (step.packages?.length ?? 0) + (step.lent?.length ?? 0),
+        0,
+      );
       const { written, changed, changes, warnings } = outcome;
       return { file: loaded.lockFile, written, changed, changes, warnings, packages };
     } finally {
@@ -45,9 +56,12 @@ the bytes in the store, and writes bakehouse.lock beside the recipe. What is loc
   render: (result, { terminal, options }) => {
     const { bold, dim, yellow } = terminal.colors;
     const warnings = result.warnings.map((warning) => `${yellow("warning")} ${warning}\n`);
-    if (!result.changed) return `${warnings.join("")}${bold("The lock is up to date")} ${dim(`(${count(result.packages, "package")}, ${result.file})`)}\n`;
+    if (!result.changed)
+      return `${warnings.join("")}${bold("The lock is up to date")} ${dim(`(${count(result.packages, "package")}, ${result.file})`)}\n`;
     const done = options.check ? "The lock would change" : "Locked";
-    return `${warnings.join("")}${formatLockChanges(result.changes).map((line) => `  ${line}\n`).join("")}${bold(`${done}: ${count(result.packages, "package")}`)} ${dim(result.file)}\n`;
+    return `${warnings.join("")}${formatLockChanges(result.changes)
+      .map((line) => `  ${line}\n`)
+      .join("")}${bold(`${done}: ${count(result.packages, "package")}`)} ${dim(result.file)}\n`;
   },
   exitCode: ({ changed, written }) => (changed && !written ? 4 : 0),
 });
