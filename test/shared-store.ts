@@ -15,7 +15,7 @@ import { createBakehouse } from "../src/presets/create-bakehouse.ts";
 const root = dirname(import.meta.dirname);
 
 /** Makes something below the run's folder once, whatever number of processes ask for it. */
-function once(name: string, make: (path: string) => void | Promise<void>): Promise<string> {
+export function once(name: string, make: (path: string) => void | Promise<void>): Promise<string> {
   const path = join(inject("runFolder"), name);
   return withFolderLock(`${path}.lock`, async () => {
     if (existsSync(path)) return path;

@@ -25,6 +25,8 @@ export interface CellOptions {
 export interface Cell {
   /** Asks until something answers with a status below 500. @throws with the console after 90 s */
   fetch(url: string): Promise<{ readonly status: number; readonly body: string }>;
+  /** Waits until systemd has started everything; `running`, or `degraded` when a unit has failed. @throws after 90 s */
+  booted(): Promise<string>;
   /** Runs a program inside; its output. @throws when it fails */
   run(...argv: readonly string[]): string;
   /** Everything that the console has shown. */
@@ -40,6 +42,7 @@ export const SERVER = "http://127.0.0.1:8999";
  * nothing of it outlives the process that holds it. Costs 0.5 s and 20 MB.
  */
 export async function bootCell(options: CellOptions): Promise<Cell> {
+  const tree = treeOf(options.store, options.image);
   const folder = mkdtempSync(join(tmpdir(), "bakehouse-cell-"));
   const cgroups = makeCgroups(`bakehouse-${folder.slice(-6)}`);
   const shown: string[] = [];
@@ -61,7 +64,7 @@ export async function bootCell(options: CellOptions): Promise<Cell> {
       env: {
         PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
         CGROUPS: cgroups.join(" "),
-        ...treeOf(options.store, options.image),
+        ...tree,
         ...extraFiles(folder, options.files),
       },
     },
@@ -103,14 +106,18 @@ export async function bootCell(options: CellOptions): Promise<Cell> {
       if (asked.status !== 0) throw failure(`${url} did not answer: ${asked.stderr}`);
       return JSON.parse(asked.stdout) as { status: number; body: string };
     },
+    booted: async () => {
+      let state = "";
+      await until(() => {
+        state = enter(initOf(inside(holder.pid)), ["systemctl", "is-system-running", "--wait"]).stdout.trim();
+        return state === "running" || state === "degraded";
+      }, 90).catch((error: unknown) => {
+        throw failure(`${String(error)}: ${state}`);
+      });
+      return state;
+    },
     run: (...argv) => {
-      const init = initOf(inside(holder.pid));
-      if (init === undefined) throw failure("the machine is not up");
-      const ran = spawnSync(
-        "nsenter",
-        ["--target", String(init), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--", ...argv],
-        { encoding: "utf8", env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8" } },
-      );
+      const ran = enter(initOf(inside(holder.pid)), argv);
       if (ran.status !== 0) throw failure(`${argv.join(" ")} → ${ran.status}\n${ran.stdout}${ran.stderr}`);
       return ran.stdout;
     },
@@ -185,6 +192,18 @@ const childrenOf = (pid: number): readonly number[] => {
   }
 };
 
+/** Runs a program in all namespaces of a process. */
+function enter(
+  pid: number | undefined,
+  argv: readonly string[],
+): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
+  if (pid === undefined) return { status: null, stdout: "", stderr: "the machine is not up" };
+  return spawnSync("nsenter", ["--target", String(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--", ...argv], {
+    encoding: "utf8",
+    env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8" },
+  });
+}
+
 /** systemd of the cell: the only process below whose innermost number is 1. */
 function initOf(pid: number): number | undefined {
   return childrenOf(pid).find((child) => /^NSpid:.*\t1$/m.test(readFileSync(`/proc/${child}/status`, "utf8")));
@@ -221,8 +240,7 @@ async function removeCgroups(groups: readonly string[]): Promise<void> {
   }
 }
 
-/** @throws after 30 s */
-async function until(isDone: () => boolean): Promise<void> {
-  for (const end = Date.now() + 30_000; !isDone(); await new Promise((go) => setTimeout(go, 20)))
-    if (Date.now() > end) throw new Error("waited 30 s in vain");
+async function until(isDone: () => boolean, seconds = 30): Promise<void> {
+  for (const end = Date.now() + seconds * 1000; !isDone(); await new Promise((go) => setTimeout(go, 20)))
+    if (Date.now() > end) throw new Error(`waited ${seconds} s in vain`);
 }
