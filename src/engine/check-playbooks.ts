@@ -1,3 +1,4 @@
+import { BakehouseError } from "../core/errors.ts";
 import type { PlaybookChange } from "../ports/ansible-runner.ts";
 import type { BakeInput } from "./bake.ts";
 import type { BoundStep } from "./bound-recipe.ts";
@@ -8,6 +9,11 @@ import { tryStep, type Watching } from "./try-step.ts";
 export interface PlaybookCheck {
   readonly address: string;
   readonly changes: readonly PlaybookChange[];
+  /**
+   * Why check mode got no further. Says little about the bake: a task that builds on what an earlier one would have done
+   * (a package list, a file) finds nothing there in check mode.
+   */
+  readonly stoppedBy?: string;
 }
 
 /** Runs each playbook that a plan would bake in Ansible's check mode. What lies below it is baked first; what the check leaves is thrown away. */
@@ -21,14 +27,14 @@ export async function checkPlaybooks(
   const checks: PlaybookCheck[] = [];
   for (const bound of input.steps)
     if (misses.has(bound.step.address) && bound.definition.needs.includes("ansible"))
-      checks.push({ address: bound.step.address, changes: await check(parts, input, bound, watching) });
+      checks.push({ address: bound.step.address, ...(await check(parts, input, bound, watching)) });
   return checks;
 }
 
-async function check(parts: EngineParts, input: BakeInput, bound: BoundStep, watching: Watching): Promise<readonly PlaybookChange[]> {
+async function check(parts: EngineParts, input: BakeInput, bound: BoundStep, watching: Watching): Promise<Omit<PlaybookCheck, "address">> {
   const { address } = bound.step;
   let changes: readonly PlaybookChange[] = [];
-  await tryStep(parts, input, bound, {
+  const run = tryStep(parts, input, bound, {
     ...watching,
     adapt: (services) => ({
       ...services,
@@ -49,5 +55,11 @@ async function check(parts: EngineParts, input: BakeInput, bound: BoundStep, wat
       );
     },
   });
-  return changes;
+  try {
+    await run;
+    return { changes };
+  } catch (error) {
+    if (error instanceof BakehouseError && error.code === "STEP_FAILED") return { changes, stoppedBy: error.message };
+    throw error;
+  }
 }

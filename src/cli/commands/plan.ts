@@ -1,5 +1,6 @@
 import { shortDigest } from "../../core/digest.ts";
 import type { MissReason } from "../../core/events.ts";
+import type { PlaybookCheck } from "../../engine/check-playbooks.ts";
 import type { PlannedStep } from "../../engine/plan-bake.ts";
 import { defineCommand } from "../command.ts";
 import { parameterOverrides, RECIPE_ARGUMENT, RECIPE_OPTIONS, warn } from "../recipe/recipe-options.ts";
@@ -43,7 +44,7 @@ export const command = defineCommand({
       return [`${bold(layer.name)}${from}${marks}`, ...layer.steps.flatMap((step) => stepLines(step, terminal))].join("\n");
     });
     const launches = (plan.launches ?? []).map((launch) => `${bold(launch.name)}${dim(` at launch, on ${launch.root}`)}\n${launch.steps.map(({ address, summary }) => `  ${yellow("run ")} ${address} ${dim(summary)}`).join("\n")}`);
-    const playbooks = plan.playbooks.map((check) => `${bold(check.address)} would change ${count(check.changes.length, "task")}\n${check.changes.map((change) => `  ${change.task} ${dim(change.place)}`).join("\n")}`);
+    const playbooks = plan.playbooks.map((check) => playbookLines(check, terminal).join("\n"));
     const summary = plan.misses === 0 ? green("Nothing to bake: every step has the same inputs as when it was baked.") : `${count(plan.misses, "step")} to bake, ${plan.hits} from the cache.`;
     return `${[...layers, ...launches, ...playbooks].join("\n")}\n${summary}\n`;
   },
@@ -71,4 +72,10 @@ export function reasonLines(reason: MissReason): readonly string[] {
     case "inputs-changed":
       return [`${count(reason.changes.length, "input")} changed`, ...reason.changes.slice(0, 12).map((change) => `${change.input}: ${change.before} → ${change.after}`), ...(reason.changes.length > 12 ? [`and ${reason.changes.length - 12} more (--json shows all)`] : [])];
   }
+}
+
+function playbookLines(check: PlaybookCheck, terminal: Terminal): readonly string[] {
+  const { bold, dim, yellow } = terminal.colors;
+  const stopped = check.stoppedBy === undefined ? [] : [yellow("  check mode got no further (later tasks may need what earlier ones do):"), ...check.stoppedBy.split("\n").map((line) => `    ${line}`)];
+  return [`${bold(check.address)} would change ${count(check.changes.length, "task")}`, ...check.changes.map((change) => `  ${change.task} ${dim(change.place)}`), ...stopped];
 }
