@@ -116,11 +116,11 @@ function listenForSignals(terminal: Terminal): { readonly signal: AbortSignal; d
   };
 }
 
-/** A reader that has gone away (`bakehouse images | head -1`) is no error: the process ends quietly. */
+/** A reader that has gone away (`bakehouse images | head -1`, a closed window: EIO) is no error: the process ends quietly. */
 function watchBrokenPipe(streams: Streams): { isBroken(): boolean; stop(): void } {
   let broken = false;
   const onError = (error: NodeJS.ErrnoException): void => {
-    if (error.code !== "EPIPE") throw error;
+    if (error.code !== "EPIPE" && error.code !== "EIO") throw error;
     broken = true;
     process.exitCode = 0;
   };

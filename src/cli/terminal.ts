@@ -33,7 +33,8 @@ export function createTerminal(streams: Streams, options: { readonly color: bool
   return {
     isLive: stderr.isTTY === true && !dumb && !env["CI"],
     isInteractive: stdout.isTTY === true,
-    columns: stdout.isTTY === true ? Math.max(20, stdout.columns ?? 80) : Infinity,
+    // A terminal that was never told its size says 0 (script, expect, docker -t).
+    columns: stdout.isTTY === true ? Math.max(20, stdout.columns || 80) : Infinity,
     colors: colorsFor(stdout.isTTY),
     errorColors: colorsFor(stderr.isTTY),
     out: (text) => void stdout.write(text),

@@ -109,8 +109,9 @@ export class Kitchen {
   }
 
   /** Everything outside of its place: mounts, processes, loop devices, cgroups, work folders, temporary files. Must be empty. */
-  async leftovers(store = this.store): Promise<readonly string[]> {
-    for (let left = leftoversOf(this.folder, store), tries = 0; ; tries++, left = leftoversOf(this.folder, store)) {
+  async leftovers({ except }: { readonly except?: string } = {}): Promise<readonly string[]> {
+    for (let tries = 0; ; tries++) {
+      const left = leftoversOf(this.folder, this.store).filter((text) => except === undefined || !text.startsWith(except));
       if (left.length === 0 || tries >= 100) return left;
       await new Promise((resolve) => setTimeout(resolve, 50)); // what was killed takes a moment to be gone
     }
@@ -241,7 +242,7 @@ const ENVIRONMENT = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 
 export const indent = (text: string, by: number): string => text.replaceAll(/^(?=.)/gm, " ".repeat(by));
 
-function running(child: ChildProcess): RunningCli {
+export function running(child: ChildProcess): RunningCli {
   const said = { stdout: "", stderr: "" };
   const waiting: { readonly pattern: RegExp; resolve(): void; reject(error: Error): void }[] = [];
   const look = (): void => {

@@ -28,7 +28,7 @@ export interface LiveOptions {
  * its seconds. Only relative cursor movements of the few lines that are redrawn, so that scrolling back stays intact.
  */
 export function createLiveReporter(terminal: Terminal, options: LiveOptions = {}): Reporter {
-  const columns = options.columns ?? (() => process.stderr.columns ?? 80);
+  const columns = options.columns ?? (() => process.stderr.columns || 80);
   const nowMs = options.nowMs ?? (() => performance.now());
   const { green, red, yellow, dim, cyan } = terminal.errorColors;
   const running = new Map<string, Running>();
