@@ -1,5 +1,4 @@
-import { BakehouseError } from "../core/errors.ts";
-import type { PlaybookChange } from "../ports/ansible-runner.ts";
+import type { PlaybookChange, PlaybookSummary } from "../ports/ansible-runner.ts";
 import type { BakeInput } from "./bake.ts";
 import type { BoundStep } from "./bound-recipe.ts";
 import type { EngineParts } from "./parts.ts";
@@ -9,10 +8,7 @@ import { tryStep, type Watching } from "./try-step.ts";
 export interface PlaybookCheck {
   readonly address: string;
   readonly changes: readonly PlaybookChange[];
-  /**
-   * Why check mode got no further. Says little about the bake: a task that builds on what an earlier one would have done
-   * (a package list, a file) finds nothing there in check mode.
-   */
+  /** See `PlaybookSummary`. */
   readonly stoppedBy?: string;
 }
 
@@ -33,33 +29,21 @@ export async function checkPlaybooks(
 
 async function check(parts: EngineParts, input: BakeInput, bound: BoundStep, watching: Watching): Promise<Omit<PlaybookCheck, "address">> {
   const { address } = bound.step;
-  let changes: readonly PlaybookChange[] = [];
-  const run = tryStep(parts, input, bound, {
+  let summary: PlaybookSummary | undefined;
+  await tryStep(parts, input, bound, {
     ...watching,
     adapt: (services) => ({
       ...services,
-      ansible: {
-        ...services.ansible,
-        run: async (playbook, context) => {
-          const summary = await services.ansible.check(playbook, context);
-          changes = summary.changes;
-          return summary;
-        },
-      },
+      ansible: { ...services.ansible, run: async (playbook, context) => (summary = await services.ansible.check(playbook, context)) },
     }),
     openNetwork: async ({ holderPid }, log) => {
       const mirrors = await parts.mirrors(input.recipe);
+      const recorded = input.lock?.steps[address]?.recorded ?? [];
       return parts.network.replay(
         { address, namespacePid: holderPid, mirrors, signal: watching.signal, log: (line) => log.write(address, line) },
-        input.lock?.steps[address]?.recorded ?? [],
+        recorded,
       );
     },
   });
-  try {
-    await run;
-    return { changes };
-  } catch (error) {
-    if (error instanceof BakehouseError && error.code === "STEP_FAILED") return { changes, stoppedBy: error.message };
-    throw error;
-  }
+  return { changes: summary?.changes ?? [], ...(summary?.stoppedBy === undefined ? {} : { stoppedBy: summary.stoppedBy }) };
 }

@@ -61,6 +61,11 @@ export interface PlaybookSummary {
   /** Failures that the playbook ignores or rescues. */
   readonly forgiven: number;
   readonly changes: readonly PlaybookChange[];
+  /**
+   * Only in check mode: the task that failed. Says little about a bake, since a task that builds on what an earlier one
+   * would have done (a package list, a file) finds nothing there.
+   */
+  readonly stoppedBy?: string;
 }
 
 /** Runs existing Ansible playbooks against the image that is being baked, which needs neither Python nor SSH for it. */

@@ -86,6 +86,7 @@ async function inFolder(folder: string, playbook: Playbook, context: PlaybookCon
   context.signal.throwIfAborted();
   if (served.exitCode !== 0 && exitCode !== 0) for (const line of served.tail) report.note(line);
   const problem = report.problem(exitCode);
+  if (problem?.code === "STEP_FAILED" && check) return { ...report.summary(), stoppedBy: problem.message };
   if (problem !== undefined) throw problem;
   if (!check) await removeTraces(context, linkerCache);
   return report.summary();

@@ -10,7 +10,8 @@ import type { Terminal } from "../terminal.ts";
 export const command = defineCommand({
   name: "plan",
   summary: "Show what would be baked, and why",
-  description: "For every step: taken from the cache or not, and for each that is not, which of its inputs changed, with the old and the new value.",
+  description:
+    "For every step: taken from the cache or not, and for each that is not, which of its inputs changed, with the old and the new value.",
   arguments: { recipe: RECIPE_ARGUMENT },
   options: {
     ...RECIPE_OPTIONS,
@@ -43,9 +44,15 @@ export const command = defineCommand({
       const marks = [layer.release === "volume" ? dim(" (volume)") : "", layer.hermetic ? "" : yellow(" not hermetic")].join("");
       return [`${bold(layer.name)}${from}${marks}`, ...layer.steps.flatMap((step) => stepLines(step, terminal))].join("\n");
     });
-    const launches = (plan.launches ?? []).map((launch) => `${bold(launch.name)}${dim(` at launch, on ${launch.root}`)}\n${launch.steps.map(({ address, summary }) => `  ${yellow("run ")} ${address} ${dim(summary)}`).join("\n")}`);
+    const launches = (plan.launches ?? []).map(
+      (launch) =>
+        `${bold(launch.name)}${dim(` at launch, on ${launch.root}`)}\n${launch.steps.map(({ address, summary }) => `  ${yellow("run ")} ${address} ${dim(summary)}`).join("\n")}`,
+    );
     const playbooks = plan.playbooks.map((check) => playbookLines(check, terminal).join("\n"));
-    const summary = plan.misses === 0 ? green("Nothing to bake: every step has the same inputs as when it was baked.") : `${count(plan.misses, "step")} to bake, ${plan.hits} from the cache.`;
+    const summary =
+      plan.misses === 0
+        ? green("Nothing to bake: every step has the same inputs as when it was baked.")
+        : `${count(plan.misses, "step")} to bake, ${plan.hits} from the cache.`;
     return `${[...layers, ...launches, ...playbooks].join("\n")}\n${summary}\n`;
   },
 });
@@ -53,7 +60,10 @@ export const command = defineCommand({
 function stepLines(step: PlannedStep, terminal: Terminal): readonly string[] {
   const { dim, green, yellow } = terminal.colors;
   const name = step.address.slice(step.layer.length + 1);
-  if (step.hit) return [`  ${green("hit ")} ${name} ${dim(`${step.diffId === undefined ? "" : shortDigest(step.diffId)} ${formatBytes(step.sizeBytes ?? 0)}`)}`];
+  if (step.hit)
+    return [
+      `  ${green("hit ")} ${name} ${dim(`${step.diffId === undefined ? "" : shortDigest(step.diffId)} ${formatBytes(step.sizeBytes ?? 0)}`)}`,
+    ];
   const reasons = step.reason === undefined ? [] : reasonLines(step.reason);
   return [`  ${yellow("bake")} ${name} ${dim(reasons[0] ?? "")}`, ...reasons.slice(1).map((line) => `         ${dim(line)}`)];
 }
@@ -70,12 +80,26 @@ export function reasonLines(reason: MissReason): readonly string[] {
     case "gone":
       return [`${reason.what} is gone from the store`];
     case "inputs-changed":
-      return [`${count(reason.changes.length, "input")} changed`, ...reason.changes.slice(0, 12).map((change) => `${change.input}: ${change.before} → ${change.after}`), ...(reason.changes.length > 12 ? [`and ${reason.changes.length - 12} more (--json shows all)`] : [])];
+      return [
+        `${count(reason.changes.length, "input")} changed`,
+        ...reason.changes.slice(0, 12).map((change) => `${change.input}: ${change.before} → ${change.after}`),
+        ...(reason.changes.length > 12 ? [`and ${reason.changes.length - 12} more (--json shows all)`] : []),
+      ];
   }
 }
 
 function playbookLines(check: PlaybookCheck, terminal: Terminal): readonly string[] {
   const { bold, dim, yellow } = terminal.colors;
-  const stopped = check.stoppedBy === undefined ? [] : [yellow("  check mode got no further (later tasks may need what earlier ones do):"), ...check.stoppedBy.split("\n").map((line) => `    ${line}`)];
-  return [`${bold(check.address)} would change ${count(check.changes.length, "task")}`, ...check.changes.map((change) => `  ${change.task} ${dim(change.place)}`), ...stopped];
+  const stopped =
+    check.stoppedBy === undefined
+      ? []
+      : [
+          yellow("  check mode got no further (later tasks may need what earlier ones do):"),
+          ...check.stoppedBy.split("\n").map((line) => `    ${line}`),
+        ];
+  return [
+    `${bold(check.address)} would change ${count(check.changes.length, "task")}`,
+    ...check.changes.map((change) => `  ${change.task} ${dim(change.place)}`),
+    ...stopped,
+  ];
 }
