@@ -97,6 +97,7 @@ async function openCatalog(store: Store, options: ImagePartsOptions): Promise<Ca
     rebuildFrom: () => imagesFromStore(store),
     owner: thisProcess("images"),
     isAlive,
+    readOnly: store.readOnly,
     warn: (message) => options.warn?.(message),
   });
 }

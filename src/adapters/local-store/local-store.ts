@@ -20,6 +20,7 @@ export interface LocalStoreOptions {
 
 /** Opens or makes a store. @throws STORE_TOO_NEW, STORE_READ_ONLY (when it has to be made), STORE_DAMAGED */
 export function openLocalStore(root: string, options: LocalStoreOptions = {}): Store {
+  if (root.includes("\n")) throw new BakehouseError("USAGE", `A store cannot lie in a folder with a line end in its name: ${JSON.stringify(root)}`, { hint: "name another: --store DIR" });
   const readOnly = prepare(root);
   const path = (...parts: readonly string[]): string => join(root, ...parts);
   let locks: Locks | undefined;
@@ -62,7 +63,7 @@ function prepare(root: string): boolean {
 
 function create(root: string): boolean {
   try {
-    if (namesIn(root).length > 0 && !namesIn(root).every((name) => FOLDERS.some((folder) => folder.startsWith(name))))
+    if (!namesIn(root).every(isPartOfStore) && readIfThere(join(root, "format")) === undefined)
       throw new BakehouseError("STORE_DAMAGED", `${root} is not empty and is not a Bakehouse store`, { hint: "name an empty or new folder: --store DIR" });
     for (const folder of FOLDERS) makeFolder(join(root, folder));
     writeAtomically(join(root, "oci", "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
@@ -73,6 +74,9 @@ function create(root: string): boolean {
   }
   return false;
 }
+
+/** Of a store that another process is just making, or did not finish making. */
+const isPartOfStore = (name: string): boolean => name.startsWith(".tmp-") || FOLDERS.some((folder) => folder.split("/")[0] === name);
 
 function isWritable(folder: string): boolean {
   try {
@@ -204,6 +208,7 @@ function workFolders(root: string, options: LocalStoreOptions): WorkFolders {
     workFolder: (bake) => {
       const made = join(folder, bake);
       try {
+        for (const part of FOLDERS) makeFolder(join(root, part)); // one that somebody removed
         makeFolder(made);
         writeFileSync(join(made, "owner.json"), JSON.stringify(thisProcess(bake)));
       } catch (error) {

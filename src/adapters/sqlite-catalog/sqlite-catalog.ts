@@ -1,5 +1,6 @@
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { renameSync, statSync } from "node:fs";
+import { pathToFileURL } from "node:url";
 import { Kysely, SqliteDialect, type SqliteDatabase } from "kysely";
 import { BakehouseError } from "../../core/errors.ts";
 import type { ImageDigest, Sha256 } from "../../core/digest.ts";
@@ -12,6 +13,8 @@ export interface SqliteCatalogOptions {
   /** Images as the store itself knows them, to fill a catalog that was lost or damaged. */
   rebuildFrom(): readonly CatalogImage[];
   readonly owner: Owner;
+  /** Of a store that cannot be written: nothing is, and what is in SQLite's write-ahead log is not seen. Default false. */
+  readonly readOnly?: boolean;
   isAlive(owner: Owner): boolean;
   warn(message: string): void;
 }
@@ -23,7 +26,7 @@ export interface SqliteCatalogOptions {
  * @throws STORE_TOO_NEW
  */
 export function openSqliteCatalog(file: string, options: SqliteCatalogOptions): Catalog {
-  const { database, fresh } = open(file, options);
+  const { database, fresh } = options.readOnly === true ? openToRead(file) : open(file, options);
   const catalog = catalogOn(new Kysely<CatalogTables>({ dialect: new SqliteDialect({ database: asSqliteDatabase(database, file) }) }), options);
   if (!fresh) return catalog;
   const filled = catalog.putImages(options.rebuildFrom());
@@ -44,6 +47,17 @@ function open(file: string, options: SqliteCatalogOptions): { readonly database:
     renameSync(file, aside);
     options.warn(`The catalog was damaged. It is kept as ${aside}; the images were read from the store again, the history of bakes begins anew`);
     return { database: migrated(file), fresh: true };
+  }
+}
+
+/** `immutable`: SQLite would otherwise make two files beside it, even to read. */
+function openToRead(file: string): { readonly database: DatabaseSync; readonly fresh: false } {
+  try {
+    const url = pathToFileURL(file);
+    url.searchParams.set("immutable", "1");
+    return { database: new DatabaseSync(url, { readOnly: true }), fresh: false };
+  } catch (error) {
+    throw storeError(error, file);
   }
 }
 
@@ -135,6 +149,7 @@ function catalogOn(db: Kysely<CatalogTables>, options: SqliteCatalogOptions): Ca
 
 /** A bake whose process is gone never said how it ended. */
 async function markDied(db: Kysely<CatalogTables>, options: SqliteCatalogOptions): Promise<void> {
+  if (options.readOnly === true) return;
   const running = await db.selectFrom("bakes").select(["id", "owner"]).where("outcome", "=", "running").execute();
   const dead = running.filter((row) => !options.isAlive(JSON.parse(row.owner) as Owner)).map((row) => row.id);
   if (dead.length > 0) await db.updateTable("bakes").set({ outcome: "died" }).where("id", "in", dead).execute();
