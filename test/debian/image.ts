@@ -28,14 +28,18 @@ export interface OpenImage {
   close(): Promise<void>;
 }
 
-/** Temporary folders of this process's tests, removed when it ends. */
+/** Temporary folders of the test file that is running. */
 let scratch: string | undefined;
 export function scratchFolder(): string {
-  if (scratch === undefined) {
-    const made = (scratch = mkdtempSync(join(tmpdir(), "bakehouse-debian-")));
-    process.once("exit", () => rmSync(made, { recursive: true, force: true }));
-  }
+  scratch ??= mkdtempSync(join(tmpdir(), "bakehouse-debian-"));
   return mkdtempSync(join(scratch, "w-"));
+}
+
+/** After each test file: takes away its folders, and with them the foundations. */
+export function removeScratch(): void {
+  if (scratch !== undefined) rmSync(scratch, { recursive: true, force: true });
+  scratch = undefined;
+  foundations.clear();
 }
 
 /** @param lowers upper directories of images below, the lowest first */
@@ -86,7 +90,7 @@ export interface Foundation {
 
 const foundations = new Map<string, Promise<Foundation>>();
 
-/** A minbase of our own installer, made once a process. Nobody may change it. */
+/** A minbase of our own installer, made once a test file. Nobody may change it. */
 export function foundation(suite: Suite): Promise<Foundation> {
   const known = foundations.get(suite);
   if (known !== undefined) return known;

@@ -1,7 +1,9 @@
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { debSet, type DebSource } from "../../../test/debian/debs.ts";
-import { differences, foundation, openImage, treeOf, type OpenImage, type Tree } from "../../../test/debian/image.ts";
+import { differences, foundation, openImage, treeOf, type OpenImage, type Tree, removeScratch } from "../../../test/debian/image.ts";
 import { mmdebstrapInstaller, ownInstaller } from "./index.ts";
+
+afterAll(removeScratch);
 
 let base: string;
 beforeAll(async () => {

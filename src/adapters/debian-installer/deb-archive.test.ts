@@ -1,10 +1,13 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { buildDeb } from "../../../test/debian/debs.ts";
+import { removeScratch } from "../../../test/debian/image.ts";
 import { readControl, readPackages } from "./binary-package.ts";
 import { readDebArchive } from "./deb-archive.ts";
+
+afterAll(removeScratch);
 
 let folder: string;
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), "bakehouse-deb-"))));

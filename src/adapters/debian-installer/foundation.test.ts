@@ -1,11 +1,34 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
-import { differences, foundation, makeFoundation, treeOf, type Foundation } from "../../../test/debian/image.ts";
-import { MMDEBSTRAP_DIFFERENCES, mmdebstrapInstaller } from "./index.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  differences,
+  foundation,
+  makeFoundation,
+  openImage,
+  removeScratch,
+  scratchFolder,
+  treeOf,
+  type Foundation,
+  type Tree,
+} from "../../../test/debian/image.ts";
+import { debianPackages } from "../../../test/debian/packages.ts";
+import type { FoundationInstaller } from "../../ports/foundation-installer.ts";
+import { MMDEBSTRAP_DIFFERENCES, mmdebstrapInstaller, ownInstaller } from "./index.ts";
+
+afterAll(removeScratch);
 
 const chroot = (folder: string, ...argv: readonly string[]): string => execFileSync("chroot", [folder, ...argv], { encoding: "utf8" });
+
+/** The normaliser empties it. */
+const MACHINE_ID = "/etc/machine-id";
+
+/** The job of the benchmarks: systemd's helper, certificates, users, ucf, debconf, ssh, nginx. */
+const BASE = ["curl", "ca-certificates", "chrony", "openssh-server"];
+const APP = ["nginx-light"];
+const NOISE =
+  /^\/var\/(log\/dpkg\.log|log\/alternatives\.log|lib\/dpkg\/[a-z]+-old|cache\/ldconfig\/aux-cache|cache\/debconf\/.*-old|log\/journal.*)$/;
 
 describe.each(["bookworm", "trixie"] as const)("%s", (suite) => {
   let own: Foundation;
@@ -13,7 +36,7 @@ describe.each(["bookworm", "trixie"] as const)("%s", (suite) => {
   beforeAll(async () => {
     own = await foundation(suite);
     reference = await makeFoundation(suite, mmdebstrapInstaller());
-  });
+  }, 300_000);
 
   test("dpkg finds nothing to complain about", () => {
     expect(chroot(own.folder, "dpkg", "--audit")).toBe("");
@@ -54,6 +77,36 @@ describe.each(["bookworm", "trixie"] as const)("%s", (suite) => {
       expect(tree.get(path ?? "")?.split(" ")[0]).toBe(mode);
     }
   });
+
+  /** Two layers; both upper directories, the first one's under /base. */
+  async function bake(installer: FoundationInstaller): Promise<Tree> {
+    const base = await debianPackages(suite, BASE, { over: own.locked, workFolder: scratchFolder() });
+    const app = await debianPackages(suite, APP, { over: [...own.locked, ...base.locked], workFolder: scratchFolder() });
+    const lowers = [own.folder];
+    const trees: [string, string][] = [];
+    for (const { set } of [base, app]) {
+      const image = await openImage(lowers);
+      try {
+        await image.add(installer, set);
+        expect(await image.sh("dpkg --audit; dpkg --verify")).toBe("");
+        expect(image.lines.filter((line) => line.startsWith("dpkg unpacks these"))).toEqual([]);
+      } finally {
+        await image.close();
+      }
+      lowers.push(image.upper);
+      for (const [path, entry] of treeOf(image.upper, { times: true }))
+        if (!NOISE.test(path) && path !== MACHINE_ID) trees.push([`${lowers.length - 2}:${path}`, entry]);
+    }
+    return new Map(trees);
+  }
+
+  test("real packages on it are installed as plain dpkg does it, to the last file, and without a host key", async () => {
+    const plain = await bake(mmdebstrapInstaller());
+    const fast = await bake(ownInstaller());
+    expect(differences(plain, fast)).toEqual([]);
+    expect([...fast.keys()].filter((path) => /ssh_host_|policy-rc|bakehouse|\.dpkg-(new|tmp)/.test(path))).toEqual([]);
+    expect(fast.has("0:/etc/ssl/certs/ca-certificates.crt")).toBe(true);
+  }, 300_000);
 });
 
 test("every written difference has a reason", () => {

@@ -2,11 +2,13 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
-import { scratchFolder } from "../../../test/debian/image.ts";
+import { afterAll, describe, expect, test } from "vitest";
+import { scratchFolder, removeScratch } from "../../../test/debian/image.ts";
 import { debianPackages } from "../../../test/debian/packages.ts";
 import { hostImageRoot } from "../image-root/index.ts";
 import { mmdebstrapInstaller, ownInstaller } from "./index.ts";
+
+afterAll(removeScratch);
 
 const NODE = process.execPath;
 

@@ -1,8 +1,10 @@
-import { beforeAll, describe, expect, test } from "vitest";
-import { foundation, openImage, scratchFolder } from "../../../test/debian/image.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { foundation, openImage, scratchFolder, removeScratch } from "../../../test/debian/image.ts";
 import { debianPackages } from "../../../test/debian/packages.ts";
 import { SHIMS } from "../../core/debian/shims/index.ts";
 import { ownInstaller } from "./index.ts";
+
+afterAll(removeScratch);
 
 const shim = (name: string) => {
   const found = SHIMS.find((one) => one.name === name);

@@ -43,7 +43,8 @@ export function dpkgCommand(parts: readonly DpkgPart[], way: "fast" | "plain"): 
   const shims = SHIMS.filter((shim) => way === "fast" || shim.purpose === "safety");
   const selections = parts.flatMap((part) => (part.kind === "preseed" ? [part.selections] : []));
   return {
-    argv: ["/bin/sh", "-e", "-c", parts.flatMap((part) => linesOf(part, way)).join("\n")],
+    // one stream, so that what a script says stands between the right lines of dpkg
+    argv: ["/bin/sh", "-e", "-c", ["exec 2>&1", ...parts.flatMap((part) => linesOf(part, way))].join("\n")],
     environment: { PATH: `/run/${shimFolder(undefined)}:${PATH}`, UCF_FORCE_CONFFOLD: "1", APT_LISTCHANGES_FRONTEND: "none" },
     memoryFiles: [
       ...shims.map((shim) => ({ path: `${shimFolder(shim)}/${shim.name}`, content: shim.script, mode: 0o755 })),
