@@ -27,6 +27,7 @@ const toast = defineCommand({
         new Error("smoke"),
       );
     if (args.bread === "broken") throw new TypeError("slot is undefined");
+    if (args.bread === "locked") throw Object.assign(new Error("EACCES: permission denied"), { code: "EACCES", path: "/root/bread" });
     report({ type: "warning", message: "it is hot", at: "2026-01-01T00:00:00.000Z", bake: "b1" });
     return { ...args, ...options, store: global.store };
   },
@@ -162,6 +163,12 @@ describe("errors", () => {
       error: { code: "STEP_FAILED", message: 'The toast "burnt" is black', hint: "bakehouse toast rye", details: { shade: 9 } },
     });
     expect(out).toBe("");
+  });
+
+  it("blame nobody for files that this user may not use", async () => {
+    const { err, code } = await type("toast locked");
+    expect(err).toMatch(/^error SETUP_INCOMPLETE This user may not use \/root\/bread \(EACCES\)\n {2}try .*sudo/);
+    expect(code).toBe(3);
   });
 
   it("show the stack when the fault is ours", async () => {

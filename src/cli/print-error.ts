@@ -5,10 +5,20 @@ import type { Terminal } from "./terminal.ts";
 export const EXIT_FAULT = 70;
 
 /** Tells what went wrong on stderr: code, message, hint; for our own faults the stack, which is what a report needs. */
-export function printError(error: unknown, terminal: Terminal, options: { readonly json: boolean; readonly verbose?: boolean }): number {
+export function printError(thrown: unknown, terminal: Terminal, options: { readonly json: boolean; readonly verbose?: boolean }): number {
+  const error = asRefusal(thrown);
   if (options.json) terminal.err(`${JSON.stringify({ error: errorData(error) })}\n`);
   else terminal.err(errorText(error, terminal, options.verbose === true));
   return error instanceof BakehouseError ? ERROR_CODES[error.code].exit : EXIT_FAULT;
+}
+
+/** Files that this user may not read or write are no fault of ours: a store of root's, looked at by somebody else. */
+function asRefusal(error: unknown): unknown {
+  if (error instanceof BakehouseError || !(error instanceof Error)) return error;
+  const { code, path } = error as NodeJS.ErrnoException;
+  if ((code !== "EACCES" && code !== "EPERM") || path === undefined) return error;
+  const hint = "run the same command through sudo, or with a store of your own: --store DIR";
+  return new BakehouseError("SETUP_INCOMPLETE", `This user may not use ${path} (${code})`, { hint }, error);
 }
 
 function errorData(error: unknown): Readonly<Record<string, unknown>> {

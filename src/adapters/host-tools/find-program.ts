@@ -19,9 +19,10 @@ export function findProgram(name: string, path: string): string | undefined {
   return undefined;
 }
 
+/** A folder of PATH that this user may not enter (root's, after `su` without `-`) has nothing to offer. */
 function isThere(file: string, mode: number): boolean {
-  if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return false;
   try {
+    if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return false;
     accessSync(file, mode);
     return true;
   } catch {

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -66,6 +66,12 @@ describe("findProgram", () => {
     expect(findProgram("plain", first)).toBeUndefined();
     expect(findProgram("/etc/passwd", first)).toBe("/etc/passwd");
     expect(findProgram("/etc/none", first)).toBeUndefined();
+  });
+
+  it("goes on behind a folder that cannot be looked into", () => {
+    const good = programs("good", { bread: "" });
+    symlinkSync("round", join(good, "round")); // as root may enter every folder, a link to itself stands for one that is closed
+    expect(findProgram("bread", `${join(good, "round")}:${good}`)).toBe(join(good, "bread"));
   });
 
   it("also looks where system programs are", () => {
