@@ -15,6 +15,12 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/plan.ts"),
   },
   {
+    name: "init",
+    group: "Bake",
+    summary: "Write a first recipe that bakes",
+    load: () => import("./commands/init.ts"),
+  },
+  {
     name: "lock",
     group: "Bake",
     summary: "Write down exactly what a recipe is baked from",

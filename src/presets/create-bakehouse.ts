@@ -1,4 +1,4 @@
-import { resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { BakehouseError } from "../core/errors.ts";
 import type { Sha256 } from "../core/digest.ts";
 import { parseLock, serialiseLock } from "../core/lock/lock-file.ts";
@@ -7,7 +7,7 @@ import { parseRecipe, requireRecipe } from "../core/recipe/parse-recipe.ts";
 import type { RecipeProblem } from "../core/recipe/problems.ts";
 import type { ParameterValue, Recipe } from "../core/recipe/model.ts";
 import type { BakehouseEvent, EventBody } from "../core/events.ts";
-import { readLockText, readRecipeFile, removeUnfinishedLock, writeLockText } from "../adapters/local-host/recipe-files.ts";
+import { readLockText, readRecipeFile, removeUnfinishedLock, writeLockText, lockFileOf, RECIPE_NAME, type RecipeFile } from "../adapters/local-host/recipe-files.ts";
 import { bindSteps, wantedLayers, type BoundStep } from "../engine/bound-recipe.ts";
 import { bake, type BakeOptions, type BakeResult } from "../engine/bake.ts";
 import { requireFreshLock } from "../engine/check-lock.ts";
@@ -39,6 +39,13 @@ export interface LoadOptions {
   readonly from?: string;
   /** Values that replace the parameters' defaults; texts are read by the parameter's type. */
   readonly parameters?: Readonly<Record<string, ParameterValue>>;
+}
+
+export interface DefineOptions extends Pick<LoadOptions, "parameters"> {
+  /** Where the recipe stands: paths in it start here, and its lock is written here. */
+  readonly folder: string;
+  /** File name that it would have; default `bakehouse.yaml`. The lock is called after it. */
+  readonly name?: string;
 }
 
 export interface RunOptions {
@@ -79,6 +86,8 @@ export interface Bakehouse {
   readonly parts: EmbeddedParts;
   /** Reads a recipe (a file, or the folder that holds `bakehouse.yaml`). @throws RECIPE_NOT_FOUND, RECIPE_INVALID with every mistake */
   load(path: string, options?: LoadOptions): LoadedRecipe;
+  /** Takes a recipe that was built in TypeScript. @throws RECIPE_INVALID with every mistake, placed in the YAML that it gives */
+  define(recipe: { toYaml(): string }, options: DefineOptions): LoadedRecipe;
   /** Resolves what the recipe needs and writes `bakehouse.lock`, unless nothing changed. */
   lock(loaded: LoadedRecipe, options?: LockRunOptions): Promise<LockOutcome>;
   /** What a bake would do, and why. @throws LOCK_MISSING, LOCK_STALE, LOCK_INVALID */
@@ -95,6 +104,7 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
   return {
     parts,
     load: (path, loadOptions = {}) => load(parts, path, loadOptions),
+    define: (recipe, defineOptions) => define(parts, recipe, defineOptions),
     lock: (loaded, lockOptions = {}) => lock(parts, loaded, lockOptions),
     plan: (loaded, runOptions = {}) => {
       const lockFile = readLock(parts, loaded);
@@ -135,16 +145,20 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
 }
 
 function load(parts: EmbeddedParts, path: string, { from = process.cwd(), parameters }: LoadOptions): LoadedRecipe {
-  const file = readRecipeFile(path, from);
-  const parsed = parseRecipe({ text: file.text, file: file.file, folder: file.folder, shownAs: file.shownAs, steps, ...(parameters === undefined ? {} : { parameters }) });
+  return read(parts, readRecipeFile(path, from), parameters);
+}
+
+/** Names a recipe that was written in TypeScript as if it stood in its folder. */
+function define(parts: EmbeddedParts, recipe: { toYaml(): string }, { folder, name = RECIPE_NAME, parameters }: DefineOptions): LoadedRecipe {
+  const file = join(resolve(folder), name);
+  return read(parts, { text: recipe.toYaml(), file, folder: dirname(file), shownAs: name, lockFile: lockFileOf(file) }, parameters);
+}
+
+function read(parts: EmbeddedParts, file: RecipeFile, parameters: LoadOptions["parameters"]): LoadedRecipe {
+  const { text, folder, shownAs, lockFile } = file;
+  const parsed = parseRecipe({ text, file: file.file, folder, shownAs, steps, ...(parameters === undefined ? {} : { parameters }) });
   const whole = requireRecipe(parsed);
-  return {
-    ...splitCake(whole, bindSteps(whole, steps)),
-    warnings: parsed.problems,
-    digest: parts.hasher.digestOf(file.text),
-    lockFile: file.lockFile,
-    shownAs: file.shownAs,
-  };
+  return { ...splitCake(whole, bindSteps(whole, steps)), warnings: parsed.problems, digest: parts.hasher.digestOf(text), lockFile, shownAs };
 }
 
 function readLock(parts: EmbeddedParts, loaded: LoadedRecipe): Lock | undefined {

@@ -17,26 +17,9 @@ import { systemd } from "./systemd.ts";
 import { user } from "./user.ts";
 
 /**
- * Every step that a recipe can name. Imported at once: a definition is a schema and a few functions, and the recipe's
+ * Every step that a recipe can name, by id. Imported at once: a definition is a schema and a few functions, and the recipe's
  * parser needs all of the schemas. `registry.test.ts` compares this list with the folder.
  */
-const ALL: readonly StepDefinition[] = [
-  ansible,
-  apt,
-  copy,
-  deb,
-  debian,
-  fetch,
-  file,
-  group,
-  oci,
-  remove,
-  rootfs,
-  run,
-  sysctl,
-  system,
-  systemd,
-  user,
-];
+export const stepsById = { ansible, apt, copy, deb, debian, fetch, file, group, oci, remove, rootfs, run, sysctl, system, systemd, user };
 
-export const steps: ReadonlyMap<string, StepDefinition> = new Map(ALL.map((step) => [step.id, step]));
+export const steps: ReadonlyMap<string, StepDefinition> = new Map<string, StepDefinition>(Object.entries(stepsById));

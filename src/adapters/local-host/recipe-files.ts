@@ -25,13 +25,16 @@ export function readRecipeFile(path: string, from: string): RecipeFile {
   const shownAs = shown(file, from);
   try {
     const text = readFileSync(file, "utf8");
-    return { text, file, folder: dirname(file), shownAs, lockFile: join(dirname(file), basename(file).replace(/(\.ya?ml)?$/, ".lock")) };
+    return { text, file, folder: dirname(file), shownAs, lockFile: lockFileOf(file) };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const why = code === "ENOENT" || code === "ENOTDIR" ? "There is no recipe at" : `Cannot read (${code ?? "unknown"})`;
     throw new BakehouseError("RECIPE_NOT_FOUND", `${why} ${shownAs}`, { hint: "bakehouse init writes one; or name its folder: bakehouse bake DIR" }, error);
   }
 }
+
+/** Beside the recipe, under its name. */
+export const lockFileOf = (recipeFile: string): string => join(dirname(recipeFile), basename(recipeFile).replace(/(\.ya?ml)?$/, ".lock"));
 
 const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 

@@ -7,7 +7,7 @@ import { DURATION, parseDuration } from "./duration.ts";
  * not hide those in another; `json-schema.ts` puts the same pieces together for editors.
  */
 
-const NAME_RULE = "use lower-case letters, digits and hyphens, starting with a letter";
+export const NAME_RULE = "use lower-case letters, digits and hyphens, starting with a letter";
 
 /** Names of recipes, layers, repositories and secrets: they become file names, annotations and unit names. */
 export const nameSchema = z
