@@ -19,7 +19,15 @@ import { recipeBuilder } from "./core/recipe/builder.ts";
 import { stepsById } from "./steps/registry.ts";
 
 export { createBakehouse } from "./presets/create-bakehouse.ts";
-export type { Bakehouse, DefineOptions, LoadedRecipe, LoadOptions, LockOutcome, LockRunOptions, RunOptions } from "./presets/create-bakehouse.ts";
+export type {
+  Bakehouse,
+  DefineOptions,
+  LoadedRecipe,
+  LoadOptions,
+  LockOutcome,
+  LockRunOptions,
+  RunOptions,
+} from "./presets/create-bakehouse.ts";
 export type { EmbeddedOptions } from "./presets/embedded.ts";
 export type { BakeResult } from "./engine/bake.ts";
 export type { BakedImage } from "./engine/assemble-image.ts";

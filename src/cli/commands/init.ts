@@ -25,7 +25,10 @@ touched: then nothing is written.`,
     const { steps } = await import("../../steps/registry.ts");
     const target = resolve(folder, args.folder);
     const name = options.name ?? nameFromFolder(basename(target));
-    if (!nameSchema.safeParse(name).success) throw new BakehouseError("USAGE", `${JSON.stringify(name)} cannot name a recipe: ${NAME_RULE}`, { hint: `for example --name ${nameFromFolder(name)}` });
+    if (!nameSchema.safeParse(name).success)
+      throw new BakehouseError("USAGE", `${JSON.stringify(name)} cannot name a recipe: ${NAME_RULE}`, {
+        hint: `for example --name ${nameFromFolder(name)}`,
+      });
     const template = TEMPLATES.find((candidate) => candidate.name === options.template);
     if (template === undefined) throw new Error(`no template ${options.template}`);
     const files = Object.fromEntries(template.files.map((path) => [path, readTemplateFile(template.name, path)]));
