@@ -9,7 +9,11 @@ const json = (): fc.Arbitrary<JsonValue> => fc.jsonValue({ maxDepth: 3 }).map((v
 const reversed = (value: JsonValue): JsonValue => {
   if (Array.isArray(value)) return value.map((item: JsonValue) => reversed(item));
   if (value === null || typeof value !== "object") return value;
-  return Object.fromEntries(Object.entries(value).reverse().map(([key, member]) => [key, reversed(member as JsonValue)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .reverse()
+      .map(([key, member]) => [key, reversed(member as JsonValue)]),
+  );
 };
 
 describe("step inputs", () => {
@@ -43,7 +47,15 @@ describe("step inputs", () => {
 
   it("show digests short and long texts cut", () => {
     const digest = `sha256:${"ab".repeat(32)}`;
-    expect(changedInputs({ files: digest }, { files: `a\n${"x".repeat(200)}` })).toEqual([{ input: "files", before: "sha256:abababababab", after: `a⏎${"x".repeat(75)}…` }]);
+    expect(changedInputs({ files: digest }, { files: `a\n${"x".repeat(200)}` })).toEqual([
+      { input: "files", before: "sha256:abababababab", after: `a⏎${"x".repeat(76)}…` },
+    ]);
+  });
+
+  it("show of long texts where they begin to differ", () => {
+    const script = (end: string): string => `${"echo the same\n".repeat(20)}${end}`;
+    const [change] = changedInputs({ script: script("rm a") }, { script: script("rm bb") });
+    expect(change).toMatchObject({ before: expect.stringMatching(/^….*⏎rm a$/), after: expect.stringMatching(/^….*⏎rm bb$/) });
   });
 });
 

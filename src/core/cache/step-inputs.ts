@@ -17,9 +17,14 @@ export const ENGINE_VERSION = 1;
 /** Flattens options to `option.a.0.b` → JSON text of the leaf. */
 export function flattenOptions(value: JsonValue, path = "option"): StepInputs {
   if (value === null || typeof value !== "object") return { [path]: typeof value === "string" ? value : JSON.stringify(value) };
-  const entries = Array.isArray(value) ? value.map((item, index) => [String(index), item] as const) : Object.entries(value as Record<string, JsonValue>);
+  const entries = Array.isArray(value)
+    ? value.map((item, index) => [String(index), item] as const)
+    : Object.entries(value as Record<string, JsonValue>);
   if (entries.length === 0) return { [path]: Array.isArray(value) ? "[]" : "{}" };
-  return Object.assign({}, ...entries.filter(([, item]) => item !== undefined).map(([key, item]) => flattenOptions(item as JsonValue, `${path}.${key}`))) as StepInputs;
+  return Object.assign(
+    {},
+    ...entries.filter(([, item]) => item !== undefined).map(([key, item]) => flattenOptions(item as JsonValue, `${path}.${key}`)),
+  ) as StepInputs;
 }
 
 /** What differs, in order of the inputs' names. `parent` is left out: it is a reason of its own. */
@@ -27,16 +32,28 @@ export function changedInputs(before: StepInputs, after: StepInputs): readonly I
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
   return names
     .filter((name) => name !== "parent" && before[name] !== after[name])
-    .map((name) => ({ input: name, before: shown(before[name]), after: shown(after[name]) }));
+    .map((name) => ({ input: name, ...shownPair(oneLine(before[name]), oneLine(after[name])) }));
 }
 
-const shown = (value: string | undefined): string => {
-  if (value === undefined) return "(absent)";
-  const digest = /^sha256:([0-9a-f]{12})[0-9a-f]{52}$/.exec(value);
-  if (digest) return `sha256:${digest[1]}`;
-  const line = value.replaceAll("\n", "⏎");
-  return line.length > 80 ? `${line.slice(0, 77)}…` : line;
-};
+/** Digests in it are cut to twelve digits: enough for people to tell them apart. */
+const oneLine = (value: string | undefined): string =>
+  value === undefined ? "(absent)" : value.replaceAll("\n", "⏎").replaceAll(/(sha256:[0-9a-f]{12})[0-9a-f]{52}/g, "$1");
+
+/** Characters of a value that are shown. */
+const WIDTH = 80;
+/** How much of what is the same is shown before the first difference. */
+const LEAD = 24;
+
+/** Of long values the part around the first difference, in both the same. */
+function shownPair(before: string, after: string): { readonly before: string; readonly after: string } {
+  if (before.length <= WIDTH && after.length <= WIDTH) return { before, after };
+  let first = 0;
+  while (first < before.length && before[first] === after[first]) first++;
+  const start = Math.max(0, first - LEAD);
+  const cut = (text: string): string =>
+    `${start === 0 ? "" : "…"}${text.slice(start, start + WIDTH - 2)}${text.length > start + WIDTH - 2 ? "…" : ""}`;
+  return { before: cut(before), after: cut(after) };
+}
 
 /** Chains diffs: the name of a file system made of exactly these diffs in this order. */
 export type ChainId = Sha256 | "scratch";
