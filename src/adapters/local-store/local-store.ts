@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ANNOTATIONS, MEDIA_TYPES, type ImageConfig, type ImageManifest, type IndexEntry } from "../../core/image/oci.ts";
@@ -66,6 +67,7 @@ function create(root: string): boolean {
     if (!namesIn(root).every(isPartOfStore) && readIfThere(join(root, "format")) === undefined)
       throw new BakehouseError("STORE_DAMAGED", `${root} is not empty and is not a Bakehouse store`, { hint: "name an empty or new folder: --store DIR" });
     for (const folder of FOLDERS) makeFolder(join(root, folder));
+    spreadOut([join(root, "work"), join(root, "diffs")]);
     writeAtomically(join(root, "oci", "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
     if (readIfThere(join(root, "oci", "index.json")) === undefined) writeAtomically(join(root, "oci", "index.json"), indexText([]));
     writeAtomically(join(root, "format"), `${FORMAT}\n`);
@@ -73,6 +75,16 @@ function create(root: string): boolean {
     throw storeError(error, root);
   }
   return false;
+}
+
+/**
+ * Asks ext4 to put what is made directly in these folders into block groups of its own choice (EXT4_TOPDIR_FL, chattr(1) `T`).
+ * Otherwise a new tree goes where the last one was, and if that was removed in the last minutes, each new file waits while ext4
+ * passes over the inodes that were just freed: 1.4–1.9 CPU s for the 6,000 files of a minbase, 0.2 with the mark (measured on 6.18).
+ * Other file systems refuse, and need it not.
+ */
+function spreadOut(folders: readonly string[]): void {
+  spawnSync("chattr", ["+T", ...folders], { stdio: "ignore" });
 }
 
 /** Of a store that another process is just making, or did not finish making. */
