@@ -19,7 +19,10 @@ export function writeJob(folder: string): void {
 export function writeRecipes(folder: string, baseApp: readonly string[]): void {
   writeFileSync(join(folder, "bakehouse.yaml"), recipe("job", baseApp, ""));
   writeFileSync(join(folder, "volume.yaml"), recipe("job-volume", baseApp, "    release: { volume: /srv/app }\n"));
-  writeFileSync(join(folder, "foundation.yaml"), `name: job-foundation\nlayers:\n  foundation:\n    steps:\n      - debian: { suite: bookworm }\n`);
+  writeFileSync(
+    join(folder, "foundation.yaml"),
+    `name: job-foundation\nlayers:\n  foundation:\n    steps:\n      - debian: { suite: bookworm }\n`,
+  );
 }
 
 const recipe = (name: string, baseApp: readonly string[], release: string): string => `name: ${name}
@@ -48,7 +51,8 @@ export const editApp = (folder: string): void => appendFileSync(join(folder, "ap
 
 function pseudoRandom(seed: string, length: number): Buffer {
   const blocks: Buffer[] = [];
-  for (let size = 0, number = 0; size < length; size += 64, number += 1) blocks.push(createHash("sha512").update(`${seed} ${number}`).digest());
+  for (let size = 0, number = 0; size < length; size += 64, number += 1)
+    blocks.push(createHash("sha512").update(`${seed} ${number}`).digest());
   return Buffer.concat(blocks).subarray(0, length);
 }
 
@@ -59,7 +63,12 @@ export interface LocalRepository {
 }
 
 /** A flat apt repository with exactly the job's packages, for the peers. `control`: a stanza of Packages for each. */
-export function writeRepository(folder: string, lock: Lock, debOf: (pack: LockedPackage) => string, control: (deb: string) => string): LocalRepository {
+export function writeRepository(
+  folder: string,
+  lock: Lock,
+  debOf: (pack: LockedPackage) => string,
+  control: (deb: string) => string,
+): LocalRepository {
   mkdirSync(folder, { recursive: true });
   const packages = Object.values(lock.steps).flatMap((step) => step.packages ?? []);
   const stanzas = packages.map((pack) => {
@@ -68,7 +77,9 @@ export function writeRepository(folder: string, lock: Lock, debOf: (pack: Locked
     return `${control(debOf(pack)).trim()}\nFilename: ./${file}\nSize: ${pack.sizeBytes}\nSHA256: ${pack.sha256.slice("sha256:".length)}\n`;
   });
   writeFileSync(join(folder, "Packages"), `${stanzas.join("\n")}\n`);
-  const foundation = Object.entries(lock.steps).flatMap(([address, step]) => (address.startsWith("foundation/") ? (step.packages ?? []).map((pack) => pack.name) : []));
+  const foundation = Object.entries(lock.steps).flatMap(([address, step]) =>
+    address.startsWith("foundation/") ? (step.packages ?? []).map((pack) => pack.name) : [],
+  );
   return { folder, foundation, all: packages.map((pack) => pack.name) };
 }
 

@@ -35,15 +35,34 @@ interface Bench {
   readonly runs: number;
 }
 
-const cli = (bench: Bench, ...words: readonly string[]): Command => ({ argv: [NODE, "--min-semi-space-size=16", CLI, ...words], env: { BAKEHOUSE_HOME: bench.store, NO_COLOR: "1" } });
+const cli = (bench: Bench, ...words: readonly string[]): Command => ({
+  argv: [NODE, "--min-semi-space-size=16", CLI, ...words],
+  env: { BAKEHOUSE_HOME: bench.store, NO_COLOR: "1" },
+});
 const has = (program: string): boolean => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
 
 /** A store that holds the packages and nothing baked. */
 function coldStore(bench: Bench): void {
-  for (const name of ["oci", "diffs", "steps", "plans", "work", "logs", "format", "catalog.db", "catalog.db-wal", "catalog.db-shm", "locks.db", "locks.db-wal", "locks.db-shm", "stat-cache.json"])
+  for (const name of [
+    "oci",
+    "diffs",
+    "steps",
+    "plans",
+    "work",
+    "logs",
+    "format",
+    "catalog.db",
+    "catalog.db-wal",
+    "catalog.db-shm",
+    "locks.db",
+    "locks.db-wal",
+    "locks.db-shm",
+    "stat-cache.json",
+  ])
     rmSync(join(bench.store, name), { recursive: true, force: true });
   mkdirSync(bench.store, { recursive: true });
-  for (const name of ["oci/blobs/sha256", "diffs", "steps", "plans", "work", "logs"]) mkdirSync(join(bench.store, name), { recursive: true });
+  for (const name of ["oci/blobs/sha256", "diffs", "steps", "plans", "work", "logs"])
+    mkdirSync(join(bench.store, name), { recursive: true });
   writeFileSync(join(bench.store, "oci", "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
   writeFileSync(join(bench.store, "oci", "index.json"), JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests: [] }));
   writeFileSync(join(bench.store, "format"), "1\n");
@@ -52,8 +71,11 @@ function coldStore(bench: Bench): void {
 const job = (bench: Bench): string => join(bench.folder, "job");
 
 function repositoryOf(bench: Bench): LocalRepository {
-  const debOf = ({ sha256 }: { readonly sha256: Sha256 }): string => join(bench.store, "packages", hexOf(sha256).slice(0, 2), `${hexOf(sha256)}.deb`);
-  return writeRepository(join(bench.folder, "repository"), readLock(join(job(bench), "bakehouse.lock")), debOf, (deb) => execFileSync("dpkg-deb", ["--field", deb], { encoding: "utf8" }));
+  const debOf = ({ sha256 }: { readonly sha256: Sha256 }): string =>
+    join(bench.store, "packages", hexOf(sha256).slice(0, 2), `${hexOf(sha256)}.deb`);
+  return writeRepository(join(bench.folder, "repository"), readLock(join(job(bench), "bakehouse.lock")), debOf, (deb) =>
+    execFileSync("dpkg-deb", ["--field", deb], { encoding: "utf8" }),
+  );
 }
 
 /** mmdebstrap as its users run it for speed: packages from a local folder, scratch on a tmpfs, /usr merged from the start. */
@@ -71,7 +93,16 @@ function mmdebstrap(bench: Bench, repository: LocalRepository, packages: readonl
   };
 }
 
-function peer(rows: Row[], bench: Bench, name: string, who: string, program: string, ours: Measurement, command: () => Command, goal?: string): void {
+function peer(
+  rows: Row[],
+  bench: Bench,
+  name: string,
+  who: string,
+  program: string,
+  ours: Measurement,
+  command: () => Command,
+  goal?: string,
+): void {
   if (!has(program)) {
     rows.push({ case: name, who, absent: `${program} is not installed (./bakehouse doctor --install --for test)` });
     return;
@@ -103,7 +134,19 @@ function buildah(bench: Bench, repository: LocalRepository, before: () => void, 
   return {
     argv: [
       ...["buildah", "--root", storage, "--runroot", join(bench.folder, "containers-run"), "--storage-driver", "vfs"],
-      ...["bud", "--isolation", "chroot", ...options, "--timestamp", "1700000000", "-v", `${repository.folder}:/repository:ro`, "-t", "job", job(bench)],
+      ...[
+        "bud",
+        "--isolation",
+        "chroot",
+        ...options,
+        "--timestamp",
+        "1700000000",
+        "-v",
+        `${repository.folder}:/repository:ro`,
+        "-t",
+        "job",
+        job(bench),
+      ],
     ],
     env: { DEBIAN_FRONTEND: "noninteractive", TMPDIR: bench.folder },
     before,
@@ -117,7 +160,16 @@ const cold: Case = (bench, rows) => {
   const ours = measure({ ...cli(bench, "bake", job(bench)), before: () => coldStore(bench) }, bench.runs, bench.log);
   rows.push({ case: name, who: "bakehouse", measured: ours, goal: "≤ 13 CPU s, ≤ 250 MB" });
   const repository = repositoryOf(bench);
-  peer(rows, bench, name, "mmdebstrap", "mmdebstrap", ours, () => mmdebstrap(bench, repository, repository.all, [`--customize-hook=copy-in ${join(job(bench), "app")} /srv`]), "ratio ≤ 0.45");
+  peer(
+    rows,
+    bench,
+    name,
+    "mmdebstrap",
+    "mmdebstrap",
+    ours,
+    () => mmdebstrap(bench, repository, repository.all, [`--customize-hook=copy-in ${join(job(bench), "app")} /srv`]),
+    "ratio ≤ 0.45",
+  );
   const foundation = join(job(bench), "foundation.tar");
   peer(
     rows,
@@ -139,19 +191,39 @@ const cold: Case = (bench, rows) => {
 
 const foundation: Case = (bench, rows) => {
   const name = "foundation alone";
-  const ours = measure({ ...cli(bench, "bake", join(job(bench), "foundation.yaml")), before: () => coldStore(bench) }, bench.runs, bench.log);
+  const ours = measure(
+    { ...cli(bench, "bake", join(job(bench), "foundation.yaml")), before: () => coldStore(bench) },
+    bench.runs,
+    bench.log,
+  );
   rows.push({ case: name, who: "bakehouse", measured: ours, goal: "≤ 6.5 CPU s" });
   const repository = repositoryOf(bench);
-  peer(rows, bench, name, "mmdebstrap, the same packages, local folder", "mmdebstrap", ours, () => mmdebstrap(bench, repository, repository.foundation, []), "ratio ≤ 0.4");
+  peer(
+    rows,
+    bench,
+    name,
+    "mmdebstrap, the same packages, local folder",
+    "mmdebstrap",
+    ours,
+    () => mmdebstrap(bench, repository, repository.foundation, []),
+    "ratio ≤ 0.4",
+  );
   peer(rows, bench, name, "mmdebstrap --variant=minbase from the mirror", "mmdebstrap", ours, () => {
     const plain = mmdebstrap(bench, repository, [], []);
-    return { ...plain, argv: ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "bookworm", join(bench.folder, "mmdebstrap.tar"), hostMirror()] };
+    return {
+      ...plain,
+      argv: ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "bookworm", join(bench.folder, "mmdebstrap.tar"), hostMirror()],
+    };
   });
 };
 
 /** The Debian mirror of this host, as one line of a sources.list. */
 function hostMirror(): string {
-  const text = execFileSync("sh", ["-c", "cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null"], { encoding: "utf8" });
+  const text = execFileSync(
+    "sh",
+    ["-c", "cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list 2>/dev/null"],
+    { encoding: "utf8" },
+  );
   const url = /^(?:URIs:\s*|deb\s+(?:\[[^\]]*\]\s*)?)(\S+\/debian\/?)(?=\s|$)/m.exec(text)?.[1];
   if (url === undefined) throw new Error("this host's apt configuration names no Debian mirror");
   return `deb ${url} bookworm main`;
@@ -163,8 +235,14 @@ const unchanged: Case = (bench, rows) => {
   const bare = measure({ argv: [NODE, "-e", "0"] }, 7, bench.log);
   const ours = measure(cli(bench, "bake", job(bench)), 7, bench.log);
   rows.push({ case: name, who: "bare node", measured: bare });
-  rows.push({ case: name, who: "bakehouse", measured: ours, goal: `≤ 150 ms over bare node; here ${Math.round((ours.wallSeconds - bare.wallSeconds) * 1000)} ms` });
-  if (existsSync(join(bench.folder, "containers"))) peer(rows, bench, name, "buildah --layers", "buildah", ours, () => buildah(bench, repositoryOf(bench), () => undefined));
+  rows.push({
+    case: name,
+    who: "bakehouse",
+    measured: ours,
+    goal: `≤ 150 ms over bare node; here ${Math.round((ours.wallSeconds - bare.wallSeconds) * 1000)} ms`,
+  });
+  if (existsSync(join(bench.folder, "containers")))
+    peer(rows, bench, name, "buildah --layers", "buildah", ours, () => buildah(bench, repositoryOf(bench), () => undefined));
 };
 
 const oneFile: Case = (bench, rows) => {
@@ -175,7 +253,8 @@ const oneFile: Case = (bench, rows) => {
   measure(cli(bench, "bake", join(job(bench), "volume.yaml")), 1, bench.log);
   const volume = measure({ ...cli(bench, "bake", join(job(bench), "volume.yaml")), before: edit }, 5, bench.log);
   rows.push({ case: name, who: "bakehouse, release as volume", measured: volume, goal: "≤ 0.5 s wall" });
-  if (existsSync(join(bench.folder, "containers"))) peer(rows, bench, name, "buildah --layers", "buildah", layer, () => buildah(bench, repositoryOf(bench), edit));
+  if (existsSync(join(bench.folder, "containers")))
+    peer(rows, bench, name, "buildah --layers", "buildah", layer, () => buildah(bench, repositoryOf(bench), edit));
 };
 
 const onePackage: Case = (bench, rows) => {
@@ -188,7 +267,9 @@ const onePackage: Case = (bench, rows) => {
   if (existsSync(join(bench.folder, "containers"))) {
     const repository = repositoryOf(bench);
     let turn = 0;
-    peer(rows, bench, name, "buildah --layers", "buildah", bake, () => buildah(bench, repository, () => containerfile(bench, turn++ % 2 === 0 ? ["nginx-light", "jq"] : ["jq", "nginx-light"])));
+    peer(rows, bench, name, "buildah --layers", "buildah", bake, () =>
+      buildah(bench, repository, () => containerfile(bench, turn++ % 2 === 0 ? ["nginx-light", "jq"] : ["jq", "nginx-light"])),
+    );
   }
 };
 
@@ -202,7 +283,8 @@ function relock(bench: Bench): void {
 
 const startUp: Case = async (bench, rows) => {
   const bare = measure({ argv: [NODE, "-e", "0"] }, 15, bench.log);
-  const over = (measured: Measurement): string => `≤ 60 ms over bare node; here ${Math.round((measured.wallSeconds - bare.wallSeconds) * 1000)} ms`;
+  const over = (measured: Measurement): string =>
+    `≤ 60 ms over bare node; here ${Math.round((measured.wallSeconds - bare.wallSeconds) * 1000)} ms`;
   const version = measure(cli(bench, "--version"), 15, bench.log);
   rows.push({ case: "start-up", who: "bare node", measured: bare });
   rows.push({ case: "start-up", who: "bakehouse --version", measured: version, goal: over(version) });
@@ -218,19 +300,40 @@ async function thousandImages(store: string): Promise<void> {
   const digest = (number: number): Sha256 => `sha256:${number.toString(16).padStart(64, "0")}`;
   const entries = Array.from({ length: 1000 }, (_, number) => {
     const config = parts.store.blobs.putText("{}");
-    const manifest = parts.store.blobs.putJson({ schemaVersion: 2, mediaType: MEDIA_TYPES.manifest, config: { mediaType: MEDIA_TYPES.config, digest: config.digest, size: config.sizeBytes }, layers: [{ mediaType: MEDIA_TYPES.layer, digest: digest(number), size: number * 1000 }] });
+    const manifest = parts.store.blobs.putJson({
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.manifest,
+      config: { mediaType: MEDIA_TYPES.config, digest: config.digest, size: config.sizeBytes },
+      layers: [{ mediaType: MEDIA_TYPES.layer, digest: digest(number), size: number * 1000 }],
+    });
     return {
       mediaType: MEDIA_TYPES.manifest,
       digest: manifest.digest,
       size: manifest.sizeBytes,
-      annotations: { [ANNOTATIONS.name]: `app-${number % 250}/layer-${Math.floor(number / 250)}`, [ANNOTATIONS.recipe]: `app-${number % 250}`, [ANNOTATIONS.layer]: `layer-${Math.floor(number / 250)}`, [ANNOTATIONS.hermetic]: "true", [ANNOTATIONS.bakedAt]: new Date(1_700_000_000_000 + number * 1000).toISOString(), [ANNOTATIONS.bakedBy]: "bench", [ANNOTATIONS.bake]: "bench", [ANNOTATIONS.tool]: "bench" },
+      annotations: {
+        [ANNOTATIONS.name]: `app-${number % 250}/layer-${Math.floor(number / 250)}`,
+        [ANNOTATIONS.recipe]: `app-${number % 250}`,
+        [ANNOTATIONS.layer]: `layer-${Math.floor(number / 250)}`,
+        [ANNOTATIONS.hermetic]: "true",
+        [ANNOTATIONS.bakedAt]: new Date(1_700_000_000_000 + number * 1000).toISOString(),
+        [ANNOTATIONS.bakedBy]: "bench",
+        [ANNOTATIONS.bake]: "bench",
+        [ANNOTATIONS.tool]: "bench",
+      },
     };
   });
   await parts.store.images.put(entries);
   await parts.close();
 }
 
-const CASES: Readonly<Record<string, Case>> = { cold, foundation, unchanged, "one-file": oneFile, "one-package": onePackage, "start-up": startUp };
+const CASES: Readonly<Record<string, Case>> = {
+  cold,
+  foundation,
+  unchanged,
+  "one-file": oneFile,
+  "one-package": onePackage,
+  "start-up": startUp,
+};
 
 const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 const seconds = (value: number): string => (value < 1 ? value.toFixed(3) : value.toFixed(1));
@@ -241,12 +344,19 @@ function printed(rows: readonly Row[]): string {
     const { wallSeconds, cpuSeconds, largestBytes } = row.measured;
     return `| ${row.case} | ${row.who} | ${seconds(wallSeconds)} | ${seconds(cpuSeconds)} | ${Math.round(largestBytes / 1_000_000)} | ${row.ratio === undefined ? "" : row.ratio.toFixed(2)} | ${row.goal ?? ""} |`;
   });
-  return ["| case | who | wall s | CPU s | largest process MB | ours / theirs (CPU) | goal |", "| --- | --- | --- | --- | --- | --- | --- |", ...lines].join("\n");
+  return [
+    "| case | who | wall s | CPU s | largest process MB | ours / theirs (CPU) | goal |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+    ...lines,
+  ].join("\n");
 }
 
 function versions(): string {
-  const first = (program: string, ...words: readonly string[]): string => spawnSync(program, words, { encoding: "utf8" }).stdout?.split("\n")[0]?.trim() ?? "";
-  return [`node ${process.versions.node}`, first("mmdebstrap", "--version"), first("buildah", "--version")].filter((text) => text !== "").join("; ");
+  const first = (program: string, ...words: readonly string[]): string =>
+    spawnSync(program, words, { encoding: "utf8" }).stdout?.split("\n")[0]?.trim() ?? "";
+  return [`node ${process.versions.node}`, first("mmdebstrap", "--version"), first("buildah", "--version")]
+    .filter((text) => text !== "")
+    .join("; ");
 }
 
 async function main(names: readonly string[]): Promise<void> {
@@ -257,7 +367,8 @@ async function main(names: readonly string[]): Promise<void> {
   try {
     console.error(`Preparing the job in ${folder} (packages are fetched once) …`);
     writeJob(job(bench));
-    for (const name of ["bakehouse.yaml", "volume.yaml", "foundation.yaml"]) measure(cli(bench, "lock", join(job(bench), name)), 1, bench.log);
+    for (const name of ["bakehouse.yaml", "volume.yaml", "foundation.yaml"])
+      measure(cli(bench, "lock", join(job(bench), name)), 1, bench.log);
     const rows: Row[] = [];
     for (const [name, run] of Object.entries(CASES)) {
       if (names.length > 0 && !names.includes(name)) continue;

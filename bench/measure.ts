@@ -22,9 +22,15 @@ export interface Command {
 /** One run. @throws when the command fails: a figure of a failure is no figure */
 export function measureOnce(command: Command, log: string): Measurement {
   command.before?.();
-  const result = spawnSync("python3", [SCRIPT, ...command.argv], { encoding: "utf8", cwd: command.cwd, env: { ...process.env, ...command.env, BENCH_LOG: log }, maxBuffer: 1 << 24 });
+  const result = spawnSync("python3", [SCRIPT, ...command.argv], {
+    encoding: "utf8",
+    cwd: command.cwd,
+    env: { ...process.env, ...command.env, BENCH_LOG: log },
+    maxBuffer: 1 << 24,
+  });
   const measured = JSON.parse(result.stdout || "{}") as Measurement & { readonly status: number };
-  if (measured.status !== 0) throw new Error(`${command.argv.join(" ").slice(0, 200)} ended with ${measured.status}; what it said is in ${log}`);
+  if (measured.status !== 0)
+    throw new Error(`${command.argv.join(" ").slice(0, 200)} ended with ${measured.status}; what it said is in ${log}`);
   return measured;
 }
 

@@ -31,11 +31,38 @@ export type BakehouseEvent = Common &
     | { readonly type: "step-started"; readonly step: string; readonly reason: MissReason }
     | { readonly type: "step-progress"; readonly step: string; readonly message: string; readonly fraction?: number }
     | { readonly type: "step-output"; readonly step: string; readonly line: string }
-    | { readonly type: "step-baked"; readonly step: string; readonly diffId: DiffId; readonly sizeBytes: number; readonly durationMs: number }
+    | {
+        readonly type: "step-baked";
+        readonly step: string;
+        readonly diffId: DiffId;
+        readonly sizeBytes: number;
+        readonly durationMs: number;
+      }
     | { readonly type: "step-failed"; readonly step: string; readonly code: string; readonly message: string; readonly durationMs: number }
-    | { readonly type: "image-baked"; readonly layer: string; readonly image: ImageDigest; readonly cached: boolean; readonly sizeBytes: number; readonly durationMs: number; readonly hermetic: boolean }
-    | { readonly type: "volume-baked"; readonly layer: string; readonly volume: ImageDigest; readonly root: ImageDigest; readonly path: string; readonly sizeBytes: number }
-    | { readonly type: "launch-made"; readonly layer: string; readonly launch: ImageDigest; readonly cached: boolean; readonly sizeBytes: number }
+    | {
+        readonly type: "image-baked";
+        readonly layer: string;
+        readonly image: ImageDigest;
+        readonly cached: boolean;
+        readonly sizeBytes: number;
+        readonly durationMs: number;
+        readonly hermetic: boolean;
+      }
+    | {
+        readonly type: "volume-baked";
+        readonly layer: string;
+        readonly volume: ImageDigest;
+        readonly root: ImageDigest;
+        readonly path: string;
+        readonly sizeBytes: number;
+      }
+    | {
+        readonly type: "launch-made";
+        readonly layer: string;
+        readonly launch: ImageDigest;
+        readonly cached: boolean;
+        readonly sizeBytes: number;
+      }
     | { readonly type: "tidied"; readonly kind: string; readonly id: string }
     | { readonly type: "warning"; readonly message: string }
     | { readonly type: "bake-ended"; readonly outcome: "completed" | "failed" | "cancelled"; readonly durationMs: number }

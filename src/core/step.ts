@@ -44,7 +44,14 @@ export interface PackageRequest {
   /** Local `.deb` files, relative to the recipe's folder. */
   readonly files?: readonly string[];
   /** Set by a foundation: which suite, and which packages its variant starts from. */
-  readonly foundation?: { readonly suite: string; readonly variant: "essential" | "minbase" | "standard"; readonly components: readonly string[]; readonly security: boolean; readonly updates: boolean; readonly mirror?: string };
+  readonly foundation?: {
+    readonly suite: string;
+    readonly variant: "essential" | "minbase" | "standard";
+    readonly components: readonly string[];
+    readonly security: boolean;
+    readonly updates: boolean;
+    readonly mirror?: string;
+  };
 }
 
 /** Everything besides the options that the result depends on; it enters the cache key and the lock. */
@@ -114,6 +121,8 @@ export interface StepDefinition<Schema extends z.ZodType = z.ZodType, Needs exte
   /** YAML snippets for the reference, each a list item under `steps:`; tests parse them. */
   readonly examples: readonly string[];
   readonly options: Schema;
+  /** Options that say where bytes come from and not which: they stay out of the cache key. */
+  readonly notInKey?: readonly string[];
   readonly needs: readonly Needs[];
   requires?(options: z.output<Schema>): StepRequirements;
   run(context: StepContext<z.output<Schema>, Needs>): Promise<void>;

@@ -1,4 +1,12 @@
-import { ANNOTATIONS, MEDIA_TYPES, type Annotations, type Descriptor, type ImageConfig, type ImageManifest, type IndexEntry } from "../core/image/oci.ts";
+import {
+  ANNOTATIONS,
+  MEDIA_TYPES,
+  type Annotations,
+  type Descriptor,
+  type ImageConfig,
+  type ImageManifest,
+  type IndexEntry,
+} from "../core/image/oci.ts";
 import type { DiffId, ImageDigest, Sha256 } from "../core/digest.ts";
 import { canonicalJson } from "../core/json.ts";
 import type { ParameterValue, Recipe, RecipeLayer } from "../core/recipe/model.ts";
@@ -46,7 +54,13 @@ export interface LayerContent {
 }
 
 /** The images of layers that are all in the cache, if each stands in the index under its name already; undefined if one does not. */
-export function standingImages(parts: EngineParts, recipe: Recipe, layers: readonly RecipeLayer[], ends: ReadonlyMap<string, PlannedEnd>, parameters: Lineage["parameters"]): readonly BakedImage[] | undefined {
+export function standingImages(
+  parts: EngineParts,
+  recipe: Recipe,
+  layers: readonly RecipeLayer[],
+  ends: ReadonlyMap<string, PlannedEnd>,
+  parameters: Lineage["parameters"],
+): readonly BakedImage[] | undefined {
   const named = new Map(parts.store.images.entries().map((entry) => [entry.annotations[ANNOTATIONS.name], entry.digest]));
   const found = new Map<string, BakedImage>();
   for (const layer of layers) {
@@ -57,9 +71,27 @@ export function standingImages(parts: EngineParts, recipe: Recipe, layers: reado
     const parent = layer.from !== undefined && "layer" in layer.from ? found.get(layer.from.layer)?.digest : end.image;
     const hermetic = isHermetic(recipe, layer);
     const { volume } = end;
-    const made = volume === undefined ? imageManifest(parts, recipe, layer, end, { parent, hermetic, parameters }) : volumeManifest(parts, recipe, layer, { record: volume, root: parent ?? digest, path: volumePath(layer) }, { hermetic, parameters });
+    const made =
+      volume === undefined
+        ? imageManifest(parts, recipe, layer, end, { parent, hermetic, parameters })
+        : volumeManifest(
+            parts,
+            recipe,
+            layer,
+            { record: volume, root: parent ?? digest, path: volumePath(layer) },
+            { hermetic, parameters },
+          );
     if (parts.hasher.digestOf(canonicalJson(made.manifest)) !== digest) return undefined;
-    found.set(layer.name, { kind: volume === undefined ? "image" : "volume", layer: layer.name, name, digest, cached: true, sizeBytes: sizeOf(made.manifest), durationMs: 0, hermetic });
+    found.set(layer.name, {
+      kind: volume === undefined ? "image" : "volume",
+      layer: layer.name,
+      name,
+      digest,
+      cached: true,
+      sizeBytes: sizeOf(made.manifest),
+      durationMs: 0,
+      hermetic,
+    });
   }
   return [...found.values()];
 }
@@ -74,7 +106,13 @@ interface ManifestFacts {
 }
 
 /** What an image is, as bytes to be: the same for everybody who bakes it. */
-function imageManifest(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, content: LayerContent, facts: ManifestFacts): { readonly config: string; readonly manifest: ImageManifest } {
+function imageManifest(
+  parts: EngineParts,
+  recipe: Recipe,
+  layer: RecipeLayer,
+  content: LayerContent,
+  facts: ManifestFacts,
+): { readonly config: string; readonly manifest: ImageManifest } {
   const { blobs, images } = parts.store;
   const created = new Date(content.epochSeconds * 1000).toISOString().replace(".000Z", "Z");
   const config = canonicalJson(imageConfig(recipe, layer, content, created, images, facts.parent));
@@ -94,7 +132,11 @@ function imageManifest(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, c
   return { config, manifest };
 }
 
-export const commonAnnotations = (recipe: Recipe, layer: RecipeLayer, { hermetic, parameters }: Pick<ManifestFacts, "hermetic" | "parameters">): Annotations => ({
+export const commonAnnotations = (
+  recipe: Recipe,
+  layer: RecipeLayer,
+  { hermetic, parameters }: Pick<ManifestFacts, "hermetic" | "parameters">,
+): Annotations => ({
   [ANNOTATIONS.title]: `${recipe.name}/${layer.name}`,
   [ANNOTATIONS.recipe]: recipe.name,
   [ANNOTATIONS.layer]: layer.name,
@@ -104,15 +146,38 @@ export const commonAnnotations = (recipe: Recipe, layer: RecipeLayer, { hermetic
 });
 
 /** Writes config and manifest of an image, and its entry in the index and the catalog. */
-export async function assembleImage(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, content: LayerContent, lineage: Lineage, outcome: Outcome & { readonly parent: ImageDigest | undefined }): Promise<BakedImage> {
-  const { config, manifest } = imageManifest(parts, recipe, layer, content, { parent: outcome.parent, hermetic: outcome.hermetic, parameters: lineage.parameters });
+export async function assembleImage(
+  parts: EngineParts,
+  recipe: Recipe,
+  layer: RecipeLayer,
+  content: LayerContent,
+  lineage: Lineage,
+  outcome: Outcome & { readonly parent: ImageDigest | undefined },
+): Promise<BakedImage> {
+  const { config, manifest } = imageManifest(parts, recipe, layer, content, {
+    parent: outcome.parent,
+    hermetic: outcome.hermetic,
+    parameters: lineage.parameters,
+  });
   const stored = putManifest(parts, layer, config, manifest);
-  const result = { kind: "image", layer: layer.name, name: `${recipe.name}/${layer.name}`, digest: stored.digest, sizeBytes: sizeOf(manifest), ...taken(parts, outcome) } as const;
+  const result = {
+    kind: "image",
+    layer: layer.name,
+    name: `${recipe.name}/${layer.name}`,
+    digest: stored.digest,
+    sizeBytes: sizeOf(manifest),
+    ...taken(parts, outcome),
+  } as const;
   await publish(parts, result, stored.sizeBytes, manifest.annotations ?? {}, lineage, outcome.parent);
   return result;
 }
 
-function putManifest(parts: EngineParts, layer: RecipeLayer, config: string, manifest: ImageManifest): { readonly digest: ImageDigest; readonly sizeBytes: number } {
+function putManifest(
+  parts: EngineParts,
+  layer: RecipeLayer,
+  config: string,
+  manifest: ImageManifest,
+): { readonly digest: ImageDigest; readonly sizeBytes: number } {
   parts.store.blobs.putText(config);
   parts.reach("config-written", layer.name);
   const stored = parts.store.blobs.putText(canonicalJson(manifest));
@@ -120,7 +185,10 @@ function putManifest(parts: EngineParts, layer: RecipeLayer, config: string, man
   return stored;
 }
 
-const taken = (parts: EngineParts, outcome: Outcome): { readonly cached: boolean; readonly hermetic: boolean; readonly durationMs: number } => ({
+const taken = (
+  parts: EngineParts,
+  outcome: Outcome,
+): { readonly cached: boolean; readonly hermetic: boolean; readonly durationMs: number } => ({
   cached: outcome.cached,
   hermetic: outcome.hermetic,
   durationMs: Math.round(parts.clock.elapsedMs() - outcome.startedMs),
@@ -135,7 +203,13 @@ interface VolumeContent {
 const EMPTY_CONFIG = "{}";
 
 /** A release volume is an OCI artifact whose subject is the root image. */
-function volumeManifest(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, volume: VolumeContent, facts: Pick<ManifestFacts, "hermetic" | "parameters">): { readonly config: string; readonly manifest: ImageManifest } {
+function volumeManifest(
+  parts: EngineParts,
+  recipe: Recipe,
+  layer: RecipeLayer,
+  volume: VolumeContent,
+  facts: Pick<ManifestFacts, "hermetic" | "parameters">,
+): { readonly config: string; readonly manifest: ImageManifest } {
   const manifest: ImageManifest = {
     schemaVersion: 2,
     mediaType: MEDIA_TYPES.manifest,
@@ -143,22 +217,47 @@ function volumeManifest(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, 
     config: { mediaType: MEDIA_TYPES.empty, digest: parts.hasher.digestOf(EMPTY_CONFIG), size: EMPTY_CONFIG.length },
     layers: [{ mediaType: MEDIA_TYPES.erofs, digest: volume.record.diffId, size: volume.record.sizeBytes }],
     subject: { mediaType: MEDIA_TYPES.manifest, digest: volume.root, size: parts.store.blobs.sizeBytes(volume.root) },
-    annotations: { ...commonAnnotations(recipe, layer, facts), [ANNOTATIONS.baseDigest]: volume.root, [ANNOTATIONS.volumePath]: volume.path },
+    annotations: {
+      ...commonAnnotations(recipe, layer, facts),
+      [ANNOTATIONS.baseDigest]: volume.root,
+      [ANNOTATIONS.volumePath]: volume.path,
+    },
   };
   return { config: EMPTY_CONFIG, manifest };
 }
 
 /** Writes the manifest of a release volume, and its entry in the index and the catalog. */
-export async function assembleVolume(parts: EngineParts, recipe: Recipe, layer: RecipeLayer, volume: VolumeContent, lineage: Lineage, outcome: Outcome): Promise<BakedImage> {
+export async function assembleVolume(
+  parts: EngineParts,
+  recipe: Recipe,
+  layer: RecipeLayer,
+  volume: VolumeContent,
+  lineage: Lineage,
+  outcome: Outcome,
+): Promise<BakedImage> {
   const { config, manifest } = volumeManifest(parts, recipe, layer, volume, { hermetic: outcome.hermetic, parameters: lineage.parameters });
   const stored = putManifest(parts, layer, config, manifest);
-  const result = { kind: "volume", layer: layer.name, name: `${recipe.name}/${layer.name}`, digest: stored.digest, sizeBytes: volume.record.sizeBytes, ...taken(parts, outcome) } as const;
+  const result = {
+    kind: "volume",
+    layer: layer.name,
+    name: `${recipe.name}/${layer.name}`,
+    digest: stored.digest,
+    sizeBytes: volume.record.sizeBytes,
+    ...taken(parts, outcome),
+  } as const;
   await publish(parts, result, stored.sizeBytes, manifest.annotations ?? {}, lineage, volume.root);
   return result;
 }
 
 /** Nothing is written when the same image stands under this name already: a bake that changes nothing changes nothing. */
-export async function publish(parts: EngineParts, image: BakedImage, manifestBytes: number, annotations: Annotations, lineage: Lineage, parent: ImageDigest | undefined): Promise<void> {
+export async function publish(
+  parts: EngineParts,
+  image: BakedImage,
+  manifestBytes: number,
+  annotations: Annotations,
+  lineage: Lineage,
+  parent: ImageDigest | undefined,
+): Promise<void> {
   const { images } = parts.store;
   if (images.entries().some((entry) => entry.digest === image.digest && entry.annotations[ANNOTATIONS.name] === image.name)) return;
   const bakedAt = parts.clock.now().toISOString();
@@ -184,7 +283,13 @@ export async function publish(parts: EngineParts, image: BakedImage, manifestByt
   parts.reach("catalog-written", image.layer);
 }
 
-const catalogImage = (image: BakedImage, lineage: Lineage, parent: ImageDigest | undefined, bakedAt: string, annotations: Annotations): CatalogImage => ({
+const catalogImage = (
+  image: BakedImage,
+  lineage: Lineage,
+  parent: ImageDigest | undefined,
+  bakedAt: string,
+  annotations: Annotations,
+): CatalogImage => ({
   digest: image.digest,
   kind: image.kind,
   name: image.name,
@@ -202,7 +307,14 @@ const catalogImage = (image: BakedImage, lineage: Lineage, parent: ImageDigest |
   parameters: lineage.parameters,
 });
 
-function imageConfig(recipe: Recipe, layer: RecipeLayer, content: LayerContent, created: string, images: EngineParts["store"]["images"], parent: ImageDigest | undefined): ImageConfig {
+function imageConfig(
+  recipe: Recipe,
+  layer: RecipeLayer,
+  content: LayerContent,
+  created: string,
+  images: EngineParts["store"]["images"],
+  parent: ImageDigest | undefined,
+): ImageConfig {
   const labels = Object.assign({}, ...layerChain(recipe, layer).map((below) => below.image.labels)) as Annotations;
   const foreign = content.diffs.length - content.steps.length; // diffs of a parent from outside of the recipe
   return {
@@ -210,14 +322,20 @@ function imageConfig(recipe: Recipe, layer: RecipeLayer, content: LayerContent, 
     architecture: "amd64",
     os: "linux",
     config: {
-      ...(layer.image.ports.length === 0 ? {} : { ExposedPorts: Object.fromEntries(layer.image.ports.map((port) => [port.includes("/") ? port : `${port}/tcp`, {}])) }),
+      ...(layer.image.ports.length === 0
+        ? {}
+        : { ExposedPorts: Object.fromEntries(layer.image.ports.map((port) => [port.includes("/") ? port : `${port}/tcp`, {}])) }),
       ...(Object.keys(labels).length === 0 ? {} : { Labels: labels }),
       ...(layer.image.entry === undefined ? {} : { Entrypoint: ["/sbin/init"], StopSignal: "SIGRTMIN+3" }),
     },
     rootfs: { type: "layers", diff_ids: content.diffs },
     history: [
       ...(foreign > 0 && parent !== undefined ? images.config(parent).history.slice(0, foreign) : []),
-      ...content.steps.map(({ bound }) => ({ created, created_by: `bakehouse ${bound.step.address} (${bound.step.id})`, comment: bound.definition.summary })),
+      ...content.steps.map(({ bound }) => ({
+        created,
+        created_by: `bakehouse ${bound.step.address} (${bound.step.id})`,
+        comment: bound.definition.summary,
+      })),
     ],
   };
 }

@@ -16,7 +16,20 @@ import type { Launch } from "./split-cake.ts";
 import { limiter } from "./limiter.ts";
 import { lastInputs, saveLastInputs, type LastInputs } from "./last-inputs.ts";
 import type { EngineParts, Report } from "./parts.ts";
-import { askedToBake, chainOfDiffs, isHermetic, isUsable, layerBase, missReason, NO_FORCE, planWithEnds, volumeFacts, VOLUME_STEP, type Force, type LayerBase } from "./plan-bake.ts";
+import {
+  askedToBake,
+  chainOfDiffs,
+  isHermetic,
+  isUsable,
+  layerBase,
+  missReason,
+  NO_FORCE,
+  planWithEnds,
+  volumeFacts,
+  VOLUME_STEP,
+  type Force,
+  type LayerBase,
+} from "./plan-bake.ts";
 import { runStep, type StepEnvironment } from "./run-step.ts";
 import { chainAfter, hashOnce, stepFacts, stepKey, type KeyHasher, type StepFacts } from "./step-key.ts";
 
@@ -83,7 +96,11 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
   const end = async (outcome: "completed" | "failed" | "cancelled", message?: string): Promise<void> => {
     session.tell({ type: "bake-ended", outcome, durationMs: parts.clock.elapsedMs() - startedMs });
     try {
-      await catalog.endBake(id, { outcome, endedAt: parts.clock.now().toISOString(), ...(message === undefined ? {} : { message }) }, session.ended);
+      await catalog.endBake(
+        id,
+        { outcome, endedAt: parts.clock.now().toISOString(), ...(message === undefined ? {} : { message }) },
+        session.ended,
+      );
       parts.reach("bake-ended");
     } finally {
       log.close();
@@ -94,10 +111,18 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
   try {
     const images = await session.run();
     const count = (outcome: CatalogStep["outcome"]): number => session.ended.filter((step) => step.outcome === outcome).length;
-    result = await withLaunches(parts, input, options, { bake: id, images, hits: count("hit"), baked: count("baked"), durationMs: 0 }, (body) => session.tell(body));
+    result = await withLaunches(
+      parts,
+      input,
+      options,
+      { bake: id, images, hits: count("hit"), baked: count("baked"), durationMs: 0 },
+      (body) => session.tell(body),
+    );
   } catch (error) {
     // What went wrong counts, whether or not it can still be written down.
-    await end(options.signal.aborted ? "cancelled" : "failed", error instanceof Error ? error.message : String(error)).catch(() => undefined);
+    await end(options.signal.aborted ? "cancelled" : "failed", error instanceof Error ? error.message : String(error)).catch(
+      () => undefined,
+    );
     throw error;
   }
   await end("completed");
@@ -108,7 +133,13 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
  * What a bake gives when every step is cached and every image stands in the index already: found with a few stats and
  * reads, without catalog, log or a bake of its own.
  */
-function unchangedResult(parts: EngineParts, input: BakeInput, options: BakeOptions, hasher: KeyHasher, startedMs: number): BakeResult | undefined {
+function unchangedResult(
+  parts: EngineParts,
+  input: BakeInput,
+  options: BakeOptions,
+  hasher: KeyHasher,
+  startedMs: number,
+): BakeResult | undefined {
   const layers = wantedLayers(input.recipe, options.layers);
   const steps = input.steps.filter((bound) => layers.includes(bound.layer));
   const { plan, ends } = planWithEnds(parts, input.recipe, steps, layers, input.lock, options.force, hasher);
@@ -120,7 +151,13 @@ function unchangedResult(parts: EngineParts, input: BakeInput, options: BakeOpti
 }
 
 /** Adds what machines do at launch; each counts as one step. */
-async function withLaunches(parts: EngineParts, input: BakeInput, { signal }: BakeOptions, result: BakeResult, tell: (body: EventBody) => void = () => undefined): Promise<BakeResult> {
+async function withLaunches(
+  parts: EngineParts,
+  input: BakeInput,
+  { signal }: BakeOptions,
+  result: BakeResult,
+  tell: (body: EventBody) => void = () => undefined,
+): Promise<BakeResult> {
   if (input.launches === undefined || input.launches.length === 0) return result;
   const { bakeLaunch } = await import("./launch-payload.ts");
   const lineage = lineageOf(parts, input, result.bake ?? parts.newBakeId());
@@ -143,13 +180,27 @@ const lineageOf = (parts: EngineParts, { recipe, recipeDigest, lockDigest }: Bak
   parameters: lineageValues(recipe),
 });
 
-const lineageValues = (recipe: Recipe): Lineage["parameters"] => Object.fromEntries(recipe.parameters.map((parameter) => [parameter.name, parameter.value]));
+const lineageValues = (recipe: Recipe): Lineage["parameters"] =>
+  Object.fromEntries(recipe.parameters.map((parameter) => [parameter.name, parameter.value]));
 
 /** Bakes everything that lies below a step, and nothing else: what the lock needs to look at or to stand on. */
-export async function bakeBelow(parts: EngineParts, input: BakeInput, bound: BoundStep, options: Pick<BakeOptions, "signal" | "report">, including = false): Promise<{ readonly diffs: readonly DiffId[]; readonly epochSeconds: number; readonly bake: string }> {
+export async function bakeBelow(
+  parts: EngineParts,
+  input: BakeInput,
+  bound: BoundStep,
+  options: Pick<BakeOptions, "signal" | "report">,
+  including = false,
+): Promise<{ readonly diffs: readonly DiffId[]; readonly epochSeconds: number; readonly bake: string }> {
   const id = parts.newBakeId();
   const log = parts.openLog(id);
-  const session = new BakeSession(parts, input, { layers: [], force: NO_FORCE, runner: "bubblewrap", keepOnFailure: false, parallel: 1, ...options }, id, log, hashOnce(parts.hasher));
+  const session = new BakeSession(
+    parts,
+    input,
+    { layers: [], force: NO_FORCE, runner: "bubblewrap", keepOnFailure: false, parallel: 1, ...options },
+    id,
+    log,
+    hashOnce(parts.hasher),
+  );
   try {
     return { ...(await session.below(bound, including)), bake: id };
   } finally {
@@ -240,12 +291,21 @@ class BakeSession {
     const all = chain.flatMap((layer) => input.steps.filter((step) => step.layer.name === layer.name));
     const steps = all.slice(0, all.findIndex((step) => step.step.address === bound.step.address) + (including ? 1 : 0));
     const [lowest = bound.layer] = chain;
-    let at: LayerEnd = { ...layerBase(parts.store, input.recipe, lowest, input.lock, (diffs) => chainOfDiffs(parts, diffs)), steps: [], forced: false };
+    let at: LayerEnd = {
+      ...layerBase(parts.store, input.recipe, lowest, input.lock, (diffs) => chainOfDiffs(parts, diffs)),
+      steps: [],
+      forced: false,
+    };
     try {
       await this.fetch(chain, steps);
       for (const step of steps) {
         const { record } = await this.stepResult(step, at);
-        at = { ...at, diffs: [...at.diffs, record.diffId], chain: chainAfter(at.chain, record.diffId, parts.hasher), steps: [...at.steps, { bound: step, record }] };
+        at = {
+          ...at,
+          diffs: [...at.diffs, record.diffId],
+          chain: chainAfter(at.chain, record.diffId, parts.hasher),
+          steps: [...at.steps, { bound: step, record }],
+        };
       }
       return at;
     } finally {
@@ -291,7 +351,11 @@ class BakeSession {
   private async bakeLayer(layer: RecipeLayer, steps: readonly BoundStep[], below: LayerEnd | undefined): Promise<LayerEnd> {
     const { parts, input } = this;
     const startedMs = parts.clock.elapsedMs();
-    const base = below ?? { ...layerBase(parts.store, input.recipe, layer, input.lock, (diffs) => chainOfDiffs(parts, diffs)), steps: [], forced: false };
+    const base = below ?? {
+      ...layerBase(parts.store, input.recipe, layer, input.lock, (diffs) => chainOfDiffs(parts, diffs)),
+      steps: [],
+      forced: false,
+    };
     if (layer.release.as === "volume") return this.bakeVolumeLayer(layer, steps, base, startedMs);
     let at: LayerEnd = base;
     let cached = true;
@@ -299,10 +363,30 @@ class BakeSession {
       this.stop.signal.throwIfAborted();
       const { record, hit, forced } = await this.stepResult(bound, at);
       cached &&= hit;
-      at = { ...at, diffs: [...at.diffs, record.diffId], chain: chainAfter(at.chain, record.diffId, parts.hasher), steps: [...at.steps, { bound, record }], forced, ...(hit ? {} : { changed: bound.step.address }) };
+      at = {
+        ...at,
+        diffs: [...at.diffs, record.diffId],
+        chain: chainAfter(at.chain, record.diffId, parts.hasher),
+        steps: [...at.steps, { bound, record }],
+        forced,
+        ...(hit ? {} : { changed: bound.step.address }),
+      };
     }
-    const baked = await assembleImage(parts, input.recipe, layer, at, this.lineage(), { parent: base.baked?.digest ?? base.image, cached, startedMs, hermetic: isHermetic(input.recipe, layer) });
-    this.tell({ type: "image-baked", layer: layer.name, image: baked.digest, cached: baked.cached, sizeBytes: baked.sizeBytes, durationMs: baked.durationMs, hermetic: baked.hermetic });
+    const baked = await assembleImage(parts, input.recipe, layer, at, this.lineage(), {
+      parent: base.baked?.digest ?? base.image,
+      cached,
+      startedMs,
+      hermetic: isHermetic(input.recipe, layer),
+    });
+    this.tell({
+      type: "image-baked",
+      layer: layer.name,
+      image: baked.digest,
+      cached: baked.cached,
+      sizeBytes: baked.sizeBytes,
+      durationMs: baked.durationMs,
+      hermetic: baked.hermetic,
+    });
     return { ...at, baked };
   }
 
@@ -314,7 +398,10 @@ class BakeSession {
     return lineageOf(this.parts, this.input, this.id);
   }
 
-  private async stepResult(bound: BoundStep, at: LayerEnd): Promise<{ readonly record: StepRecord; readonly hit: boolean; readonly forced: boolean }> {
+  private async stepResult(
+    bound: BoundStep,
+    at: LayerEnd,
+  ): Promise<{ readonly record: StepRecord; readonly hit: boolean; readonly forced: boolean }> {
     const { parts, input } = this;
     const { address } = bound.step;
     const facts = stepFacts(bound, input.recipe, input.lock, at.epochSeconds, this.hasher);
@@ -327,7 +414,13 @@ class BakeSession {
   }
 
   /** The record of a key: from the cache, from a process that bakes it at this moment, or baked here and now. */
-  private async cachedOr(address: string, key: Sha256, force: boolean, reason: MissReason, work: (folder: string) => Promise<StepRecord>): Promise<{ readonly record: StepRecord; readonly hit: boolean }> {
+  private async cachedOr(
+    address: string,
+    key: Sha256,
+    force: boolean,
+    reason: MissReason,
+    work: (folder: string) => Promise<StepRecord>,
+  ): Promise<{ readonly record: StepRecord; readonly hit: boolean }> {
     const { parts } = this;
     const find = (): StepRecord | undefined => {
       const record = parts.store.steps.find(key);
@@ -335,12 +428,21 @@ class BakeSession {
     };
     const hit = (record: StepRecord): { readonly record: StepRecord; readonly hit: true } => {
       this.tell({ type: "step-cached", step: address, diffId: record.diffId, sizeBytes: record.sizeBytes });
-      this.ended.push({ bake: this.id, address, outcome: "hit", diffId: record.diffId, sizeBytes: record.sizeBytes, durationMs: 0, reason: "cached" });
+      this.ended.push({
+        bake: this.id,
+        address,
+        outcome: "hit",
+        diffId: record.diffId,
+        sizeBytes: record.sizeBytes,
+        durationMs: 0,
+        reason: "cached",
+      });
       return { record, hit: true };
     };
     const before = force ? undefined : find();
     if (before !== undefined) return hit(before);
-    const onWait = (owner: { readonly pid: number; readonly host: string }): void => this.tell({ type: "step-waiting", step: address, owner: `process ${owner.pid} on ${owner.host}` });
+    const onWait = (owner: { readonly pid: number; readonly host: string }): void =>
+      this.tell({ type: "step-waiting", step: address, owner: `process ${owner.pid} on ${owner.host}` });
     return parts.store.withLock(`step-${key}`, { signal: this.stop.signal, onWait }, async () => {
       const shared = force ? undefined : find();
       if (shared !== undefined) return hit(shared);
@@ -351,7 +453,15 @@ class BakeSession {
         const record = await work(folder);
         const durationMs = parts.clock.elapsedMs() - startedMs;
         this.tell({ type: "step-baked", step: address, diffId: record.diffId, sizeBytes: record.sizeBytes, durationMs });
-        this.ended.push({ bake: this.id, address, outcome: "baked", diffId: record.diffId, sizeBytes: record.sizeBytes, durationMs, reason: reason.kind });
+        this.ended.push({
+          bake: this.id,
+          address,
+          outcome: "baked",
+          diffId: record.diffId,
+          sizeBytes: record.sizeBytes,
+          durationMs,
+          reason: reason.kind,
+        });
         return { record, hit: false };
       } catch (error) {
         const durationMs = parts.clock.elapsedMs() - startedMs;
@@ -365,9 +475,17 @@ class BakeSession {
 
   /** A step that throws something without a code has failed, whatever it was; on a full disk that is what explains it. */
   private stepFailure(address: string, error: unknown): BakehouseError {
-    const full = (error as NodeJS.ErrnoException).code === "ENOSPC" || (error instanceof BakehouseError && error.code === "STEP_FAILED" && this.parts.store.isFull());
+    const full =
+      (error as NodeJS.ErrnoException).code === "ENOSPC" ||
+      (error instanceof BakehouseError && error.code === "STEP_FAILED" && this.parts.store.isFull());
     const message = error instanceof Error ? error.message : String(error);
-    if (full) return new BakehouseError("STORE_FULL", `${address}: no space left on the disk that holds the store ${this.parts.store.root}\n${message}`, { hint: "bakehouse gc --apply, or a store on a larger disk: --store DIR" }, error);
+    if (full)
+      return new BakehouseError(
+        "STORE_FULL",
+        `${address}: no space left on the disk that holds the store ${this.parts.store.root}\n${message}`,
+        { hint: "bakehouse gc --apply, or a store on a larger disk: --store DIR" },
+        error,
+      );
     return error instanceof BakehouseError ? error : new BakehouseError("STEP_FAILED", `${address}: ${message}`, {}, error);
   }
 
@@ -406,7 +524,13 @@ class BakeSession {
     return this.takeDiff(bound, workspace.upper, `${folder}/diff.tar`, at, { key, address: bound.step.address, facts, startedMs });
   }
 
-  private async takeDiff(bound: BoundStep, upper: string, target: string, at: LayerEnd, about: { readonly key: Sha256; readonly address: string; readonly facts: StepFacts; readonly startedMs: number }): Promise<StepRecord> {
+  private async takeDiff(
+    bound: BoundStep,
+    upper: string,
+    target: string,
+    at: LayerEnd,
+    about: { readonly key: Sha256; readonly address: string; readonly facts: StepFacts; readonly startedMs: number },
+  ): Promise<StepRecord> {
     const { parts } = this;
     const lower = parts.lowerLookup(at.diffs);
     if (bound.requirements.lent !== undefined) parts.dropIdleWhiteouts(upper, (path) => lower(path).exists);
@@ -414,7 +538,13 @@ class BakeSession {
     parts.reach("normalised", about.address);
     await this.refuseSecrets([bound], upper);
     this.refuseMovedInputs([{ bound, facts: about.facts }], at.epochSeconds);
-    const summary = await parts.diffs.write({ directory: upper, target, epochSeconds: at.epochSeconds, lowerHasDirectory: (path) => lower(path).directory, signal: this.stop.signal });
+    const summary = await parts.diffs.write({
+      directory: upper,
+      target,
+      epochSeconds: at.epochSeconds,
+      lowerHasDirectory: (path) => lower(path).directory,
+      signal: this.stop.signal,
+    });
     parts.reach("diff-written", about.address);
     parts.store.blobs.adopt(target, summary.diffId);
     parts.reach("blob-adopted", about.address);
@@ -423,7 +553,10 @@ class BakeSession {
     return this.saved({ ...summary }, about);
   }
 
-  private saved(result: { readonly diffId: DiffId; readonly sizeBytes: number; readonly entries: number }, about: { readonly key: Sha256; readonly address: string; readonly facts: StepFacts; readonly startedMs: number }): StepRecord {
+  private saved(
+    result: { readonly diffId: DiffId; readonly sizeBytes: number; readonly entries: number },
+    about: { readonly key: Sha256; readonly address: string; readonly facts: StepFacts; readonly startedMs: number },
+  ): StepRecord {
     const { parts } = this;
     const record: StepRecord = {
       key: about.key,
@@ -444,10 +577,14 @@ class BakeSession {
     if (names.length === 0) return;
     const found = await this.parts.findSecrets(directory, this.parts.secrets(this.input.recipe).resolve(names));
     if (found.length === 0) return;
-    throw new BakehouseError("SECRET_LEAKED", `${steps[0]?.step.address ?? ""}: the image would hold ${found.map((leak) => `secret "${leak.secret}" (${leak.form}) in ${leak.path}`).join(", ")}`, {
-      hint: "read it from /run/secrets/<name> where it is needed and leave no copy behind",
-      details: found.map((leak) => ({ ...leak })),
-    });
+    throw new BakehouseError(
+      "SECRET_LEAKED",
+      `${steps[0]?.step.address ?? ""}: the image would hold ${found.map((leak) => `secret "${leak.secret}" (${leak.form}) in ${leak.path}`).join(", ")}`,
+      {
+        hint: "read it from /run/secrets/<name> where it is needed and leave no copy behind",
+        details: found.map((leak) => ({ ...leak })),
+      },
+    );
   }
 
   /** An input that was edited while it was read: the result belongs to neither state. */
@@ -456,7 +593,11 @@ class BakeSession {
       const now = stepFacts(bound, this.input.recipe, this.input.lock, epochSeconds, this.parts.hasher);
       if (now.inputs["files"] === facts.inputs["files"]) continue;
       const moved = Object.keys({ ...facts.files, ...now.files }).filter((path) => facts.files[path] !== now.files[path]);
-      throw new BakehouseError("INPUT_INVALID", `${bound.step.address}: changed while it was being baked: ${moved.slice(0, 5).join(", ")}`, { hint: "bake again when nobody writes there" });
+      throw new BakehouseError(
+        "INPUT_INVALID",
+        `${bound.step.address}: changed while it was being baked: ${moved.slice(0, 5).join(", ")}`,
+        { hint: "bake again when nobody writes there" },
+      );
     }
   }
 
@@ -475,16 +616,32 @@ class BakeSession {
     const each = steps.map((bound) => ({ bound, facts: stepFacts(bound, input.recipe, input.lock, base.epochSeconds, this.hasher) }));
     const facts = volumeFacts(each, layer);
     const key = stepKey(facts.inputs, base.chain, parts.hasher);
-    const asked = this.askedBelow(base) ?? [address, ...steps.map((bound) => bound.step.address)].map((name) => askedToBake(name, this.options.force)).find((reason) => reason !== undefined);
+    const asked =
+      this.askedBelow(base) ??
+      [address, ...steps.map((bound) => bound.step.address)]
+        .map((name) => askedToBake(name, this.options.force))
+        .find((reason) => reason !== undefined);
     const reason = asked ?? missReason(this.last(), address, facts, base.changed);
-    const { record, hit } = await this.cachedOr(address, key, asked !== undefined, reason, (folder) => this.bakeVolume(each, base, path, { key, address, facts, startedMs }, folder));
+    const { record, hit } = await this.cachedOr(address, key, asked !== undefined, reason, (folder) =>
+      this.bakeVolume(each, base, path, { key, address, facts, startedMs }, folder),
+    );
     this.facts[address] = facts;
-    const baked = await assembleVolume(parts, input.recipe, layer, { record, root, path }, this.lineage(), { cached: hit, startedMs, hermetic: isHermetic(input.recipe, layer) });
+    const baked = await assembleVolume(parts, input.recipe, layer, { record, root, path }, this.lineage(), {
+      cached: hit,
+      startedMs,
+      hermetic: isHermetic(input.recipe, layer),
+    });
     this.tell({ type: "volume-baked", layer: layer.name, volume: baked.digest, root, path, sizeBytes: baked.sizeBytes });
     return { ...base, baked };
   }
 
-  private async bakeVolume(steps: readonly { readonly bound: BoundStep; readonly facts: StepFacts }[], base: LayerEnd, path: string, about: { readonly key: Sha256; readonly address: string; readonly facts: StepFacts; readonly startedMs: number }, folder: string): Promise<StepRecord> {
+  private async bakeVolume(
+    steps: readonly { readonly bound: BoundStep; readonly facts: StepFacts }[],
+    base: LayerEnd,
+    path: string,
+    about: { readonly key: Sha256; readonly address: string; readonly facts: StepFacts; readonly startedMs: number },
+    folder: string,
+  ): Promise<StepRecord> {
     const { parts } = this;
     const workspace = await parts.workspaces.open({ folder, lowers: base.diffs, runner: this.options.runner });
     try {
@@ -497,11 +654,17 @@ class BakeSession {
     await workspace.close();
     const lower = parts.lowerLookup(base.diffs);
     await parts.diffs.normalise(workspace.upper, { lowerHas: (inside) => lower(inside).exists });
-    await this.refuseSecrets(steps.map(({ bound }) => bound), workspace.upper);
+    await this.refuseSecrets(
+      steps.map(({ bound }) => bound),
+      workspace.upper,
+    );
     this.refuseMovedInputs(steps, base.epochSeconds);
     this.refuseOutside(workspace.upper, path, about.address);
     const target = `${folder}/volume.erofs`;
-    const volume = await parts.buildVolume(`${workspace.upper}${path}`, target, { epochSeconds: base.epochSeconds, signal: this.stop.signal });
+    const volume = await parts.buildVolume(`${workspace.upper}${path}`, target, {
+      epochSeconds: base.epochSeconds,
+      signal: this.stop.signal,
+    });
     parts.reach("diff-written", about.address);
     parts.store.blobs.adopt(target, volume.digest);
     parts.reach("blob-adopted", about.address);
@@ -511,19 +674,43 @@ class BakeSession {
   private refuseOutside(upper: string, path: string, address: string): void {
     const outside = this.parts.pathsOutside(upper, path, 10);
     if (outside.length === 0) return;
-    throw new BakehouseError("STEP_FAILED", `${address}: a release volume holds ${path} and nothing else, but its steps also changed ${outside.join(", ")}`, {
-      hint: "move those steps to the layer below, or use `release: layer`",
-      details: outside,
-    });
+    throw new BakehouseError(
+      "STEP_FAILED",
+      `${address}: a release volume holds ${path} and nothing else, but its steps also changed ${outside.join(", ")}`,
+      {
+        hint: "move those steps to the layer below, or use `release: layer`",
+        details: outside,
+      },
+    );
   }
 }
 
 /** Serves a step what its recording in the lock holds, and nothing else. */
-async function replayNetwork(parts: EngineParts, input: BakeInput, bound: BoundStep, workspace: Workspace, signal: AbortSignal, log: BakeLog): Promise<ReplaySession> {
+async function replayNetwork(
+  parts: EngineParts,
+  input: BakeInput,
+  bound: BoundStep,
+  workspace: Workspace,
+  signal: AbortSignal,
+  log: BakeLog,
+): Promise<ReplaySession> {
   const { address } = bound.step;
   const recorded = input.lock?.steps[address]?.recorded;
-  if (recorded === undefined) throw new BakehouseError("LOCK_STALE", `${address}: its network is \`recorded\`, but the lock holds no recording of it`, { hint: `bakehouse lock --update --package ${address}` });
-  return parts.network.replay({ address, namespacePid: workspace.holderPid, mirrors: await parts.mirrors(input.recipe), signal, log: (line) => log.write(address, line) }, recorded);
+  if (recorded === undefined)
+    throw new BakehouseError("LOCK_STALE", `${address}: its network is \`recorded\`, but the lock holds no recording of it`, {
+      hint: `bakehouse lock --update --package ${address}`,
+    });
+  return parts.network.replay(
+    {
+      address,
+      namespacePid: workspace.holderPid,
+      mirrors: await parts.mirrors(input.recipe),
+      signal,
+      log: (line) => log.write(address, line),
+    },
+    recorded,
+  );
 }
 
-export const cancelled = (): BakehouseError => new BakehouseError("CANCELLED", "Stopped. Every finished step is kept; the same command goes on from there");
+export const cancelled = (): BakehouseError =>
+  new BakehouseError("CANCELLED", "Stopped. Every finished step is kept; the same command goes on from there");

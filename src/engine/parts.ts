@@ -36,10 +36,20 @@ export interface EngineParts {
   /** Fresh, sortable by time: `20261122-110438-x3k9`. */
   newBakeId(): string;
   /** Services of one step that work on host files. */
-  stepFiles(bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined, workspace: Workspace, signal: AbortSignal): Promise<Omit<StepServices, "root" | "sandbox" | "inputs" | "secrets" | "installer">>;
+  stepFiles(
+    bound: BoundStep,
+    recipe: Recipe,
+    locked: LockedStep | undefined,
+    workspace: Workspace,
+    signal: AbortSignal,
+  ): Promise<Omit<StepServices, "root" | "sandbox" | "inputs" | "secrets" | "installer">>;
   lentFolder(digest: Sha256): string;
   /** Makes sure that every byte that the steps name is in the store, fetching what is missing. */
-  fetchMissing(steps: readonly { readonly bound: BoundStep; readonly locked: LockedStep | undefined }[], recipe: Recipe, options: { readonly signal: AbortSignal; progress(doneBytes: number, totalBytes: number): void }): Promise<{ readonly count: number; readonly totalBytes: number }>;
+  fetchMissing(
+    steps: readonly { readonly bound: BoundStep; readonly locked: LockedStep | undefined }[],
+    recipe: Recipe,
+    options: { readonly signal: AbortSignal; progress(doneBytes: number, totalBytes: number): void },
+  ): Promise<{ readonly count: number; readonly totalBytes: number }>;
   /** Whether the image made of these diffs has something at a path. */
   lowerLookup(diffs: readonly DiffId[]): (path: string) => { readonly exists: boolean; readonly directory: boolean };
   /** Takes out whiteouts of what no layer below has: of lent tools that a step removed. */
@@ -47,10 +57,17 @@ export interface EngineParts {
   /** Reads text files of the image made of these diffs. */
   readLower(diffs: readonly DiffId[]): (path: string) => string | undefined;
   /** Names of secrets found in a directory, by path. */
-  findSecrets(directory: string, secrets: ReadonlyMap<string, string>): Promise<readonly { readonly path: string; readonly secret: string; readonly form: string }[]>;
+  findSecrets(
+    directory: string,
+    secrets: ReadonlyMap<string, string>,
+  ): Promise<readonly { readonly path: string; readonly secret: string; readonly form: string }[]>;
   maskSecrets(secrets: ReadonlyMap<string, string>): Promise<(line: string) => string>;
   /** Makes a reproducible erofs image of a directory; its digest. */
-  buildVolume(directory: string, target: string, options: { readonly epochSeconds: number; readonly signal: AbortSignal }): Promise<{ readonly digest: DiffId; readonly sizeBytes: number }>;
+  buildVolume(
+    directory: string,
+    target: string,
+    options: { readonly epochSeconds: number; readonly signal: AbortSignal },
+  ): Promise<{ readonly digest: DiffId; readonly sizeBytes: number }>;
   /** Paths of a diff's directory that lie outside of one subtree (at most `limit`). */
   pathsOutside(directory: string, subtree: string, limit: number): readonly string[];
   readonly network: NetworkRecorder;

@@ -41,7 +41,13 @@ export interface PlannedStep {
 export interface BakePlan {
   readonly recipe: string;
   readonly file: string;
-  readonly layers: readonly { readonly name: string; readonly from?: string; readonly release: "layer" | "volume"; readonly hermetic: boolean; readonly steps: readonly PlannedStep[] }[];
+  readonly layers: readonly {
+    readonly name: string;
+    readonly from?: string;
+    readonly release: "layer" | "volume";
+    readonly hermetic: boolean;
+    readonly steps: readonly PlannedStep[];
+  }[];
   readonly hits: number;
   readonly misses: number;
   /** What machines do at launch in place of layers that are not baked; absent when everything is. */
@@ -62,12 +68,23 @@ export interface PlannedLaunch {
 export const DEFAULT_EPOCH_SECONDS = 1_735_689_600;
 
 /** What a layer without a recipe parent starts from. */
-export function layerBase(store: Store, recipe: Recipe, layer: RecipeLayer, lock: Lock | undefined, chainOf: (diffs: readonly DiffId[]) => ChainId): LayerBase {
+export function layerBase(
+  store: Store,
+  recipe: Recipe,
+  layer: RecipeLayer,
+  lock: Lock | undefined,
+  chainOf: (diffs: readonly DiffId[]) => ChainId,
+): LayerBase {
   const { from } = layer;
   if (from === undefined || "layer" in from) return { diffs: [], chain: "scratch", epochSeconds: epochOf(recipe, layer, lock) };
   const image = lock?.parents[layer.name] ?? findImage(store, from.image).digest;
   const config = store.images.config(image);
-  return { diffs: config.rootfs.diff_ids, chain: chainOf(config.rootfs.diff_ids), epochSeconds: Math.floor(Date.parse(config.created) / 1000), image };
+  return {
+    diffs: config.rootfs.diff_ids,
+    chain: chainOf(config.rootfs.diff_ids),
+    epochSeconds: Math.floor(Date.parse(config.created) / 1000),
+    image,
+  };
 }
 
 export const epochOf = (recipe: Recipe, layer: RecipeLayer, lock: Lock | undefined): number =>
@@ -77,12 +94,20 @@ export const chainOfDiffs = (parts: Pick<EngineParts, "hasher">, diffs: readonly
   diffs.reduce<ChainId>((chain, diff) => chainAfter(chain, diff, parts.hasher), "scratch");
 
 /** Whether what a record names is still there. */
-export const isUsable = (store: Store, record: StepRecord): boolean => store.blobs.has(record.diffId) && (record.address.endsWith(VOLUME_STEP) || store.diffs.has(record.diffId));
+export const isUsable = (store: Store, record: StepRecord): boolean =>
+  store.blobs.has(record.diffId) && (record.address.endsWith(VOLUME_STEP) || store.diffs.has(record.diffId));
 
 /** All steps of a volume layer are one unit, whose result is the volume. */
 export const VOLUME_STEP = "/volume";
 
-export function planBake(parts: EngineParts, recipe: Recipe, steps: readonly BoundStep[], layers: readonly RecipeLayer[], lock: Lock | undefined, force: Force = NO_FORCE): BakePlan {
+export function planBake(
+  parts: EngineParts,
+  recipe: Recipe,
+  steps: readonly BoundStep[],
+  layers: readonly RecipeLayer[],
+  lock: Lock | undefined,
+  force: Force = NO_FORCE,
+): BakePlan {
   return planWithEnds(parts, recipe, steps, layers, lock, force).plan;
 }
 
@@ -109,7 +134,10 @@ export function planWithEnds(
   const ends = new Map<string, PlannedEnd>();
   const planned = layers.map((layer) => {
     const from = layer.from !== undefined && "layer" in layer.from ? layer.from.layer : undefined;
-    const base = (from === undefined ? undefined : ends.get(from)) ?? { ...layerBase(parts.store, recipe, layer, lock, (diffs) => chainOfDiffs(parts, diffs)), steps: [] };
+    const base = (from === undefined ? undefined : ends.get(from)) ?? {
+      ...layerBase(parts.store, recipe, layer, lock, (diffs) => chainOfDiffs(parts, diffs)),
+      steps: [],
+    };
     const walk = new LayerWalk({ parts, recipe, lock, last, force, hasher }, base);
     const own = steps.filter((bound) => bound.layer.name === layer.name);
     const result = layer.release.as === "volume" ? walk.volume(layer, own) : own.map((bound) => walk.step(bound));
@@ -123,7 +151,13 @@ export function planWithEnds(
     };
   });
   const all = planned.flatMap((layer) => layer.steps);
-  const plan = { recipe: recipe.name, file: recipe.file, layers: planned, hits: all.filter((step) => step.hit).length, misses: all.filter((step) => !step.hit).length };
+  const plan = {
+    recipe: recipe.name,
+    file: recipe.file,
+    layers: planned,
+    hits: all.filter((step) => step.hit).length,
+    misses: all.filter((step) => !step.hit).length,
+  };
   return { plan, ends };
 }
 
@@ -158,15 +192,25 @@ class LayerWalk {
     const record = asked === undefined ? this.find(facts) : undefined;
     if (record === undefined) return this.miss(common, asked, facts);
     const { end } = this;
-    this.end = { ...end, diffs: [...end.diffs, record.diffId], chain: chainAfter(end.chain, record.diffId, this.given.parts.hasher), steps: [...end.steps, { bound, record }] };
+    this.end = {
+      ...end,
+      diffs: [...end.diffs, record.diffId],
+      chain: chainAfter(end.chain, record.diffId, this.given.parts.hasher),
+      steps: [...end.steps, { bound, record }],
+    };
     return { ...common, hit: true, diffId: record.diffId, sizeBytes: record.sizeBytes };
   }
 
   volume(layer: RecipeLayer, steps: readonly BoundStep[]): readonly PlannedStep[] {
     const address = `${layer.name}${VOLUME_STEP}`;
     const common = { address, layer: layer.name, step: "volume", summary: "Release volume" };
-    const facts = volumeFacts(steps.map((bound) => ({ bound, facts: this.facts(bound) })), layer);
-    const asked = [address, ...steps.map((bound) => bound.step.address)].map((name) => askedToBake(name, this.given.force)).find((reason) => reason !== undefined);
+    const facts = volumeFacts(
+      steps.map((bound) => ({ bound, facts: this.facts(bound) })),
+      layer,
+    );
+    const asked = [address, ...steps.map((bound) => bound.step.address)]
+      .map((name) => askedToBake(name, this.given.force))
+      .find((reason) => reason !== undefined);
     const record = asked === undefined ? this.find(facts) : undefined;
     if (record === undefined) return [this.miss(common, asked, facts)];
     this.end = { ...this.end, volume: record };
@@ -208,12 +252,15 @@ export function missReason(last: LastInputs, address: string, facts: StepFacts, 
 
 /** `files`, and `<step>.files` of a volume, are digests of what `facts.files` tells one by one. */
 const FILES = /^(?:(?!option\.)[^.]+\.)?files$/;
-const withoutFiles = (facts: StepFacts): StepInputs => Object.fromEntries(Object.entries(facts.inputs).filter(([name]) => !FILES.test(name)));
-const prefixed = (files: StepFacts["files"]): StepInputs => Object.fromEntries(Object.entries(files).map(([path, value]) => [`file.${path}`, value]));
+const withoutFiles = (facts: StepFacts): StepInputs =>
+  Object.fromEntries(Object.entries(facts.inputs).filter(([name]) => !FILES.test(name)));
+const prefixed = (files: StepFacts["files"]): StepInputs =>
+  Object.fromEntries(Object.entries(files).map(([path, value]) => [`file.${path}`, value]));
 
 /** The inputs of all steps of a volume layer as one. */
 export function volumeFacts(steps: readonly { readonly bound: BoundStep; readonly facts: StepFacts }[], layer: RecipeLayer): StepFacts {
   const inputs: Record<string, string> = { "volume.path": layer.release.as === "volume" ? layer.release.path : "" };
-  for (const { bound, facts } of steps) for (const [name, value] of Object.entries(facts.inputs)) inputs[`${bound.step.name}.${name}`] = value;
+  for (const { bound, facts } of steps)
+    for (const [name, value] of Object.entries(facts.inputs)) inputs[`${bound.step.name}.${name}`] = value;
   return { inputs, files: Object.assign({}, ...steps.map(({ facts }) => facts.files)) as StepFacts["files"] };
 }

@@ -51,7 +51,10 @@ export async function runStep(parts: EngineParts, bound: BoundStep, workspace: W
 /** The cause first; a refused network request explains it better than the exit code that followed. */
 function together(problems: readonly unknown[]): unknown {
   const explaining = problems.find((problem) => problem instanceof BakehouseError && problem.code === "NETWORK_REFUSED");
-  return explaining ?? new AggregateError(problems, problems.map((problem) => (problem instanceof Error ? problem.message : String(problem))).join("\n"));
+  return (
+    explaining ??
+    new AggregateError(problems, problems.map((problem) => (problem instanceof Error ? problem.message : String(problem))).join("\n"))
+  );
 }
 
 interface StepSecrets {
@@ -61,7 +64,13 @@ interface StepSecrets {
   readonly network: NetworkSession | undefined;
 }
 
-async function stepContext(parts: EngineParts, bound: BoundStep, workspace: Workspace, environment: StepEnvironment, given: StepSecrets): Promise<StepContext<unknown, keyof StepServices>> {
+async function stepContext(
+  parts: EngineParts,
+  bound: BoundStep,
+  workspace: Workspace,
+  environment: StepEnvironment,
+  given: StepSecrets,
+): Promise<StepContext<unknown, keyof StepServices>> {
   const { step, definition } = bound;
   const { recipe, epochSeconds, signal } = environment;
   const onLine = (line: string): void => {
@@ -69,7 +78,16 @@ async function stepContext(parts: EngineParts, bound: BoundStep, workspace: Work
     environment.tell({ type: "step-output", step: step.address, line });
   };
   const sandbox = throughProxy(
-    workspace.sandbox({ epochSeconds, network: step.network, timeoutMs: step.timeoutMs, address: step.address, signal, lentFolder: (digest) => parts.lentFolder(digest), onLine, mask: given.mask }),
+    workspace.sandbox({
+      epochSeconds,
+      network: step.network,
+      timeoutMs: step.timeoutMs,
+      address: step.address,
+      signal,
+      lentFolder: (digest) => parts.lentFolder(digest),
+      onLine,
+      mask: given.mask,
+    }),
     given.network,
   );
   const files = await parts.stepFiles(bound, recipe, environment.lock?.steps[step.address], workspace, signal);
@@ -95,14 +113,18 @@ async function stepContext(parts: EngineParts, bound: BoundStep, workspace: Work
     builder: recipe.foundation.builder,
     signal,
     log: (line) => onLine(given.mask(line)),
-    progress: (progress) => environment.tell({ type: "step-progress", step: step.address, ...progress, message: given.mask(progress.message) }),
+    progress: (progress) =>
+      environment.tell({ type: "step-progress", step: step.address, ...progress, message: given.mask(progress.message) }),
     onCleanup: (task) => void given.undo.unshift(task),
   };
 }
 
 function secretValue(secrets: ReadonlyMap<string, string>, name: string, address: string): string {
   const value = secrets.get(name);
-  if (value === undefined) throw new BakehouseError("SECRET_MISSING", `${address}: secret "${name}" is not among the step's secrets`, { hint: `add \`secrets: [${name}]\` to the step` });
+  if (value === undefined)
+    throw new BakehouseError("SECRET_MISSING", `${address}: secret "${name}" is not among the step's secrets`, {
+      hint: `add \`secrets: [${name}]\` to the step`,
+    });
   return value;
 }
 
@@ -119,5 +141,7 @@ function throughProxy(sandbox: Sandbox, network: NetworkSession | undefined): Sa
 
 /** Nothing but what the step asked for is reachable from its `run`. */
 function grant(services: StepServices, needs: readonly (keyof StepServices)[]): StepServices {
-  return Object.fromEntries(Object.entries(services).filter(([name]) => (needs as readonly string[]).includes(name))) as unknown as StepServices;
+  return Object.fromEntries(
+    Object.entries(services).filter(([name]) => (needs as readonly string[]).includes(name)),
+  ) as unknown as StepServices;
 }

@@ -29,7 +29,7 @@ export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefin
     epoch: String(epochSeconds),
     network: step.network,
     ...(definition.role === "foundation" ? { builder: recipe.foundation.builder } : {}),
-    ...flattenOptions(step.options),
+    ...flattenOptions(keyedOptions(step.options, definition.notInKey ?? [])),
     ...(hashed === undefined ? {} : { files: hashed.digest }),
     ...packageInputs("package", locked?.packages),
     ...packageInputs("lent", locked?.lent),
@@ -38,14 +38,18 @@ export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefin
   const named = requirements.parameters ?? [];
   for (const { name, value } of recipe.parameters) if (named === "all" || named.includes(name)) inputs[`parameter.${name}`] = String(value);
   for (const download of requirements.downloads ?? []) inputs[`download.${download.url}`] = download.sha256;
-  for (const { method, url, status, headers, sha256 } of locked?.recorded ?? []) inputs[`recorded.${method} ${url}`] = `${sha256} ${status} ${canonicalJson(headers)}`;
+  for (const { method, url, status, headers, sha256 } of locked?.recorded ?? [])
+    inputs[`recorded.${method} ${url}`] = `${sha256} ${status} ${canonicalJson(headers)}`;
   if (definition.needs.includes("ansible")) inputs["tool.ansible"] = hasher.toolVersion("ansible") ?? "(absent)";
   for (const secret of step.secrets) inputs[`secret.${secret}`] = "given";
   return { inputs, files: Object.fromEntries((hashed?.entries ?? []).map((entry) => [entry.path, fileValue(entry)])) };
 }
 
 /** Every file of the recipe's folder that a step reads. */
-export const fileRequests = ({ requirements }: BoundStep): readonly FileRequest[] => [...(requirements.files ?? []), ...(requirements.packages?.files ?? []).map((path) => ({ path }))];
+export const fileRequests = ({ requirements }: BoundStep): readonly FileRequest[] => [
+  ...(requirements.files ?? []),
+  ...(requirements.packages?.files ?? []).map((path) => ({ path })),
+];
 
 /** Looks at each tree of the recipe's folder once: for one plan or bake, during which an edit counts as too late. */
 export function hashOnce(hasher: InputHasher): KeyHasher {
@@ -61,16 +65,27 @@ export function hashOnce(hasher: InputHasher): KeyHasher {
   };
 }
 
+const keyedOptions = (options: JsonValue, left: readonly string[]): JsonValue =>
+  options === null || typeof options !== "object" || Array.isArray(options)
+    ? options
+    : Object.fromEntries(Object.entries(options).filter(([name]) => !left.includes(name)));
+
 const packageInputs = (kind: string, packages: readonly LockedPackage[] = []): StepInputs =>
   Object.fromEntries(packages.map((entry) => [`${kind}.${entry.name}`, `${entry.version} ${entry.architecture} ${entry.sha256}`]));
 
-const fileValue = (entry: { readonly kind: string; readonly sha256?: Sha256; readonly target?: string; readonly executable?: boolean }): string => {
+const fileValue = (entry: {
+  readonly kind: string;
+  readonly sha256?: Sha256;
+  readonly target?: string;
+  readonly executable?: boolean;
+}): string => {
   if (entry.kind === "file") return `${entry.sha256 ?? ""}${entry.executable ? " executable" : ""}`;
   return entry.kind === "symlink" ? `→ ${entry.target ?? ""}` : "directory";
 };
 
 /** The cache key: equal inputs on an equal parent, equal key. */
-export const stepKey = (inputs: StepInputs, parent: ChainId, hasher: InputHasher): Sha256 => hasher.digestOf(canonicalJson({ ...inputs, parent } as JsonValue));
+export const stepKey = (inputs: StepInputs, parent: ChainId, hasher: InputHasher): Sha256 =>
+  hasher.digestOf(canonicalJson({ ...inputs, parent } as JsonValue));
 
 /** The name of a file system made of these diffs, extended by one. */
 export const chainAfter = (chain: ChainId, diff: Sha256, hasher: InputHasher): ChainId => hasher.digestOf(`${chain}\n${diff}\n`);

@@ -12,9 +12,16 @@ export interface Clock {
 /** Hashes what lies in a recipe's folder. */
 export interface InputHasher {
   /** @throws INPUT_INVALID with every problem of every request */
-  hash(folder: string, requests: readonly FileRequest[]): {
+  hash(
+    folder: string,
+    requests: readonly FileRequest[],
+  ): {
     readonly digest: Sha256;
-    readonly entries: readonly ({ readonly path: string; readonly kind: "file" | "directory" | "symlink" } & { readonly sha256?: Sha256; readonly target?: string; readonly executable?: boolean })[];
+    readonly entries: readonly ({ readonly path: string; readonly kind: "file" | "directory" | "symlink" } & {
+      readonly sha256?: Sha256;
+      readonly target?: string;
+      readonly executable?: boolean;
+    })[];
   };
   inputs(folder: string, requests: readonly FileRequest[]): Inputs;
   /** Version of a program of the host that a step's result depends on; undefined when it is not there. */

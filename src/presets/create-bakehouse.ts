@@ -7,7 +7,15 @@ import { parseRecipe, requireRecipe } from "../core/recipe/parse-recipe.ts";
 import type { RecipeProblem } from "../core/recipe/problems.ts";
 import type { ParameterValue, Recipe } from "../core/recipe/model.ts";
 import type { BakehouseEvent, EventBody } from "../core/events.ts";
-import { readLockText, readRecipeFile, removeUnfinishedLock, writeLockText, lockFileOf, RECIPE_NAME, type RecipeFile } from "../adapters/local-host/recipe-files.ts";
+import {
+  readLockText,
+  readRecipeFile,
+  removeUnfinishedLock,
+  writeLockText,
+  lockFileOf,
+  RECIPE_NAME,
+  type RecipeFile,
+} from "../adapters/local-host/recipe-files.ts";
 import { bindSteps, wantedLayers, type BoundStep } from "../engine/bound-recipe.ts";
 import { bake, type BakeOptions, type BakeResult } from "../engine/bake.ts";
 import { requireFreshLock } from "../engine/check-lock.ts";
@@ -139,7 +147,12 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
       );
     },
     checkPlaybooks: (loaded, plan, { signal = new AbortController().signal, onEvent = () => undefined } = {}) =>
-      checkPlaybooks(parts, { recipe: loaded.recipe, steps: loaded.steps, lock: readLock(parts, loaded), recipeDigest: loaded.digest }, plan, { signal, report: onEvent }),
+      checkPlaybooks(
+        parts,
+        { recipe: loaded.recipe, steps: loaded.steps, lock: readLock(parts, loaded), recipeDigest: loaded.digest },
+        plan,
+        { signal, report: onEvent },
+      ),
     close: () => parts.close(),
   };
 }
@@ -149,7 +162,11 @@ function load(parts: EmbeddedParts, path: string, { from = process.cwd(), parame
 }
 
 /** Names a recipe that was written in TypeScript as if it stood in its folder. */
-function define(parts: EmbeddedParts, recipe: { toYaml(): string }, { folder, name = RECIPE_NAME, parameters }: DefineOptions): LoadedRecipe {
+function define(
+  parts: EmbeddedParts,
+  recipe: { toYaml(): string },
+  { folder, name = RECIPE_NAME, parameters }: DefineOptions,
+): LoadedRecipe {
   const file = join(resolve(folder), name);
   return read(parts, { text: recipe.toYaml(), file, folder: dirname(file), shownAs: name, lockFile: lockFileOf(file) }, parameters);
 }
@@ -158,7 +175,13 @@ function read(parts: EmbeddedParts, file: RecipeFile, parameters: LoadOptions["p
   const { text, folder, shownAs, lockFile } = file;
   const parsed = parseRecipe({ text, file: file.file, folder, shownAs, steps, ...(parameters === undefined ? {} : { parameters }) });
   const whole = requireRecipe(parsed);
-  return { ...splitCake(whole, bindSteps(whole, steps)), warnings: parsed.problems, digest: parts.hasher.digestOf(text), lockFile, shownAs };
+  return {
+    ...splitCake(whole, bindSteps(whole, steps)),
+    warnings: parsed.problems,
+    digest: parts.hasher.digestOf(text),
+    lockFile,
+    shownAs,
+  };
 }
 
 function readLock(parts: EmbeddedParts, loaded: LoadedRecipe): Lock | undefined {
@@ -191,8 +214,19 @@ async function lock(parts: EmbeddedParts, loaded: LoadedRecipe, options: LockRun
     hasher: parts.hasher,
     ociSource: { resolve: async (...args) => (await parts.ociSource()).resolve(...args) },
     resolveImage: (reference) => findImage(parts.store, reference).digest,
-    baseSystem: (lowest, image) => readBaseSystem(parts, { recipe: loaded.recipe, steps: loaded.steps, recipeDigest: loaded.digest }, lowest, image, { signal, report: options.onEvent ?? (() => undefined), resolveImage: async (reference) => (await parts.ociSource()).resolve(reference, loaded.recipe.folder) }),
-    recorder: { record: (bound, lockSoFar, { signal: stop }) => recordNetwork(parts, { recipe: loaded.recipe, steps: loaded.steps, recipeDigest: loaded.digest, lock: lockSoFar }, bound, { signal: stop, report: options.onEvent ?? (() => undefined) }) },
+    baseSystem: (lowest, image) =>
+      readBaseSystem(parts, { recipe: loaded.recipe, steps: loaded.steps, recipeDigest: loaded.digest }, lowest, image, {
+        signal,
+        report: options.onEvent ?? (() => undefined),
+        resolveImage: async (reference) => (await parts.ociSource()).resolve(reference, loaded.recipe.folder),
+      }),
+    recorder: {
+      record: (bound, lockSoFar, { signal: stop }) =>
+        recordNetwork(parts, { recipe: loaded.recipe, steps: loaded.steps, recipeDigest: loaded.digest, lock: lockSoFar }, bound, {
+          signal: stop,
+          report: options.onEvent ?? (() => undefined),
+        }),
+    },
     ...(options.allowExpired === true ? { allowExpired: true } : {}),
     signal,
     report,
@@ -206,7 +240,10 @@ async function lock(parts: EmbeddedParts, loaded: LoadedRecipe, options: LockRun
 }
 
 /** The layers and launches asked for; a launch stands on its root's layer. All when none is named. */
-function wantedOf(loaded: LoadedRecipe, names: readonly string[] = []): { readonly layers: readonly string[]; readonly launches: readonly Launch[] } {
+function wantedOf(
+  loaded: LoadedRecipe,
+  names: readonly string[] = [],
+): { readonly layers: readonly string[]; readonly launches: readonly Launch[] } {
   checkLayers(loaded, names);
   const launches = names.length === 0 ? loaded.launches : loaded.launches.filter(({ layer }) => names.includes(layer.name));
   const baked = names.filter((name) => loaded.recipe.layers.some((layer) => layer.name === name));
@@ -222,7 +259,10 @@ const plannedLaunch = ({ layer, root, steps: own }: Launch): PlannedLaunch => ({
 function checkLayers(loaded: LoadedRecipe, names: readonly string[]): void {
   const known = [...loaded.recipe.layers, ...loaded.launches.map(({ layer }) => layer)].map((layer) => layer.name);
   const unknown = names.filter((name) => !known.includes(name));
-  if (unknown.length > 0) throw new BakehouseError("USAGE", `${loaded.shownAs} has no layer ${unknown.map((name) => JSON.stringify(name)).join(", ")}`, { hint: `its layers: ${known.join(", ")}` });
+  if (unknown.length > 0)
+    throw new BakehouseError("USAGE", `${loaded.shownAs} has no layer ${unknown.map((name) => JSON.stringify(name)).join(", ")}`, {
+      hint: `its layers: ${known.join(", ")}`,
+    });
 }
 
 function force(loaded: LoadedRecipe, { noCache = false, from = [] }: Pick<RunOptions, "noCache" | "from">): Force {
@@ -232,8 +272,12 @@ function force(loaded: LoadedRecipe, { noCache = false, from = [] }: Pick<RunOpt
     const matches = addresses.filter((address) => address === name || address.endsWith(`/${name}`));
     const inLayer = loaded.steps.find((bound) => bound.layer.name === name)?.step.address;
     const [match = inLayer] = matches;
-    if (matches.length > 1) throw new BakehouseError("USAGE", `--from ${name} could be ${matches.join(" or ")}`, { hint: "give the whole address" });
-    if (match === undefined) throw new BakehouseError("USAGE", `${loaded.shownAs} has no step ${JSON.stringify(name)}`, { hint: `its steps: ${addresses.join(", ")}` });
+    if (matches.length > 1)
+      throw new BakehouseError("USAGE", `--from ${name} could be ${matches.join(" or ")}`, { hint: "give the whole address" });
+    if (match === undefined)
+      throw new BakehouseError("USAGE", `${loaded.shownAs} has no step ${JSON.stringify(name)}`, {
+        hint: `its steps: ${addresses.join(", ")}`,
+      });
     return match;
   });
   return { noCache, from: found };

@@ -5,7 +5,7 @@ import type { Sha256 } from "../core/digest.ts";
 import { hexOf } from "../core/digest.ts";
 import type { LockedStep } from "../core/lock/model.ts";
 import type { Recipe } from "../core/recipe/model.ts";
-import type { StepServices } from "../core/step.ts";
+import type { StepDefinition, StepServices } from "../core/step.ts";
 import { VERSION } from "../core/version.ts";
 import { bindSteps, type BoundStep } from "../engine/bound-recipe.ts";
 import { imagesFromStore } from "../engine/images-from-store.ts";
@@ -31,7 +31,11 @@ import { isAlive, thisProcess } from "../adapters/local-store/owners.ts";
 import { hashInputs, openStatCache, recipeInputs } from "../adapters/recipe-inputs/index.ts";
 import { removeCgroups } from "../adapters/sandbox/cgroups.ts";
 import { cgroupName, overlayWorkspaces } from "../adapters/sandbox/overlay-workspaces.ts";
-import { steps } from "../steps/registry.ts";
+import { launchHook } from "../core/launch/launch-hook.ts";
+import { steps as ofRecipes } from "../steps/registry.ts";
+
+/** Those that a recipe can name, and what `cake: software` adds. */
+const steps = new Map([...ofRecipes, [launchHook.id, launchHook as StepDefinition]]);
 
 export interface EmbeddedOptions {
   /** Folder of the store; made when it is not there. */
@@ -63,12 +67,17 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
     const { aptResolver } = await import("../adapters/apt-resolver/index.ts");
     return aptResolver({ folder: store.path("apt"), packageStore: await packages(), transfer: await transfer(), environment: env });
   });
-  const downloader = lazy(async () => (await import("../adapters/local-package-store/index.ts")).packageDownloader(await packages(), await transfer()));
-  const ociSource = lazy(async () => (await import("../adapters/oci-source/index.ts")).ociSource({ folder: store.path("downloads", "oci") }));
+  const downloader = lazy(async () =>
+    (await import("../adapters/local-package-store/index.ts")).packageDownloader(await packages(), await transfer()),
+  );
+  const ociSource = lazy(async () =>
+    (await import("../adapters/oci-source/index.ts")).ociSource({ folder: store.path("downloads", "oci") }),
+  );
   const diffs = lazy(async () => (await import("../adapters/overlay-diffs/index.ts")).overlayDiffs());
   const installers = lazy(() => import("../adapters/debian-installer/index.ts"));
   const installer = (name: "own" | "mmdebstrap"): FoundationInstaller => {
-    const made = async (): Promise<FoundationInstaller> => (name === "own" ? (await installers()).ownInstaller() : (await installers()).mmdebstrapInstaller());
+    const made = async (): Promise<FoundationInstaller> =>
+      name === "own" ? (await installers()).ownInstaller() : (await installers()).mmdebstrapInstaller();
     return { install: async (request) => (await made()).install(request), add: async (request) => (await made()).add(request) };
   };
   let catalog: Catalog | undefined;
@@ -103,8 +112,15 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
     fetchMissing: (needed, recipe, fetching) => fetchMissing(store, { resolver, downloader, transfer }, needed, recipe, fetching),
     lowerLookup: (below) => lowerLookup(below.map((diff) => store.diffs.folder(diff))),
     readLower: (below) => lowerReader(below.map((diff) => store.diffs.folder(diff))),
-    findSecrets: async (directory, secrets) => (await import("../adapters/secret-scan/index.ts")).scanForSecrets(directory, [...secrets].map(([name, value]) => ({ name, value }))),
-    maskSecrets: async (secrets) => (secrets.size === 0 ? (line) => line : (await import("../adapters/secret-scan/index.ts")).maskSecrets([...secrets].map(([name, value]) => ({ name, value })))),
+    findSecrets: async (directory, secrets) =>
+      (await import("../adapters/secret-scan/index.ts")).scanForSecrets(
+        directory,
+        [...secrets].map(([name, value]) => ({ name, value })),
+      ),
+    maskSecrets: async (secrets) =>
+      secrets.size === 0
+        ? (line) => line
+        : (await import("../adapters/secret-scan/index.ts")).maskSecrets([...secrets].map(([name, value]) => ({ name, value }))),
     buildVolume,
     pathsOutside,
     network: lazyNetwork(store),
@@ -135,7 +151,13 @@ function lazyCatalog(store: Store, options: EmbeddedOptions): Catalog {
   let opened: Promise<Catalog> | undefined;
   const open = (): Promise<Catalog> =>
     (opened ??= import("../adapters/sqlite-catalog/sqlite-catalog.ts").then(({ openSqliteCatalog }) =>
-      openSqliteCatalog(store.path("catalog.db"), { rebuildFrom: () => imagesFromStore(store), owner: thisProcess("bake"), isAlive, warn: (message) => options.warn?.(message) }),
+      openSqliteCatalog(store.path("catalog.db"), {
+        rebuildFrom: () => imagesFromStore(store),
+        owner: thisProcess("bake"),
+        isAlive,
+        readOnly: store.readOnly,
+        warn: (message) => options.warn?.(message),
+      }),
     ));
   return {
     startBake: async (...args) => (await open()).startBake(...args),
@@ -150,7 +172,9 @@ function lazyCatalog(store: Store, options: EmbeddedOptions): Catalog {
 }
 
 function lazyNetwork(store: Store): NetworkRecorder {
-  const open = lazy(async () => (await import("../adapters/network-recorder/index.ts")).networkRecorder({ folder: store.path("recorded") }));
+  const open = lazy(async () =>
+    (await import("../adapters/network-recorder/index.ts")).networkRecorder({ folder: store.path("recorded") }),
+  );
   return {
     record: async (request) => (await open()).record(request),
     replay: async (request, responses) => (await open()).replay(request, responses),
@@ -173,7 +197,14 @@ function tidyStep(folder: string): void {
 
 type FileServices = Omit<StepServices, "root" | "sandbox" | "inputs" | "secrets" | "installer">;
 
-async function stepFiles(store: Store, bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined, workspace: Workspace, signal: AbortSignal): Promise<FileServices> {
+async function stepFiles(
+  store: Store,
+  bound: BoundStep,
+  recipe: Recipe,
+  locked: LockedStep | undefined,
+  workspace: Workspace,
+  signal: AbortSignal,
+): Promise<FileServices> {
   const { localPackageStore, packageSet } = await import("../adapters/local-package-store/index.ts");
   const { archives } = await import("../adapters/overlay-diffs/index.ts");
   const packageStore = localPackageStore(store.path("packages"));
@@ -190,11 +221,21 @@ async function stepFiles(store: Store, bound: BoundStep, recipe: Recipe, locked:
 
 const downloadPath = (store: Store, sha256: Sha256): string => store.path("downloads", hexOf(sha256));
 
-async function lentTools(store: Store, packageStore: Parameters<typeof import("../adapters/local-package-store/index.ts").packageSet>[0], locked: LockedStep | undefined, work: string, signal: AbortSignal): Promise<FileServices["lent"]> {
+async function lentTools(
+  store: Store,
+  packageStore: Parameters<typeof import("../adapters/local-package-store/index.ts").packageSet>[0],
+  locked: LockedStep | undefined,
+  work: string,
+  signal: AbortSignal,
+): Promise<FileServices["lent"]> {
   if (locked?.lent === undefined || locked.lent.length === 0) return { digest: undefined, hostPath: undefined };
   const { packageSet } = await import("../adapters/local-package-store/index.ts");
   const { extractLentTools } = await import("../adapters/lent-tools/index.ts");
-  return extractLentTools({ folder: store.path("lent"), packages: packageSet(packageStore, locked.lent, join(work, "lent")).files, signal });
+  return extractLentTools({
+    folder: store.path("lent"),
+    packages: packageSet(packageStore, locked.lent, join(work, "lent")).files,
+    signal,
+  });
 }
 
 async function lockedImage(store: Store, bound: BoundStep, recipe: Recipe, locked: LockedStep | undefined): Promise<FileServices["oci"]> {
@@ -224,7 +265,13 @@ interface Fetchers {
 
 type Needed = Parameters<EngineParts["fetchMissing"]>[0];
 
-async function fetchMissing(store: Store, fetchers: Fetchers, needed: Needed, recipe: Recipe, options: Parameters<EngineParts["fetchMissing"]>[2]): Promise<{ readonly count: number; readonly totalBytes: number }> {
+async function fetchMissing(
+  store: Store,
+  fetchers: Fetchers,
+  needed: Needed,
+  recipe: Recipe,
+  options: Parameters<EngineParts["fetchMissing"]>[2],
+): Promise<{ readonly count: number; readonly totalBytes: number }> {
   const { localPackageStore } = await import("../adapters/local-package-store/index.ts");
   const packageStore = localPackageStore(store.path("packages"));
   const missing = needed.flatMap(({ bound, locked }) =>
@@ -236,19 +283,33 @@ async function fetchMissing(store: Store, fetchers: Fetchers, needed: Needed, re
     const resolver = await fetchers.resolver();
     const downloads = missing.map(({ bound, item }) => {
       const foundation = foundationOf(recipe, bound, steps);
-      const [urls = []] = resolver.locate({ repositories: recipe.repositories, folder: recipe.folder, ...(foundation === undefined ? {} : { foundation }) }, [item]);
+      const [urls = []] = resolver.locate(
+        { repositories: recipe.repositories, folder: recipe.folder, ...(foundation === undefined ? {} : { foundation }) },
+        [item],
+      );
       return { package: item, urls };
     });
     await (await fetchers.downloader()).fetch(downloads, { signal: options.signal, onProgress: options.progress });
   }
-  const local = needed.flatMap(({ bound, locked }) => (locked?.packages ?? []).filter((item) => item.repository === "local").map((item) => ({ bound, item })));
-  for (const { item } of local) if (packageStore.find(item.sha256) === undefined) await packageStore.add(join(recipe.folder, item.path), item.sha256);
-  const files = needed.flatMap(({ bound }) => bound.requirements.downloads ?? []).filter((download) => !existsSync(downloadPath(store, download.sha256)));
+  const local = needed.flatMap(({ bound, locked }) =>
+    (locked?.packages ?? []).filter((item) => item.repository === "local").map((item) => ({ bound, item })),
+  );
+  for (const { item } of local)
+    if (packageStore.find(item.sha256) === undefined) await packageStore.add(join(recipe.folder, item.path), item.sha256);
+  const files = needed
+    .flatMap(({ bound }) => bound.requirements.downloads ?? [])
+    .filter((download) => !existsSync(downloadPath(store, download.sha256)));
   for (const download of files) {
     mkdirSync(store.path("downloads"), { recursive: true });
     const target = `${downloadPath(store, download.sha256)}.part-${process.pid}`;
     const transfer = await fetchers.transfer();
-    await transfer.download({ urls: [download.url], target, what: download.url, expected: { sha256: download.sha256 }, signal: options.signal });
+    await transfer.download({
+      urls: [download.url],
+      target,
+      what: download.url,
+      expected: { sha256: download.sha256 },
+      signal: options.signal,
+    });
     const { adopt } = await import("../adapters/local-store/files.ts");
     adopt(target, downloadPath(store, download.sha256));
   }

@@ -74,6 +74,7 @@ export const debian = defineStep({
       Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg`,
   ],
   options,
+  notInKey: ["mirror"],
   needs: ["root", "sandbox", "packages", "installer"],
   requires: (value) => {
     const { suite: release, variant, components, include, backports, security, updates, mirror } = settingsOf(value);

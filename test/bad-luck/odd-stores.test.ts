@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { tinyStore } from "../shared-store.ts";
+import { copyTree, tinyStore } from "../shared-store.ts";
 import { type Bake, type CliRun, errorOf, Kitchen } from "./kitchen.ts";
 
 let kitchen: Kitchen;
@@ -188,7 +188,7 @@ describe("a store in an odd place", () => {
     ["with,commas:and=colons"],
   ])("called %j works", async (name) => {
     const store = join(kitchen.folder, name, "store");
-    cpSync(await tinyStore(), store, { recursive: true, verbatimSymlinks: true });
+    copyTree(await tinyStore(), store);
     for (const runner of ["bubblewrap", "runc"])
       expect((await kitchen.bake(["--runner", runner, "--from", "app/one"], { store })).digests["app"]).toBe(app());
   });
@@ -206,7 +206,7 @@ describe("a store in an odd place", () => {
 
   it("on a very long path takes a recipe of seventy steps", async () => {
     const store = join(kitchen.folder, "long-".repeat(40), "path-".repeat(40), "store");
-    cpSync(await tinyStore(), store, { recursive: true, verbatimSymlinks: true });
+    copyTree(await tinyStore(), store);
     kitchen.steps(
       Array.from({ length: 70 }, (_, number) => `- file: { path: /srv/${number}, content: "${number}" }`)
         .map((step, number) => step.replace("- file", `- name: s${number}\n  file`))

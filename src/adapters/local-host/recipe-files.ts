@@ -29,7 +29,12 @@ export function readRecipeFile(path: string, from: string): RecipeFile {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const why = code === "ENOENT" || code === "ENOTDIR" ? "There is no recipe at" : `Cannot read (${code ?? "unknown"})`;
-    throw new BakehouseError("RECIPE_NOT_FOUND", `${why} ${shownAs}`, { hint: "bakehouse init writes one; or name its folder: bakehouse bake DIR" }, error);
+    throw new BakehouseError(
+      "RECIPE_NOT_FOUND",
+      `${why} ${shownAs}`,
+      { hint: "bakehouse init writes one; or name its folder: bakehouse bake DIR" },
+      error,
+    );
   }
 }
 
@@ -62,8 +67,19 @@ export function writeLockText(file: string, text: string, reach: ReachPoint): vo
     renameSync(temporary, target);
   } catch (error) {
     rmSync(temporary, { force: true });
-    if ((error as NodeJS.ErrnoException).code === "ENOSPC") throw new BakehouseError("STORE_FULL", `No space left to write ${file}`, { hint: "the lock that was there is as before; make space and lock again" }, error);
-    throw new BakehouseError("LOCK_INVALID", `Cannot write ${file}: ${(error as Error).message}`, { hint: "the lock stands beside the recipe: lock where you may write" }, error);
+    if ((error as NodeJS.ErrnoException).code === "ENOSPC")
+      throw new BakehouseError(
+        "STORE_FULL",
+        `No space left to write ${file}`,
+        { hint: "the lock that was there is as before; make space and lock again" },
+        error,
+      );
+    throw new BakehouseError(
+      "LOCK_INVALID",
+      `Cannot write ${file}: ${(error as Error).message}`,
+      { hint: "the lock stands beside the recipe: lock where you may write" },
+      error,
+    );
   }
 }
 

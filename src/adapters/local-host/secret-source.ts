@@ -26,7 +26,11 @@ export function hostSecrets(recipe: Recipe, env: Readonly<Record<string, string 
         else values.set(name, value);
       }
       if (missing.length === 0) return values;
-      throw new BakehouseError("SECRET_MISSING", missing.map((name) => `Secret "${name}" is not given: ${where(recipe, name)}`).join("\n"), { hint: howToGive(recipe, missing), details: missing });
+      throw new BakehouseError(
+        "SECRET_MISSING",
+        missing.map((name) => `Secret "${name}" is not given: ${where(recipe, name)}`).join("\n"),
+        { hint: howToGive(recipe, missing), details: missing },
+      );
     },
   };
 }
@@ -40,5 +44,7 @@ function where(recipe: Recipe, name: string): string {
 function howToGive(recipe: Recipe, names: readonly string[]): string {
   const sources = names.map((name) => recipe.secrets[name]);
   const variables = sources.flatMap((source) => (source !== undefined && "env" in source ? [`${source.env}=…`] : []));
-  return variables.length === names.length ? `${variables.join(" ")} bakehouse bake` : "`secrets:` in the recipe says where each value comes from";
+  return variables.length === names.length
+    ? `${variables.join(" ")} bakehouse bake`
+    : "`secrets:` in the recipe says where each value comes from";
 }

@@ -79,9 +79,26 @@ export function storeError(error: unknown, path: string): unknown {
   const { code } = error as NodeJS.ErrnoException;
   const sqlite = sqliteCode(error);
   if (code === "ENOSPC" || code === "EDQUOT" || sqlite === SQLITE.full || (sqlite === SQLITE.ioError && isDiskFull(dirname(path))))
-    return new BakehouseError("STORE_FULL", `No space left to write ${path}`, { hint: "bakehouse gc --apply, or a store on a larger disk: --store DIR" }, error);
-  if (code === "EROFS" || code === "EACCES" || code === "EPERM" || (code === "ENOENT" && path.startsWith("/proc/")) || sqlite === SQLITE.readOnly || sqlite === SQLITE.cannotOpen)
-    return new BakehouseError("STORE_READ_ONLY", `Cannot write ${path}: ${(error as Error).message}`, { hint: "use a store that you may write to: --store DIR, or run as root" }, error);
+    return new BakehouseError(
+      "STORE_FULL",
+      `No space left to write ${path}`,
+      { hint: "bakehouse gc --apply, or a store on a larger disk: --store DIR" },
+      error,
+    );
+  if (
+    code === "EROFS" ||
+    code === "EACCES" ||
+    code === "EPERM" ||
+    (code === "ENOENT" && path.startsWith("/proc/")) ||
+    sqlite === SQLITE.readOnly ||
+    sqlite === SQLITE.cannotOpen
+  )
+    return new BakehouseError(
+      "STORE_READ_ONLY",
+      `Cannot write ${path}: ${(error as Error).message}`,
+      { hint: "use a store that you may write to: --store DIR, or run as root" },
+      error,
+    );
   return error;
 }
 

@@ -10,8 +10,23 @@ import { openLocalStore } from "./local-store.ts";
 import { startTimeOf } from "./owners.ts";
 
 const digest = (letter: string): Sha256 => `sha256:${letter.repeat(64)}`;
-const entry = (letter: string, name: string): IndexEntry => ({ mediaType: MEDIA_TYPES.manifest, digest: digest(letter), size: 1, annotations: { [ANNOTATIONS.name]: name } });
-const record: StepRecord = { key: digest("a"), address: "base/apt", diffId: digest("b"), sizeBytes: 10, entries: 1, inputs: {}, bakedAt: "2026-01-01T00:00:00Z", durationMs: 5, tool: "test" };
+const entry = (letter: string, name: string): IndexEntry => ({
+  mediaType: MEDIA_TYPES.manifest,
+  digest: digest(letter),
+  size: 1,
+  annotations: { [ANNOTATIONS.name]: name },
+});
+const record: StepRecord = {
+  key: digest("a"),
+  address: "base/apt",
+  diffId: digest("b"),
+  sizeBytes: 10,
+  entries: 1,
+  inputs: {},
+  bakedAt: "2026-01-01T00:00:00Z",
+  durationMs: 5,
+  tool: "test",
+};
 
 describe("local store", () => {
   let folder: string;
@@ -41,7 +56,11 @@ describe("local store", () => {
   it("moves a name to the newest image and keeps the older one without it", async () => {
     await store.images.put([entry("1", "shop/release")]);
     await store.images.put([entry("2", "shop/release")]);
-    expect(store.images.entries().map(({ digest: found, annotations }) => [found, annotations[ANNOTATIONS.name], annotations[ANNOTATIONS.bakedName]])).toEqual([
+    expect(
+      store.images
+        .entries()
+        .map(({ digest: found, annotations }) => [found, annotations[ANNOTATIONS.name], annotations[ANNOTATIONS.bakedName]]),
+    ).toEqual([
       [digest("1"), undefined, "shop/release"],
       [digest("2"), "shop/release", undefined],
     ]);
@@ -52,7 +71,12 @@ describe("local store", () => {
     const letters = [..."0123456789abcdef"];
     await Promise.all(letters.map((letter, index) => (index % 2 === 0 ? store : other).images.put([entry(letter, `shop/${letter}`)])));
     other.close();
-    expect(store.images.entries().map(({ digest: found }) => found).sort()).toEqual(letters.map(digest).sort());
+    expect(
+      store.images
+        .entries()
+        .map(({ digest: found }) => found)
+        .sort(),
+    ).toEqual(letters.map(digest).sort());
   });
 
   it("keeps the first of two equal diffs", () => {
@@ -79,7 +103,9 @@ describe("local store", () => {
 
   it("says that the index is damaged", () => {
     writeFileSync(store.path("oci", "index.json"), "{");
-    expect(() => store.images.entries()).toThrow(expect.objectContaining({ code: "STORE_DAMAGED", help: expect.objectContaining({ hint: "bakehouse verify --repair" }) }));
+    expect(() => store.images.entries()).toThrow(
+      expect.objectContaining({ code: "STORE_DAMAGED", help: expect.objectContaining({ hint: "bakehouse verify --repair" }) }),
+    );
   });
 
   describe("work folders", () => {
@@ -89,7 +115,10 @@ describe("local store", () => {
       own.workFolder("mine");
       const dead = await endedProcess();
       mkdirSync(store.path("work", "theirs"));
-      writeFileSync(store.path("work", "theirs", "owner.json"), JSON.stringify({ ...dead, bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(), host: "here", what: "" }));
+      writeFileSync(
+        store.path("work", "theirs", "owner.json"),
+        JSON.stringify({ ...dead, bootId: readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim(), host: "here", what: "" }),
+      );
       expect(own.tidy()).toEqual([{ kind: "work folder", id: "theirs" }]);
       expect(tidied).toEqual([store.path("work", "theirs")]);
       expect(existsSync(store.path("work", "mine"))).toBe(true);
@@ -99,7 +128,10 @@ describe("local store", () => {
     it("stay when they are kept for a look", () => {
       store.workFolder("failed");
       store.keepWorkFolder("failed", { address: "base/run" });
-      writeFileSync(store.path("work", "failed", "owner.json"), JSON.stringify({ pid: 1, startTime: -1, bootId: "another", host: "", what: "" }));
+      writeFileSync(
+        store.path("work", "failed", "owner.json"),
+        JSON.stringify({ pid: 1, startTime: -1, bootId: "another", host: "", what: "" }),
+      );
       expect(store.tidy()).toEqual([]);
       expect(store.kept()).toEqual([{ bake: "failed", folder: store.path("work", "failed") }]);
     });
@@ -120,7 +152,11 @@ describe("local store", () => {
     });
 
     it("are taken over from a dead owner, and waited for while it lives", async () => {
-      const holder = spawn(process.execPath, ["--input-type=module", "-e", HOLD, new URL("./local-store.ts", import.meta.url).pathname, store.root], { stdio: ["ignore", "pipe", "inherit"] });
+      const holder = spawn(
+        process.execPath,
+        ["--input-type=module", "-e", HOLD, new URL("./local-store.ts", import.meta.url).pathname, store.root],
+        { stdio: ["ignore", "pipe", "inherit"] },
+      );
       await new Promise((resolve) => holder.stdout.once("data", resolve));
       const waits: number[] = [];
       const taken = store.withLock("one", { onWait: (owner) => waits.push(owner.pid) }, async () => "mine");

@@ -6,7 +6,17 @@ import { BakehouseError } from "../../core/errors.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { hexOf, type DiffId, type ImageDigest, type Sha256 } from "../../core/digest.ts";
 import type { Owner, StepRecord, Store } from "../../ports/store.ts";
-import { adopt, isDiskFull, makeFolder, namesIn, readIfThere, readJsonIfThere, storeError, temporaryBeside, writeAtomically } from "./files.ts";
+import {
+  adopt,
+  isDiskFull,
+  makeFolder,
+  namesIn,
+  readIfThere,
+  readJsonIfThere,
+  storeError,
+  temporaryBeside,
+  writeAtomically,
+} from "./files.ts";
 import { openLocks, type Locks } from "./locks.ts";
 import { isAlive, startTimeOf, thisProcess } from "./owners.ts";
 
@@ -21,7 +31,10 @@ export interface LocalStoreOptions {
 
 /** Opens or makes a store. @throws STORE_TOO_NEW, STORE_READ_ONLY (when it has to be made), STORE_DAMAGED */
 export function openLocalStore(root: string, options: LocalStoreOptions = {}): Store {
-  if (root.includes("\n")) throw new BakehouseError("USAGE", `A store cannot lie in a folder with a line end in its name: ${JSON.stringify(root)}`, { hint: "name another: --store DIR" });
+  if (root.includes("\n"))
+    throw new BakehouseError("USAGE", `A store cannot lie in a folder with a line end in its name: ${JSON.stringify(root)}`, {
+      hint: "name another: --store DIR",
+    });
   const readOnly = prepare(root);
   const path = (...parts: readonly string[]): string => join(root, ...parts);
   let locks: Locks | undefined;
@@ -56,16 +69,23 @@ export function openLocalStore(root: string, options: LocalStoreOptions = {}): S
 function prepare(root: string): boolean {
   const format = readIfThere(join(root, "format"))?.trim();
   if (format === undefined) return create(root);
-  if (!/^\d+$/.test(format)) throw new BakehouseError("STORE_DAMAGED", `${root}/format holds ${JSON.stringify(format.slice(0, 40))} instead of a number`, { hint: `write ${FORMAT} into it if this is a store` });
+  if (!/^\d+$/.test(format))
+    throw new BakehouseError("STORE_DAMAGED", `${root}/format holds ${JSON.stringify(format.slice(0, 40))} instead of a number`, {
+      hint: `write ${FORMAT} into it if this is a store`,
+    });
   if (Number(format) > FORMAT)
-    throw new BakehouseError("STORE_TOO_NEW", `The store ${root} has format ${format}; this Bakehouse knows up to ${FORMAT}`, { hint: "use the newer Bakehouse that made it, or another store: --store DIR" });
+    throw new BakehouseError("STORE_TOO_NEW", `The store ${root} has format ${format}; this Bakehouse knows up to ${FORMAT}`, {
+      hint: "use the newer Bakehouse that made it, or another store: --store DIR",
+    });
   return !isWritable(root);
 }
 
 function create(root: string): boolean {
   try {
     if (!namesIn(root).every(isPartOfStore) && readIfThere(join(root, "format")) === undefined)
-      throw new BakehouseError("STORE_DAMAGED", `${root} is not empty and is not a Bakehouse store`, { hint: "name an empty or new folder: --store DIR" });
+      throw new BakehouseError("STORE_DAMAGED", `${root} is not empty and is not a Bakehouse store`, {
+        hint: "name an empty or new folder: --store DIR",
+      });
     for (const folder of FOLDERS) makeFolder(join(root, folder));
     spreadOut([join(root, "work"), join(root, "diffs")]);
     writeAtomically(join(root, "oci", "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
@@ -137,14 +157,18 @@ function blobFiles(folder: string): Store["blobs"] {
     putJson: (value) => putText(canonicalJson(value)),
     readJson: (digest) => {
       const text = readIfThere(path(digest));
-      if (text === undefined) throw new BakehouseError("STORE_DAMAGED", `The blob ${digest} is missing`, { hint: "bakehouse verify --repair" });
+      if (text === undefined)
+        throw new BakehouseError("STORE_DAMAGED", `The blob ${digest} is missing`, { hint: "bakehouse verify --repair" });
       try {
         return JSON.parse(text) as unknown;
       } catch (error) {
         throw new BakehouseError("STORE_DAMAGED", `The blob ${digest} is damaged`, { hint: "bakehouse verify --repair" }, error);
       }
     },
-    list: () => namesIn(folder).filter((name) => /^[0-9a-f]{64}$/.test(name)).map((name): Sha256 => `sha256:${name}`),
+    list: () =>
+      namesIn(folder)
+        .filter((name) => /^[0-9a-f]{64}$/.test(name))
+        .map((name): Sha256 => `sha256:${name}`),
     remove: (digest) => rmSync(path(digest), { force: true }),
   };
 }
@@ -168,14 +192,18 @@ function diffFolders(folder: string): Store["diffs"] {
   };
 }
 
-const indexText = (manifests: readonly IndexEntry[]): string => JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests });
+const indexText = (manifests: readonly IndexEntry[]): string =>
+  JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests });
 
 function imageIndex(file: string, blobs: Store["blobs"], withLock: Store["withLock"]): Store["images"] {
   const entries = (): readonly IndexEntry[] => {
     const text = readIfThere(file);
     if (text === undefined) return [];
     try {
-      return ((JSON.parse(text) as { manifests?: readonly IndexEntry[] }).manifests ?? []).map((entry) => ({ ...entry, annotations: entry.annotations ?? {} }));
+      return ((JSON.parse(text) as { manifests?: readonly IndexEntry[] }).manifests ?? []).map((entry) => ({
+        ...entry,
+        annotations: entry.annotations ?? {},
+      }));
     } catch (error) {
       throw new BakehouseError("STORE_DAMAGED", `${file} is damaged`, { hint: "bakehouse verify --repair" }, error);
     }
@@ -188,7 +216,12 @@ function imageIndex(file: string, blobs: Store["blobs"], withLock: Store["withLo
       change((before) => {
         const digests = new Set(added.map((entry) => entry.digest));
         const names = new Set(added.map((entry) => entry.annotations[ANNOTATIONS.name]));
-        return [...before.filter((entry) => !digests.has(entry.digest)).map((entry) => (names.has(entry.annotations[ANNOTATIONS.name]) ? withoutName(entry) : entry)), ...added];
+        return [
+          ...before
+            .filter((entry) => !digests.has(entry.digest))
+            .map((entry) => (names.has(entry.annotations[ANNOTATIONS.name]) ? withoutName(entry) : entry)),
+          ...added,
+        ];
       }),
     remove: (digests) => change((before) => before.filter((entry) => !digests.includes(entry.digest))),
     manifest: (digest: ImageDigest) => blobs.readJson(digest) as ImageManifest,
@@ -239,13 +272,29 @@ function workFolders(root: string, options: LocalStoreOptions): WorkFolders {
       });
       return [...files, ...folders];
     },
-    kept: () => namesIn(folder).filter(isKept).sort().reverse().map((bake) => ({ bake, folder: join(folder, bake) })),
+    kept: () =>
+      namesIn(folder)
+        .filter(isKept)
+        .sort()
+        .reverse()
+        .map((bake) => ({ bake, folder: join(folder, bake) })),
     keepWorkFolder: (bake, about) => writeAtomically(join(folder, bake, "kept.json"), JSON.stringify(about)),
   };
 }
 
 /** Where files are written beside their place. The package store tidies its own. */
-const WRITTEN_PLACES = ["", "oci", "oci/blobs/sha256", "diffs", "steps", "plans", "downloads", "downloads/oci", "lent", "recorded"] as const;
+const WRITTEN_PLACES = [
+  "",
+  "oci",
+  "oci/blobs/sha256",
+  "diffs",
+  "steps",
+  "plans",
+  "downloads",
+  "downloads/oci",
+  "lent",
+  "recorded",
+] as const;
 
 /** `.tmp-<pid>-…`, `.new-<pid>-…`, `<name>.new-<pid>-…`, `<name>.part-<pid>`, `<name>.<pid>.<hex>.tmp`: on their way to their place, by that process. */
 const UNFINISHED = /(?:^|\.)(?:(?:tmp|new|part)-(?<by>\d+)(?:-|$)|(?<from>\d+)\.[0-9a-f]+\.tmp$)/;

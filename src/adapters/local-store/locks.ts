@@ -21,7 +21,9 @@ const POLL_MS = 40;
 export function openLocks(file: string): Locks {
   const database = openDatabase(file);
   const find = database.prepare("SELECT token, owner FROM locks WHERE name = ?");
-  const take = database.prepare("INSERT INTO locks (name, token, owner) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET token = excluded.token, owner = excluded.owner");
+  const take = database.prepare(
+    "INSERT INTO locks (name, token, owner) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET token = excluded.token, owner = excluded.owner",
+  );
   const drop = database.prepare("DELETE FROM locks WHERE name = ? AND token = ?");
 
   /** Released, but still in the file: on a full disk not even that can be written. Others see it as held until this process ends. */

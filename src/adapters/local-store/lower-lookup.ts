@@ -76,5 +76,10 @@ export function pathsOutside(directory: string, subtree: string, limit: number):
 
 /** A directory whose times alone changed is copied up by overlayfs and says nothing. */
 function isEmptyDirectory(root: string, path: string, directory: boolean): boolean {
-  return directory && readdirSync(join(root, path), { withFileTypes: true }).every((entry) => isEmptyDirectory(root, `${path}/${entry.name}`, entry.isDirectory()));
+  return (
+    directory &&
+    readdirSync(join(root, path), { withFileTypes: true }).every((entry) =>
+      isEmptyDirectory(root, `${path}/${entry.name}`, entry.isDirectory()),
+    )
+  );
 }

@@ -28,7 +28,8 @@ export interface OverlaySandboxParts {
 
 export function overlaySandbox(parts: OverlaySandboxParts): Sandbox {
   const startedAt = performance.now();
-  const run = (command: SandboxCommand): Promise<SandboxResult> => parts.withLent(command.lent, () => runCommand(parts, command, startedAt));
+  const run = (command: SandboxCommand): Promise<SandboxResult> =>
+    parts.withLent(command.lent, () => runCommand(parts, command, startedAt));
   return {
     run,
     check: async (command) => {
@@ -52,7 +53,10 @@ async function runCommand(parts: OverlaySandboxParts, command: SandboxCommand, s
       epochSeconds: settings.epochSeconds,
       workingDirectory: command.workingDirectory ?? "/",
       network: command.network ?? settings.network,
-      binds: [...(command.mounts ?? []).map((mount) => ({ hostPath: mount.hostPath, path: mount.path, readOnly: mount.readOnly ?? true })), ...memory.binds],
+      binds: [
+        ...(command.mounts ?? []).map((mount) => ({ hostPath: mount.hostPath, path: mount.path, readOnly: mount.readOnly ?? true })),
+        ...memory.binds,
+      ],
     });
     return await runProcess(parts, command, argv, settings.timeoutMs - (performance.now() - startedAt));
   } finally {
@@ -83,11 +87,20 @@ function placeMemoryFiles(parts: OverlaySandboxParts, command: SandboxCommand): 
 const TAIL_LINES = 40;
 const CAPTURE_LIMIT_BYTES = 64 * 1024 * 1024;
 
-function runProcess(parts: OverlaySandboxParts, command: SandboxCommand, argv: readonly string[], timeoutMs: number): Promise<SandboxResult> {
+function runProcess(
+  parts: OverlaySandboxParts,
+  command: SandboxCommand,
+  argv: readonly string[],
+  timeoutMs: number,
+): Promise<SandboxResult> {
   const { settings, holder } = parts;
   return new Promise((resolve, reject) => {
     const [program = "nsenter", ...words] = argv;
-    const child = spawn(program, words, { stdio: [command.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"], detached: true, env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" } });
+    const child = spawn(program, words, {
+      stdio: [command.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      detached: true,
+      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+    });
     const tail: string[] = [];
     const say = (raw: string): void => {
       const line = settings.mask(raw);
@@ -141,9 +154,13 @@ const timeoutError = (settings: SandboxSettings, tail: readonly string[]): Bakeh
   });
 
 const commandFailed = (address: string, command: SandboxCommand, result: SandboxResult): BakehouseError =>
-  new BakehouseError("STEP_FAILED", `${address}: \`${command.argv.join(" ").slice(0, 200)}\` ended with ${result.signal ?? `exit code ${result.exitCode}`}${quoted(result.tail)}`, {
-    hint: "bakehouse bake --keep-on-failure, then bakehouse shell --failed, to look at the state it left",
-    details: { step: address, exitCode: result.exitCode },
-  });
+  new BakehouseError(
+    "STEP_FAILED",
+    `${address}: \`${command.argv.join(" ").slice(0, 200)}\` ended with ${result.signal ?? `exit code ${result.exitCode}`}${quoted(result.tail)}`,
+    {
+      hint: "bakehouse bake --keep-on-failure, then bakehouse shell --failed, to look at the state it left",
+      details: { step: address, exitCode: result.exitCode },
+    },
+  );
 
 const quoted = (lines: readonly string[]): string => (lines.length === 0 ? "" : `\n${lines.map((line) => `  | ${line}`).join("\n")}`);

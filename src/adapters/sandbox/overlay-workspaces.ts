@@ -79,7 +79,21 @@ function assemble(holder: Holder, mounts: OverlayMounts, request: WorkspaceReque
         holder,
         memoryFolder: join(request.folder, "memory"),
         withLent: (lent, work) => mounts.withLent(lent === undefined ? undefined : settings.lentFolder(lent), work),
-        command: (parts) => entered(runner.command(sandboxSpec({ ...parts, binds: [...nominal(parts.epochSeconds), ...parts.binds], rootPath: mounts.merged, terminal: false, cgroupsPath }), bundle()), parts.network, false),
+        command: (parts) =>
+          entered(
+            runner.command(
+              sandboxSpec({
+                ...parts,
+                binds: [...nominal(parts.epochSeconds), ...parts.binds],
+                rootPath: mounts.merged,
+                terminal: false,
+                cgroupsPath,
+              }),
+              bundle(),
+            ),
+            parts.network,
+            false,
+          ),
       }),
     shellArgv: (argv, { epochSeconds, network }) =>
       entered(
@@ -128,7 +142,12 @@ for fd in /proc/self/fd/*; do fd=\${fd##*/}; if ((fd > 3)); then exec {fd}>&-; f
 const PIPED = `exec > >(exec cat) 2> >(exec cat >&2); ${PREPARED}`;
 
 /** Directories that the sandbox mounts something on. They stay in the diff only if the step itself made them. */
-const MOUNT_POINTS = ["proc", "dev", "tmp", "run"] as const;
+const MOUNT_POINTS = [
+  ["proc", 0o755],
+  ["dev", 0o755],
+  ["tmp", 0o1777], // runc gives a tmpfs the mode of the directory below it
+  ["run", 0o755],
+] as const;
 
 class OverlayMounts {
   readonly merged: string;
@@ -190,10 +209,10 @@ class OverlayMounts {
 
   private makeMountPoints(): void {
     const merged = `/proc/${this.holder.pid}/root${this.merged}`;
-    for (const name of MOUNT_POINTS) {
+    for (const [name, mode] of MOUNT_POINTS) {
       if (existsSync(join(merged, name))) continue;
       mkdirSync(join(merged, name));
-      chmodSync(join(merged, name), 0o755);
+      chmodSync(join(merged, name), mode);
       this.made.push({ name, mtimeMs: lstatSync(join(merged, name)).mtimeMs });
     }
   }

@@ -19,7 +19,18 @@ export interface RunnerCommand {
 export const bubblewrap: Runner = {
   name: "bubblewrap",
   command(spec) {
-    const words = ["--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", spec.hostname, "--clearenv", "--cap-drop", "ALL"];
+    const words = [
+      "--die-with-parent",
+      "--unshare-pid",
+      "--unshare-ipc",
+      "--unshare-uts",
+      "--unshare-cgroup-try",
+      "--hostname",
+      spec.hostname,
+      "--clearenv",
+      "--cap-drop",
+      "ALL",
+    ];
     for (const capability of spec.process.capabilities.bounding) words.push("--cap-add", capability);
     for (const entry of spec.process.env) words.push("--setenv", entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1));
     words.push("--bind", spec.root.path, "/");
@@ -56,7 +67,9 @@ export const runc: Runner = {
   command(spec, bundle) {
     mkdirSync(bundle, { recursive: true });
     writeFileSync(`${bundle}/config.json`, JSON.stringify(spec));
-    return { argv: ["runc", "--root", `${bundle}/state`, "run", "--no-pivot", "--bundle", bundle, `bakehouse-${process.pid}-${Date.now()}`] };
+    return {
+      argv: ["runc", "--root", `${bundle}/state`, "run", "--no-pivot", "--bundle", bundle, `bakehouse-${process.pid}-${Date.now()}`],
+    };
   },
 };
 

@@ -27,14 +27,25 @@ export interface SqliteCatalogOptions {
  */
 export function openSqliteCatalog(file: string, options: SqliteCatalogOptions): Catalog {
   const { database, fresh } = options.readOnly === true ? openToRead(file) : open(file, options);
-  const catalog = catalogOn(new Kysely<CatalogTables>({ dialect: new SqliteDialect({ database: asSqliteDatabase(database, file) }) }), options);
+  const catalog = catalogOn(
+    new Kysely<CatalogTables>({ dialect: new SqliteDialect({ database: asSqliteDatabase(database, file) }) }),
+    options,
+  );
   if (!fresh) return catalog;
   const filled = catalog.putImages(options.rebuildFrom());
-  const afterFilling = <A extends readonly unknown[], R>(method: (...args: A) => Promise<R>) => async (...args: A): Promise<R> => {
-    await filled;
-    return method(...args);
+  const afterFilling =
+    <A extends readonly unknown[], R>(method: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      await filled;
+      return method(...args);
+    };
+  return {
+    ...catalog,
+    images: afterFilling(catalog.images),
+    putImages: afterFilling(catalog.putImages),
+    removeImages: afterFilling(catalog.removeImages),
+    close: afterFilling(catalog.close),
   };
-  return { ...catalog, images: afterFilling(catalog.images), putImages: afterFilling(catalog.putImages), removeImages: afterFilling(catalog.removeImages), close: afterFilling(catalog.close) };
 }
 
 function open(file: string, options: SqliteCatalogOptions): { readonly database: DatabaseSync; readonly fresh: boolean } {
@@ -45,7 +56,9 @@ function open(file: string, options: SqliteCatalogOptions): { readonly database:
     if (!/not a database|malformed|disk image/.test(String(error))) throw storeError(error, file);
     const aside = `${file}.damaged-${Date.now()}`;
     renameSync(file, aside);
-    options.warn(`The catalog was damaged. It is kept as ${aside}; the images were read from the store again, the history of bakes begins anew`);
+    options.warn(
+      `The catalog was damaged. It is kept as ${aside}; the images were read from the store again, the history of bakes begins anew`,
+    );
     return { database: migrated(file), fresh: true };
   }
 }
@@ -67,7 +80,11 @@ function migrated(file: string): DatabaseSync {
     database.exec("PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
     const version = (): number => (database.prepare("PRAGMA user_version").get() as { user_version: number }).user_version;
     if (version() > CATALOG_VERSION)
-      throw new BakehouseError("STORE_TOO_NEW", `The catalog ${file} has version ${version()}; this Bakehouse knows up to ${CATALOG_VERSION}`, { hint: "use the newer Bakehouse that made it, or another store: --store DIR" });
+      throw new BakehouseError(
+        "STORE_TOO_NEW",
+        `The catalog ${file} has version ${version()}; this Bakehouse knows up to ${CATALOG_VERSION}`,
+        { hint: "use the newer Bakehouse that made it, or another store: --store DIR" },
+      );
     if (version() < CATALOG_VERSION) migrate(database, version);
     return database;
   } catch (error) {
@@ -108,13 +125,24 @@ function asSqliteDatabase(database: DatabaseSync, file: string): SqliteDatabase 
 }
 
 function catalogOn(db: Kysely<CatalogTables>, options: SqliteCatalogOptions): Catalog {
-  const steps = async (bake: string): Promise<readonly CatalogStep[]> => (await db.selectFrom("bake_steps").selectAll().where("bake", "=", bake).orderBy("position").execute()).map(stepOf);
+  const steps = async (bake: string): Promise<readonly CatalogStep[]> =>
+    (await db.selectFrom("bake_steps").selectAll().where("bake", "=", bake).orderBy("position").execute()).map(stepOf);
   return {
     startBake: async (bake) => {
       await markDied(db, options);
       await db
         .insertInto("bakes")
-        .values({ id: bake.id, recipe: bake.recipe, file: bake.file, started_at: Date.parse(bake.startedAt), ended_at: null, outcome: bake.outcome, baked_by: bake.by, message: null, owner: JSON.stringify(options.owner) })
+        .values({
+          id: bake.id,
+          recipe: bake.recipe,
+          file: bake.file,
+          started_at: Date.parse(bake.startedAt),
+          ended_at: null,
+          outcome: bake.outcome,
+          baked_by: bake.by,
+          message: null,
+          owner: JSON.stringify(options.owner),
+        })
         .execute();
     },
     endBake: async (id, end, ended) => {
@@ -129,7 +157,9 @@ function catalogOn(db: Kysely<CatalogTables>, options: SqliteCatalogOptions): Ca
     },
     bakes: async ({ limit = 50 } = {}) => {
       await markDied(db, options);
-      return (await db.selectFrom("bakes").selectAll().orderBy("started_at", "desc").orderBy("id", "desc").limit(limit).execute()).map(bakeOf);
+      return (await db.selectFrom("bakes").selectAll().orderBy("started_at", "desc").orderBy("id", "desc").limit(limit).execute()).map(
+        bakeOf,
+      );
     },
     bake: async (id) => {
       await markDied(db, options);
@@ -140,7 +170,11 @@ function catalogOn(db: Kysely<CatalogTables>, options: SqliteCatalogOptions): Ca
       for (const image of images) await db.replaceInto("images").values(imageRow(image)).execute();
     },
     removeImages: async (digests) => {
-      if (digests.length > 0) await db.deleteFrom("images").where("digest", "in", [...digests]).execute();
+      if (digests.length > 0)
+        await db
+          .deleteFrom("images")
+          .where("digest", "in", [...digests])
+          .execute();
     },
     images: async () => (await db.selectFrom("images").selectAll().orderBy("baked_at", "desc").orderBy("name").execute()).map(imageOf),
     close: () => db.destroy(),

@@ -3,7 +3,8 @@ import { defineCommand } from "../command.ts";
 export const command = defineCommand({
   name: "schema",
   summary: "Print the JSON Schema of recipes, for editors",
-  description: "Editors that know YAML complete and check a recipe with it: put `# yaml-language-server: $schema=bakehouse.schema.json` into its first line.",
+  description:
+    "Editors that know YAML complete and check a recipe with it: put `# yaml-language-server: $schema=bakehouse.schema.json` into its first line.",
   examples: [{ line: "schema > bakehouse.schema.json", does: "Beside the recipe, for the editor" }],
   run: async () => {
     const { recipeJsonSchema } = await import("../../core/recipe/json-schema.ts");

@@ -41,12 +41,20 @@ export async function watchBake(request: WatchRequest): Promise<BakeResult & { r
   return last;
 }
 
-async function bakeOnce({ bakehouse, path, loadOptions, runOptions, terminal }: WatchRequest): Promise<(BakeResult & { readonly recipe: string }) | undefined> {
+async function bakeOnce({
+  bakehouse,
+  path,
+  loadOptions,
+  runOptions,
+  terminal,
+}: WatchRequest): Promise<(BakeResult & { readonly recipe: string }) | undefined> {
   try {
     const loaded = bakehouse.load(path, loadOptions);
     const result = await bakehouse.bake(loaded, runOptions);
-    for (const image of result.images) if (!image.cached) terminal.out(`${image.name} ${image.digest} ${formatDuration(image.durationMs)}\n`);
-    if (result.baked === 0) terminal.err(`Nothing changed (${result.images.map((image) => `${image.layer} ${shortDigest(image.digest)}`).join(", ")})\n`);
+    for (const image of result.images)
+      if (!image.cached) terminal.out(`${image.name} ${image.digest} ${formatDuration(image.durationMs)}\n`);
+    if (result.baked === 0)
+      terminal.err(`Nothing changed (${result.images.map((image) => `${image.layer} ${shortDigest(image.digest)}`).join(", ")})\n`);
     return { ...result, recipe: loaded.shownAs };
   } catch (error) {
     if (!(error instanceof BakehouseError) || error.code === "CANCELLED") throw error;
