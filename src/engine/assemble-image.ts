@@ -142,8 +142,15 @@ export const commonAnnotations = (
   [ANNOTATIONS.layer]: layer.name,
   [ANNOTATIONS.hermetic]: String(hermetic),
   ...(layer.image.entry === undefined ? {} : { [ANNOTATIONS.entry]: layer.image.entry }),
-  ...(recipe.parameters.length === 0 ? {} : { [ANNOTATIONS.parameters]: canonicalJson(parameters) }),
+  ...parameterAnnotation(recipe, layer, parameters),
 });
+
+/** Only those that it depends on: a release with another version must not give the layers below it another name. */
+function parameterAnnotation(recipe: Recipe, layer: RecipeLayer, parameters: Lineage["parameters"]): Annotations {
+  const used = new Set(layerChain(recipe, layer).flatMap((below) => below.parameters));
+  const values = Object.entries(parameters).filter(([name]) => used.has(name));
+  return values.length === 0 ? {} : { [ANNOTATIONS.parameters]: canonicalJson(Object.fromEntries(values)) };
+}
 
 /** Writes config and manifest of an image, and its entry in the index and the catalog. */
 export async function assembleImage(
@@ -304,7 +311,7 @@ const catalogImage = (
   tool: lineage.tool,
   recipeDigest: lineage.recipeDigest,
   ...(lineage.lockDigest === undefined ? {} : { lockDigest: lineage.lockDigest }),
-  parameters: lineage.parameters,
+  parameters: JSON.parse(annotations[ANNOTATIONS.parameters] ?? "{}") as Lineage["parameters"],
 });
 
 function imageConfig(

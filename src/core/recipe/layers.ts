@@ -36,8 +36,9 @@ export function readLayers(around: StepSurroundings, section: unknown, cake: Cak
   return ordered.flatMap((one) => one.layer ?? []);
 }
 
-function readLayer(around: StepSurroundings, name: string, value: unknown): ReadLayer | undefined {
-  const { inspection } = around;
+function readLayer(recipe: StepSurroundings, name: string, value: unknown): ReadLayer | undefined {
+  const { inspection } = recipe;
+  const around = { ...recipe, usedParameters: new Set<string>() };
   const path = ["layers", name];
   const before = inspection.problems.length;
   inspection.check(nameSchema, name, path);
@@ -60,10 +61,20 @@ function readLayer(around: StepSurroundings, name: string, value: unknown): Read
     steps: steps.flatMap((one) => (one?.step === undefined ? [] : ([one.step] satisfies RecipeStep[]))),
     image: imageSettings(fields?.image),
     release: releaseOf(fields?.release),
+    parameters: parametersOf(around, steps),
     position: inspection.yaml.keyPositionOf(path),
   };
+  for (const used of around.usedParameters) recipe.usedParameters.add(used);
   const failed = inspection.problems.slice(before).some((problem) => problem.severity === "error");
   return { name, from, steps, written: value, layer: failed ? undefined : layer };
+}
+
+/** Those in its text, and those that its steps fill into files. */
+function parametersOf(around: StepSurroundings, steps: readonly (ReadStep | undefined)[]): readonly string[] {
+  const declared = around.parameters.declared;
+  const inFiles = steps.flatMap((one) => (one?.step === undefined ? [] : (one.definition.requires?.(one.step.options)?.parameters ?? [])));
+  const names = inFiles.flatMap((need) => (need === "all" ? declared : [need]));
+  return [...new Set([...around.usedParameters, ...names])].filter((name) => declared.includes(name)).toSorted();
 }
 
 /** Parameters may stand in the image settings and in the parent. */

@@ -67,6 +67,8 @@ export interface RecipeLayer {
   readonly image: ImageSettings;
   /** `volume`: the tree at `path` becomes a read-only erofs image beside the parent's root image. */
   readonly release: { readonly as: "layer" } | { readonly as: "volume"; readonly path: string };
+  /** Names of the parameters that its own steps and settings use, sorted: the others cannot change it. */
+  readonly parameters: readonly string[];
   readonly position: Position;
 }
 
