@@ -10,7 +10,7 @@ declare module "vitest" {
   }
 }
 
-export default function setup(project: TestProject): () => void {
+export function setup(project: TestProject): () => void {
   const folder = mkdtempSync(join(tmpdir(), "bakehouse-run-"));
   chmodSync(folder, 0o755); // some tests are other users
   project.provide("runFolder", folder);

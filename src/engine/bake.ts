@@ -1,5 +1,4 @@
-import type { ChainId } from "../core/cache/step-inputs.ts";
-import type { DiffId, ImageDigest, Sha256 } from "../core/digest.ts";
+import type { DiffId, Sha256 } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
 import type { EventBody, MissReason } from "../core/events.ts";
 import type { Lock } from "../core/lock/model.ts";

@@ -5,6 +5,7 @@ import { sealLock } from "../core/lock/lock-file.ts";
 import type { Lock } from "../core/lock/model.ts";
 import { parseRecipe, requireRecipe } from "../core/recipe/parse-recipe.ts";
 import type { Sha256 } from "../core/digest.ts";
+import type { FileRequest } from "../core/step.ts";
 import { steps } from "../steps/registry.ts";
 import { bindSteps } from "./bound-recipe.ts";
 import { chainAfter, hashOnce, stepFacts, stepKey, type KeyHasher } from "./step-key.ts";
@@ -124,7 +125,10 @@ describe("cache keys", () => {
 
   it("look at each tree once for one plan", () => {
     let looks = 0;
-    const hasher = hashOnce({ ...hasherOf("x"), hash: (...args) => (looks++, hasherOf("x").hash(...args)) } as never);
+    const hasher = hashOnce({
+      ...hasherOf("x"),
+      hash: (folder: string, requests: readonly FileRequest[]) => (looks++, hasherOf("x").hash(folder, requests)),
+    } as never);
     hasher.hash("/r", [{ path: "app" }]);
     hasher.hash("/r", [{ path: "app" }]);
     hasher.hash("/r", [{ path: "other" }]);

@@ -85,7 +85,7 @@ const fileValue = (entry: {
 
 /** The cache key: equal inputs on an equal parent, equal key. */
 export const stepKey = (inputs: StepInputs, parent: ChainId, hasher: InputHasher): Sha256 =>
-  hasher.digestOf(canonicalJson({ ...inputs, parent } as JsonValue));
+  hasher.digestOf(canonicalJson({ ...inputs, parent }));
 
 /** The name of a file system made of these diffs, extended by one. */
 export const chainAfter = (chain: ChainId, diff: Sha256, hasher: InputHasher): ChainId => hasher.digestOf(`${chain}\n${diff}\n`);

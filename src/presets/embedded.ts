@@ -15,6 +15,7 @@ import type { Catalog } from "../ports/catalog.ts";
 import type { FoundationInstaller } from "../ports/foundation-installer.ts";
 import type { NetworkRecorder } from "../ports/network-recorder.ts";
 import type { PackageResolver } from "../ports/package-resolver.ts";
+import type { Transfer } from "../ports/transfer.ts";
 import type { OciSource } from "../ports/oci-source.ts";
 import type { PackageStore } from "../ports/package-store.ts";
 import type { PackageDownloader } from "../ports/package-downloader.ts";
@@ -35,7 +36,7 @@ import { launchHook } from "../core/launch/launch-hook.ts";
 import { steps as ofRecipes } from "../steps/registry.ts";
 
 /** Those that a recipe can name, and what `cake: software` adds. */
-const steps = new Map([...ofRecipes, [launchHook.id, launchHook as StepDefinition]]);
+const steps = new Map([...ofRecipes, [launchHook.id, launchHook]]);
 
 export interface EmbeddedOptions {
   /** Folder of the store; made when it is not there. */
@@ -223,7 +224,7 @@ const downloadPath = (store: Store, sha256: Sha256): string => store.path("downl
 
 async function lentTools(
   store: Store,
-  packageStore: Parameters<typeof import("../adapters/local-package-store/index.ts").packageSet>[0],
+  packageStore: PackageStore,
   locked: LockedStep | undefined,
   work: string,
   signal: AbortSignal,
@@ -260,7 +261,7 @@ async function ansible(work: string): Promise<FileServices["ansible"]> {
 interface Fetchers {
   readonly resolver: () => Promise<PackageResolver>;
   readonly downloader: () => Promise<PackageDownloader>;
-  readonly transfer: () => Promise<import("../ports/transfer.ts").Transfer>;
+  readonly transfer: () => Promise<Transfer>;
 }
 
 type Needed = Parameters<EngineParts["fetchMissing"]>[0];

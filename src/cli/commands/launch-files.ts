@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { hexOf, shortDigest } from "../../core/digest.ts";
-import { LAUNCH_SETTINGS } from "../../core/launch/launch-script.ts";
+import { type LAUNCH_SETTINGS } from "../../core/launch/launch-script.ts";
 import { defineCommand } from "../command.ts";
 import { IMAGE_ARGUMENT, withImages } from "../images/with-images.ts";
 

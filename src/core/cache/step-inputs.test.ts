@@ -12,7 +12,7 @@ const reversed = (value: JsonValue): JsonValue => {
   return Object.fromEntries(
     Object.entries(value)
       .reverse()
-      .map(([key, member]) => [key, reversed(member as JsonValue)]),
+      .map(([key, member]) => [key, reversed(member)]),
   );
 };
 
