@@ -331,10 +331,12 @@ function cgroupsOf(store: string): readonly string[] {
 
 /** Work folders and files that were on their way to their place. */
 export function temporaryFiles(store: string): readonly string[] {
-  if (!existsSync(store)) return [];
-  const work = existsSync(join(store, "work")) ? readdirSync(join(store, "work")).map((name) => `work/${name}`) : [];
-  const temporary = readdirSync(store, { recursive: true, encoding: "utf8" }).filter(
-    (path) => !path.startsWith("diffs/") || path.split("/").length === 2,
-  );
-  return [...work, ...temporary.filter((path) => !path.startsWith("work/") && /(^|\/)\.?(tmp-|part-)|\.part-|\.new-/.test(path))];
+  const walk = (folder: string): readonly string[] =>
+    readdirSync(join(store, folder), { withFileTypes: true }).flatMap((entry) => {
+      const path = join(folder, entry.name);
+      // the content of an unpacked diff may be called as it likes, and its links lead anywhere
+      return entry.isDirectory() && folder !== "diffs" && folder !== "work" ? [path, ...walk(path)] : [path];
+    });
+  const isTemporary = (path: string): boolean => /^work\/./.test(path) || /(^|\/)\.?(tmp-|part-|new-)|\.part-|\.new-|\.tmp$/.test(path);
+  return existsSync(store) ? walk("").filter(isTemporary) : [];
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -133,9 +134,7 @@ describe.each(["bubblewrap", "runc"] as const)("a step run by %s", (runner) => {
   });
 
   it("leaves nothing of /tmp, /run and /dev in the image, and nothing outside of it", async () => {
-    const diffs = readdirSync(`${kitchen.store}/diffs`).map((name) => `${kitchen.store}/diffs/${name}`);
-    const files = diffs.flatMap((diff) => readdirSync(diff, { recursive: true, encoding: "utf8" }));
-    expect(files.filter((file) => file.endsWith("inside"))).toEqual([]);
+    expect(execFileSync("find", [`${kitchen.store}/diffs`, "-name", "inside"], { encoding: "utf8" })).toBe("");
     expect(await kitchen.leftovers()).toEqual([]);
   });
 });

@@ -98,7 +98,7 @@ describe("a script that prints", () => {
       readFileSync(logFile(), "utf8"),
       readFileSync(join(kitchen.store, "logs", newestLog(), "events.jsonl"), "utf8"),
     ];
-    // eslint-disable-next-line no-control-regex -- these are what must not be there
+
     for (const text of texts) expect(text).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/);
   });
 });
