@@ -711,5 +711,5 @@ async function replayNetwork(
   );
 }
 
-export const cancelled = (): BakehouseError =>
+const cancelled = (): BakehouseError =>
   new BakehouseError("CANCELLED", "Stopped. Every finished step is kept; the same command goes on from there");

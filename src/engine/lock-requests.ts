@@ -24,7 +24,7 @@ export const asksForPackages = (request: PackageRequest | undefined): request is
   request !== undefined && (request.names.length > 0 || request.foundation !== undefined || (request.files ?? []).length > 0);
 
 /** Whether the lock holds anything of a step. */
-export const needsLock = ({ step, requirements }: BoundStep): boolean =>
+const needsLock = ({ step, requirements }: BoundStep): boolean =>
   asksForPackages(requirements.packages) ||
   asksForPackages(requirements.lent) ||
   requirements.image !== undefined ||

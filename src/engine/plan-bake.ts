@@ -87,7 +87,7 @@ export function layerBase(
   };
 }
 
-export const epochOf = (recipe: Recipe, layer: RecipeLayer, lock: Lock | undefined): number =>
+const epochOf = (recipe: Recipe, layer: RecipeLayer, lock: Lock | undefined): number =>
   lock?.epochs[layerChain(recipe, layer)[0]?.name ?? layer.name] ?? DEFAULT_EPOCH_SECONDS;
 
 export const chainOfDiffs = (parts: Pick<EngineParts, "hasher">, diffs: readonly DiffId[]): ChainId =>

@@ -46,7 +46,7 @@ export function stepFacts(bound: BoundStep, recipe: Recipe, lock: Lock | undefin
 }
 
 /** Every file of the recipe's folder that a step reads. */
-export const fileRequests = ({ requirements }: BoundStep): readonly FileRequest[] => [
+const fileRequests = ({ requirements }: BoundStep): readonly FileRequest[] => [
   ...(requirements.files ?? []),
   ...(requirements.packages?.files ?? []).map((path) => ({ path })),
 ];

@@ -5,7 +5,7 @@ import type { Sha256 } from "../core/digest.ts";
 import { hexOf } from "../core/digest.ts";
 import type { LockedStep } from "../core/lock/model.ts";
 import type { Recipe } from "../core/recipe/model.ts";
-import type { StepDefinition, StepServices } from "../core/step.ts";
+import type { StepServices } from "../core/step.ts";
 import { VERSION } from "../core/version.ts";
 import { bindSteps, type BoundStep } from "../engine/bound-recipe.ts";
 import { imagesFromStore } from "../engine/images-from-store.ts";

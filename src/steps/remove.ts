@@ -89,7 +89,7 @@ const normalise = (value: Options): { paths: readonly string[]; except: readonly
     : { paths: listOf(value.paths), except: listOf(value.except), missing: value.missing };
 
 /** Image paths that a pattern stands for, sorted. `**` does not go through symbolic links. */
-export function expand(root: ImageRoot, pattern: string): readonly string[] {
+function expand(root: ImageRoot, pattern: string): readonly string[] {
   const parts = cleanPath(pattern).split("/").slice(1);
   let found: readonly string[] = ["/"];
   for (const part of parts) found = found.flatMap((folder) => matchPart(root, folder, part));

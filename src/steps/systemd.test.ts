@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { hostImageRoot } from "../adapters/image-root/index.ts";
+import { hostImageRoot } from "../adapters/image-root/image-root.ts";
 import { changes, plainImage, refusals } from "../../test/steps/step-image.ts";
 import type { StepImage } from "../../test/steps/step-image.ts";
 import { systemd } from "./systemd.ts";

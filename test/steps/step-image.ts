@@ -3,7 +3,7 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync,
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { hostImageRoot } from "../../src/adapters/image-root/index.ts";
+import { hostImageRoot } from "../../src/adapters/image-root/image-root.ts";
 import { recipeInputs } from "../../src/adapters/recipe-inputs/index.ts";
 import { overlayWorkspaces } from "../../src/adapters/sandbox/overlay-workspaces.ts";
 import type { ParameterValue } from "../../src/core/recipe/model.ts";

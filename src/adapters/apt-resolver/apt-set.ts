@@ -121,7 +121,7 @@ function linkList(index: PackageIndex, to: string): void {
 }
 
 /** apt's file name for a URL without its scheme: some characters quoted, slashes as underscores. */
-export const listName = (url: string): string =>
+const listName = (url: string): string =>
   url.replace(/[%\\|{}[\]<>"^~_=!@#$&*]/g, (char) => `%${char.charCodeAt(0).toString(16).padStart(2, "0")}`).replaceAll("/", "_");
 
 function removeOldSets(setsFolder: string): void {

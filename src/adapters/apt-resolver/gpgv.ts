@@ -30,7 +30,7 @@ export async function verifySignature(
 }
 
 /** gpgv's exit code says "good" for an expired key and "bad" for a second signature by an unknown one, so its words decide. */
-export function readStatus(status: string): Verdict {
+function readStatus(status: string): Verdict {
   const lines = status.split("\n").flatMap((line) => (line.startsWith("[GNUPG:] ") ? [line.slice(9).split(" ")] : []));
   const keysOf = (word: string): readonly string[] => lines.filter(([name]) => name === word).map(([, key = ""]) => key);
   const has = (word: string): boolean => lines.some(([name]) => name === word);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { scratchFolder, removeScratch } from "../../../test/debian/image.ts";
 import { debianPackages } from "../../../test/debian/packages.ts";
-import { hostImageRoot } from "../image-root/index.ts";
+import { hostImageRoot } from "../image-root/image-root.ts";
 import { mmdebstrapInstaller, ownInstaller } from "./index.ts";
 
 afterAll(removeScratch);
@@ -72,7 +72,7 @@ describe.each([
     mkdirSync(image);
     const script = `
       const { ${make.name} } = await import(${JSON.stringify(join(import.meta.dirname, "index.ts"))});
-      const { hostImageRoot } = await import(${JSON.stringify(join(import.meta.dirname, "../image-root/index.ts"))});
+      const { hostImageRoot } = await import(${JSON.stringify(join(import.meta.dirname, "../image-root/image-root.ts"))});
       const [image, ...files] = process.argv.slice(1);
       process.stdout.write("started\\n");
       await ${make.name}().install({ suite: "bookworm", packages: files.map((text) => JSON.parse(text)), root: hostImageRoot(image), sandbox: {}, epochSeconds: 0, signal: new AbortController().signal, log() {}, progress() {} });`;

@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { PackageFile } from "../../ports/package-store.ts";
-import { hostImageRoot } from "../image-root/index.ts";
+import { hostImageRoot } from "../image-root/image-root.ts";
 import { extractLentTools, lentDigest, lentFolder, restoreLentDirectories } from "./index.ts";
 
 let top: string;

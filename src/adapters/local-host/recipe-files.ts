@@ -5,7 +5,6 @@ import type { ReachPoint } from "../../ports/crash-points.ts";
 import { startTimeOf } from "../local-store/owners.ts";
 
 export const RECIPE_NAME = "bakehouse.yaml";
-export const LOCK_NAME = "bakehouse.lock";
 
 export interface RecipeFile {
   readonly text: string;

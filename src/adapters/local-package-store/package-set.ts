@@ -31,7 +31,7 @@ function missingError(missing: readonly LockedPackage[], total: number): Bakehou
 }
 
 /** `:` does not go into the file name of a package; apt writes `%3a` too. */
-export const packageFileName = (item: LockedPackage): string =>
+const packageFileName = (item: LockedPackage): string =>
   `${item.name}_${item.version.replaceAll(":", "%3a")}_${item.architecture}.deb`;
 
 function makeFolder(files: readonly PackageFile[], workFolder: string): string {

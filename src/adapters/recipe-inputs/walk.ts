@@ -7,7 +7,7 @@ import type { Globs } from "../../core/glob.ts";
 import { didYouMean } from "../../core/text/did-you-mean.ts";
 import type { FileRequest } from "../../core/step.ts";
 
-export const IGNORE_FILE = ".bakehouseignore";
+const IGNORE_FILE = ".bakehouseignore";
 
 /** Never an input: they change without the recipe's author, or by the bake itself. `!` in the ignore file takes one back in. */
 const ALWAYS_IGNORED: readonly string[] = [".git", ".bakehouse/", "/bakehouse.lock", `/${IGNORE_FILE}`];

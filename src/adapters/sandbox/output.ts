@@ -51,7 +51,7 @@ const ESCAPES = /\u001b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u00
 // eslint-disable-next-line no-control-regex -- as above
 const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
-export const harmless = (line: string): string => {
+const harmless = (line: string): string => {
   const short = line.length > LINE_LIMIT ? `${line.slice(0, LINE_LIMIT)}…` : line;
   return short.replace(ESCAPES, "").replace(CONTROLS, "\ufffd");
 };

@@ -16,7 +16,7 @@ export interface RunnerCommand {
 }
 
 /** bubblewrap: no state on disk, no cgroup, 11 ms a command. `--as-pid-1` is left out so that its own init reaps and kills what stays behind. */
-export const bubblewrap: Runner = {
+const bubblewrap: Runner = {
   name: "bubblewrap",
   command(spec) {
     const words = [
@@ -62,7 +62,7 @@ function bubblewrapMount(mount: SandboxSpec["mounts"][number]): readonly string[
 }
 
 /** runc: reads the spec as its config.json. Its state lives in the bundle, so that it goes with the workspace. */
-export const runc: Runner = {
+const runc: Runner = {
   name: "runc",
   command(spec, bundle) {
     mkdirSync(bundle, { recursive: true });

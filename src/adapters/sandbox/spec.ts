@@ -32,7 +32,7 @@ export interface SpecMount {
 }
 
 /** What dpkg and maintainer scripts need and no more. No CAP_SYS_ADMIN, no CAP_NET_ADMIN, no CAP_SYS_RESOURCE. */
-export const CAPABILITIES = [
+const CAPABILITIES = [
   "CAP_AUDIT_WRITE",
   "CAP_CHOWN",
   "CAP_DAC_OVERRIDE",
@@ -67,7 +67,7 @@ export interface SpecRequest {
 }
 
 /** The environment that every command sees, the same on every host. */
-export const baseEnvironment = (epochSeconds: number): Readonly<Record<string, string>> => ({
+const baseEnvironment = (epochSeconds: number): Readonly<Record<string, string>> => ({
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   HOME: "/root",
   USER: "root",

@@ -1,7 +1,7 @@
 import { needlesFor, type NamedSecret } from "./needles.ts";
 
 /** What stands in a log in place of a secret. */
-export const MASK = "***";
+const MASK = "***";
 
 /** Hides every form of the secrets, and of their long lines, in a line of output. */
 export function maskSecrets(secrets: readonly NamedSecret[]): (line: string) => string {

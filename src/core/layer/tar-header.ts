@@ -174,7 +174,7 @@ export function decodeHeader(block: Uint8Array): RawHeader | undefined {
   };
 }
 
-export function isZero(block: Uint8Array): boolean {
+function isZero(block: Uint8Array): boolean {
   for (let at = 0; at < block.length; at++) if (block[at] !== 0) return false;
   return true;
 }

@@ -3,8 +3,8 @@ import { formatGroup, formatUser, linesOf, readGroups, readUsers } from "./accou
 import type { Group, User } from "./accounts.ts";
 
 /** Where Debian's useradd and groupadd look for a free number (login.defs of passwd 4.13: SYS_UID_*, UID_* and their groups). */
-export const SYSTEM_IDS = { from: 999, to: 100 } as const;
-export const REGULAR_IDS = { from: 1000, to: 59_999 } as const;
+const SYSTEM_IDS = { from: 999, to: 100 } as const;
+const REGULAR_IDS = { from: 1000, to: 59_999 } as const;
 
 const SECONDS_A_DAY = 86_400;
 

@@ -23,7 +23,7 @@ export function imagePathProblem(path: string): string | undefined {
   return undefined;
 }
 
-export function recipePathProblem(path: string): string | undefined {
+function recipePathProblem(path: string): string | undefined {
   if (path === "") return "is empty: name a file or folder beside the recipe";
   if (/[\0\n\r]/.test(path)) return `${shown(path)} has a line break or NUL`;
   if (path.startsWith("/")) return `${shown(path)} is absolute: name a file or folder by its path from the recipe's folder`;
@@ -49,7 +49,7 @@ export const mode = () =>
     .regex(/^[0-7]{3,4}$/, { error: (issue) => `"${issue.input}" is no mode: write it ${MODE_HINT}` });
 
 /** What `useradd` of Debian takes (shadow's NAME_REGEX), without a dollar at the end. */
-export const ACCOUNT_NAME = /^[a-z_][a-z0-9_-]{0,31}$/;
+const ACCOUNT_NAME = /^[a-z_][a-z0-9_-]{0,31}$/;
 
 export const accountName = () =>
   matching(ACCOUNT_NAME, "is no name for an account: use at most 32 lower-case letters, digits, - and _, starting with a letter or _");

@@ -9,7 +9,7 @@ export interface OwnerIds {
   readonly gid: number;
 }
 
-export const ROOT_OWNER: OwnerIds = { uid: 0, gid: 0 };
+const ROOT_OWNER: OwnerIds = { uid: 0, gid: 0 };
 
 /**
  * Looks an owner up in the image's own accounts. Without a group it is the user's primary group, and for a number that

@@ -60,7 +60,7 @@ export function wordsOf(settings: readonly UnitSetting[], section: string, key: 
     .flatMap((setting) => (setting.value.match(/"[^"]*"|'[^']*'|\S+/g) ?? []).map((word) => word.replace(/^(["'])(.*)\1$/, "$2")));
 }
 
-export const UNIT_TYPES = [
+const UNIT_TYPES = [
   "service",
   "socket",
   "target",

@@ -1,1 +1,0 @@
-export { hostImageRoot } from "./image-root.ts";
