@@ -41,9 +41,9 @@ describe("the shop", () => {
       expect(await cell.booted()).toBe("running");
     });
 
-    it("made ssh host keys of its own, which the image has not", () => {
-      expect(cell.run("sh", "-c", "ls /etc/ssh/ssh_host_*_key")).toContain("/etc/ssh/ssh_host_ed25519_key");
-      expect(cell.run("systemctl", "is-active", "ssh.service").trim()).toBe("active");
+    it("made ssh host keys of its own, which the image has not", async () => {
+      expect(await cell.run("sh", "-c", "ls /etc/ssh/ssh_host_*_key")).toContain("/etc/ssh/ssh_host_ed25519_key");
+      expect((await cell.run("systemctl", "is-active", "ssh.service")).trim()).toBe("active");
     });
   });
 
@@ -52,7 +52,7 @@ describe("the shop", () => {
       const cell = await bootCell({ store: baked.bakehouse.parts.store, image: "shop/release" });
       try {
         await cell.booted();
-        return cell.run("cat", "/etc/ssh/ssh_host_ed25519_key.pub");
+        return await cell.run("cat", "/etc/ssh/ssh_host_ed25519_key.pub");
       } finally {
         await cell.stop();
       }

@@ -27,8 +27,8 @@ describe("Tomcat with a war", () => {
     expect(JSON.parse((await cell.fetch("http://127.0.0.1:8080/health")).body)).toEqual({ status: "ok", maxHeap: 128 });
   });
 
-  it("is one war, which nothing unpacks", () => {
-    expect(cell.run("ls", "/srv/app", "/var/lib/tomcat10/webapps")).toBe("/srv/app:\nbakery.war\n\n/var/lib/tomcat10/webapps:\n");
+  it("is one war, which nothing unpacks", async () => {
+    expect(await cell.run("ls", "/srv/app", "/var/lib/tomcat10/webapps")).toBe("/srv/app:\nbakery.war\n\n/var/lib/tomcat10/webapps:\n");
   });
 
   it("has a war that is what make-war.py makes of its sources", () => {

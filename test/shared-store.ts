@@ -10,7 +10,8 @@ import { createBakehouse } from "../src/presets/create-bakehouse.ts";
  *     cli/dist/cli.js     the CLI, built from the sources as they are now
  *     root.tar            a system of a shell and a few programs, for recipes that need no Debian and no lock
  *     tiny/               a store that holds the foundation baked from it
- *     debian/             a store that holds a minbase foundation, its packages and its recipe with lock
+ *     debian/             a recipe of a minbase foundation and one package, its lock, and a store with all packages
+ *     debian-baked/       that store with the foundation baked
  */
 const root = dirname(import.meta.dirname);
 
@@ -122,18 +123,29 @@ export interface DebianStore {
   readonly recipe: string;
 }
 
-/** A store with the minbase foundation of the issue's job, baked, and the packages of `extra` locked beside it in a layer of its own. */
-export async function debianStore(): Promise<DebianStore> {
+/** A store that holds every package of the recipe, and nothing baked. */
+export async function debianPackages(): Promise<DebianStore> {
   const made = await once("debian", async (path) => {
     const recipe = join(path, "recipe");
     mkdirSync(recipe, { recursive: true });
     writeFileSync(join(recipe, "bakehouse.yaml"), DEBIAN_RECIPE);
     const bakehouse = createBakehouse({ store: join(path, "store") });
     await bakehouse.lock(bakehouse.load(recipe));
-    await bakehouse.bake(bakehouse.load(recipe), { layers: ["foundation"] });
     await bakehouse.close();
   });
   return { store: join(made, "store"), recipe: join(made, "recipe") };
+}
+
+/** The same with the minbase foundation baked. */
+export async function debianStore(): Promise<DebianStore> {
+  const { store, recipe } = await debianPackages();
+  const made = await once("debian-baked", async (path) => {
+    copyTree(store, path);
+    const bakehouse = createBakehouse({ store: path });
+    await bakehouse.bake(bakehouse.load(recipe), { layers: ["foundation"] });
+    await bakehouse.close();
+  });
+  return { store: made, recipe };
 }
 
 /** The step of layer `base` is locked and fetched, but not baked. */

@@ -1,6 +1,6 @@
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { inject } from "vitest";
 import type { BakeResult } from "../../src/engine/bake.ts";
 import { createBakehouse, type Bakehouse, type LoadedRecipe } from "../../src/presets/create-bakehouse.ts";
 import { copyTree, debianStore, once } from "../shared-store.ts";
@@ -24,7 +24,7 @@ export interface BakedExample {
  */
 export async function bakeExample(path: string): Promise<BakedExample> {
   const store = await once("examples", async (target) => copyTree((await debianStore()).store, target));
-  const folder = mkdtempSync(join(tmpdir(), "bakehouse-example-"));
+  const folder = mkdtempSync(join(inject("runFolder"), "example-"));
   const isFile = path.endsWith(".yaml");
   cpSync(join(repository, isFile ? dirname(path) : path), folder, { recursive: true, filter: (source) => !source.endsWith(".lock") });
   const bakehouse = createBakehouse({ store });

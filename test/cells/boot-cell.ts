@@ -1,11 +1,12 @@
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { text } from "node:stream/consumers";
 import { stripVTControlCharacters } from "node:util";
 import type { ImageDigest, Sha256 } from "../../src/core/digest.ts";
+import { inject } from "vitest";
 import { ANNOTATIONS } from "../../src/core/image/oci.ts";
 import { findImage } from "../../src/engine/find-image.ts";
 import type { Store } from "../../src/ports/store.ts";
@@ -25,10 +26,10 @@ export interface CellOptions {
 export interface Cell {
   /** Asks until something answers with a status below 500. @throws with the console after 90 s */
   fetch(url: string): Promise<{ readonly status: number; readonly body: string }>;
-  /** Waits until systemd has started everything; `running`, or `degraded` when a unit has failed. @throws after 90 s */
+  /** Waits until systemd has started everything; `running`, or `degraded` when a unit has failed. @throws after 120 s */
   booted(): Promise<string>;
   /** Runs a program inside; its output. @throws when it fails */
-  run(...argv: readonly string[]): string;
+  run(...argv: readonly string[]): Promise<string>;
   /** Everything that the console has shown. */
   console(): string;
   /** Ends the machine and removes what it was given. */
@@ -43,8 +44,8 @@ export const SERVER = "http://127.0.0.1:8999";
  */
 export async function bootCell(options: CellOptions): Promise<Cell> {
   const tree = treeOf(options.store, options.image);
-  const folder = mkdtempSync(join(tmpdir(), "bakehouse-cell-"));
-  const cgroups = makeCgroups(`bakehouse-${folder.slice(-6)}`);
+  const folder = mkdtempSync(join(inject("runFolder"), "cell-")); // short, since a socket's path has at most 107 bytes
+  const cgroups = makeCgroups(`${CGROUP}${process.pid}-${folder.slice(-6)}`);
   const shown: string[] = [];
   const holder = spawn(
     "unshare",
@@ -98,26 +99,32 @@ export async function bootCell(options: CellOptions): Promise<Cell> {
     console,
     stop,
     fetch: async (url) => {
-      const asked = spawnSync(
-        "nsenter",
-        ["--target", String(inside(holder.pid)), "--net", "--", process.execPath, "--input-type=module", "--eval", ASK, url],
-        { encoding: "utf8" },
-      );
+      const asked = await finished("nsenter", [
+        "--target",
+        String(inside(holder.pid)),
+        "--net",
+        "--",
+        process.execPath,
+        "--input-type=module",
+        "--eval",
+        ASK,
+        url,
+      ]);
       if (asked.status !== 0) throw failure(`${url} did not answer: ${asked.stderr}`);
       return JSON.parse(asked.stdout) as { status: number; body: string };
     },
     booted: async () => {
       let state = "";
-      await until(() => {
-        state = enter(initOf(inside(holder.pid)), ["systemctl", "is-system-running", "--wait"]).stdout.trim();
+      await until(async () => {
+        state = (await enter(initOf(inside(holder.pid)), ["systemctl", "is-system-running", "--wait"])).stdout.trim();
         return state === "running" || state === "degraded";
-      }, 90).catch((error: unknown) => {
+      }, 120).catch((error: unknown) => {
         throw failure(`${String(error)}: ${state}`);
       });
       return state;
     },
-    run: (...argv) => {
-      const ran = enter(initOf(inside(holder.pid)), argv);
+    run: async (...argv) => {
+      const ran = await enter(initOf(inside(holder.pid)), argv);
       if (ran.status !== 0) throw failure(`${argv.join(" ")} → ${ran.status}\n${ran.stdout}${ran.stderr}`);
       return ran.stdout;
     },
@@ -192,22 +199,39 @@ const childrenOf = (pid: number): readonly number[] => {
   }
 };
 
-/** Runs a program in all namespaces of a process. */
-function enter(
-  pid: number | undefined,
-  argv: readonly string[],
-): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
-  if (pid === undefined) return { status: null, stdout: "", stderr: "the machine is not up" };
-  return spawnSync("nsenter", ["--target", String(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--", ...argv], {
-    encoding: "utf8",
+interface Finished {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Never the synchronous kind: the machine may be waiting for the server of this process. */
+async function finished(program: string, argv: readonly string[]): Promise<Finished> {
+  const child = spawn(program, argv, {
+    stdio: ["ignore", "pipe", "pipe"],
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8" },
   });
+  const [[status], stdout, stderr] = await Promise.all([
+    once(child, "close") as Promise<[number | null]>,
+    text(child.stdout),
+    text(child.stderr),
+  ]);
+  return { status, stdout, stderr };
+}
+
+/** Runs a program in all namespaces of a process. */
+async function enter(pid: number | undefined, argv: readonly string[]): Promise<Finished> {
+  if (pid === undefined) return { status: null, stdout: "", stderr: "the machine is not up" };
+  return finished("nsenter", ["--target", String(pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--", ...argv]);
 }
 
 /** systemd of the cell: the only process below whose innermost number is 1. */
 function initOf(pid: number): number | undefined {
   return childrenOf(pid).find((child) => /^NSpid:.*\t1$/m.test(readFileSync(`/proc/${child}/status`, "utf8")));
 }
+
+/** What a killed test leaves behind is removed by the next one. */
+const CGROUP = "bakehouse-cell-";
 
 /** A group in every hierarchy that systemd looks at: it must not see the host's. */
 function makeCgroups(name: string): readonly string[] {
@@ -217,21 +241,25 @@ function makeCgroups(name: string): readonly string[] {
     : ["systemd", "unified", "memory", "pids", "cpuacct"].filter((one) => existsSync(join(root, one, "cgroup.procs")));
   return hierarchies.map((hierarchy) => {
     const group = join(root, hierarchy, name);
+    for (const stale of readdirSync(join(root, hierarchy)).filter(isStale)) rmdirBelow(join(root, hierarchy, stale));
     mkdirSync(group);
     return group;
   });
 }
 
+const isStale = (name: string): boolean => name.startsWith(CGROUP) && !existsSync(`/proc/${name.slice(CGROUP.length).split("-")[0] ?? ""}`);
+
+function rmdirBelow(group: string): void {
+  for (const entry of readdirSync(group, { withFileTypes: true })) if (entry.isDirectory()) rmdirBelow(join(group, entry.name));
+  rmdirSync(group);
+}
+
 /** Its processes are dead; the kernel lets go of them a moment later. */
 async function removeCgroups(groups: readonly string[]): Promise<void> {
-  const remove = (group: string): void => {
-    for (const entry of readdirSync(group, { withFileTypes: true })) if (entry.isDirectory()) remove(join(group, entry.name));
-    rmdirSync(group);
-  };
   for (const group of groups) {
     await until(() => {
       try {
-        remove(group);
+        rmdirBelow(group);
       } catch {
         return !existsSync(group);
       }
@@ -240,7 +268,7 @@ async function removeCgroups(groups: readonly string[]): Promise<void> {
   }
 }
 
-async function until(isDone: () => boolean, seconds = 30): Promise<void> {
-  for (const end = Date.now() + seconds * 1000; !isDone(); await new Promise((go) => setTimeout(go, 20)))
+async function until(isDone: () => boolean | Promise<boolean>, seconds = 30): Promise<void> {
+  for (const end = Date.now() + seconds * 1000; !(await isDone()); await new Promise((go) => setTimeout(go, 20)))
     if (Date.now() > end) throw new Error(`waited ${seconds} s in vain`);
 }

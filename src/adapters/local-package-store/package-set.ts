@@ -31,8 +31,7 @@ function missingError(missing: readonly LockedPackage[], total: number): Bakehou
 }
 
 /** `:` does not go into the file name of a package; apt writes `%3a` too. */
-const packageFileName = (item: LockedPackage): string =>
-  `${item.name}_${item.version.replaceAll(":", "%3a")}_${item.architecture}.deb`;
+const packageFileName = (item: LockedPackage): string => `${item.name}_${item.version.replaceAll(":", "%3a")}_${item.architecture}.deb`;
 
 function makeFolder(files: readonly PackageFile[], workFolder: string): string {
   try {

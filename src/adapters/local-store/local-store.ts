@@ -67,7 +67,8 @@ export function openLocalStore(root: string, options: LocalStoreOptions = {}): S
 
 /** @returns whether the store can only be read */
 function prepare(root: string): boolean {
-  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === false) throw new BakehouseError("STORE_DAMAGED", `${root} is no folder`, { hint: "name an empty or new folder: --store DIR" });
+  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === false)
+    throw new BakehouseError("STORE_DAMAGED", `${root} is no folder`, { hint: "name an empty or new folder: --store DIR" });
   const format = readIfThere(join(root, "format"))?.trim();
   if (format === undefined) return create(root);
   if (!/^\d+$/.test(format))

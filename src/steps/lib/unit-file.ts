@@ -60,19 +60,7 @@ export function wordsOf(settings: readonly UnitSetting[], section: string, key: 
     .flatMap((setting) => (setting.value.match(/"[^"]*"|'[^']*'|\S+/g) ?? []).map((word) => word.replace(/^(["'])(.*)\1$/, "$2")));
 }
 
-const UNIT_TYPES = [
-  "service",
-  "socket",
-  "target",
-  "timer",
-  "path",
-  "mount",
-  "automount",
-  "swap",
-  "slice",
-  "device",
-  "scope",
-] as const;
+const UNIT_TYPES = ["service", "socket", "target", "timer", "path", "mount", "automount", "swap", "slice", "device", "scope"] as const;
 const UNIT_NAME = new RegExp(`^[A-Za-z0-9:_.\\\\@-]+\\.(?:${UNIT_TYPES.join("|")})$`);
 
 /** `nginx` is `nginx.service`, as for systemctl. */
