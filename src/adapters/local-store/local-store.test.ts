@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -43,6 +43,10 @@ describe("local store", () => {
   it("is an OCI image layout", () => {
     expect(JSON.parse(readFileSync(store.path("oci", "oci-layout"), "utf8"))).toEqual({ imageLayoutVersion: "1.0.0" });
     expect(JSON.parse(readFileSync(store.path("oci", "index.json"), "utf8"))).toMatchObject({ schemaVersion: 2, manifests: [] });
+  });
+
+  it("keeps what is unpacked from other users of the host", () => {
+    for (const name of ["diffs", "work"]) expect(statSync(store.path(name)).mode & 0o777, name).toBe(0o700);
   });
 
   it("gives back what was saved, and nothing for a record that is damaged", () => {

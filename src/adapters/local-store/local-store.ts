@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { accessSync, chmodSync, constants, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ANNOTATIONS, MEDIA_TYPES, type ImageConfig, type ImageManifest, type IndexEntry } from "../../core/image/oci.ts";
 import { BakehouseError } from "../../core/errors.ts";
@@ -23,6 +23,11 @@ import { isAlive, startTimeOf, thisProcess } from "./owners.ts";
 /** The folder layout that this code writes; see `Store`. */
 const FORMAT = 1;
 const FOLDERS = ["oci/blobs/sha256", "diffs", "steps", "plans", "packages", "work", "logs"] as const;
+/**
+ * Hold files of images as they will be on the machines, setuid programs among them, often outdated ones: nobody else on
+ * this host may reach those.
+ */
+const UNPACKED = ["work", "diffs"] as const;
 
 export interface LocalStoreOptions {
   /** Called for a work folder that a dead process left, before the folder goes: releases what lies outside of it. */
@@ -89,7 +94,8 @@ function create(root: string): boolean {
         hint: "name an empty or new folder: --store DIR",
       });
     for (const folder of FOLDERS) makeFolder(join(root, folder));
-    spreadOut([join(root, "work"), join(root, "diffs")]);
+    for (const name of UNPACKED) chmodSync(join(root, name), 0o700);
+    spreadOut(UNPACKED.map((name) => join(root, name)));
     writeAtomically(join(root, "oci", "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
     if (readIfThere(join(root, "oci", "index.json")) === undefined) writeAtomically(join(root, "oci", "index.json"), indexText([]));
     writeAtomically(join(root, "format"), `${FORMAT}\n`);
