@@ -222,6 +222,9 @@ async function stepFiles(
 
 const downloadPath = (store: Store, sha256: Sha256): string => store.path("downloads", hexOf(sha256));
 
+/** A file whose bytes are no longer those of its name is fetched again. */
+const isDownloaded = (store: Store, sha256: Sha256): boolean => existsSync(downloadPath(store, sha256)) && hashFile(downloadPath(store, sha256)) === sha256;
+
 async function lentTools(
   store: Store,
   packageStore: PackageStore,
@@ -277,7 +280,7 @@ async function fetchMissing(
   const packageStore = localPackageStore(store.path("packages"));
   const missing = needed.flatMap(({ bound, locked }) =>
     [...(locked?.packages ?? []), ...(locked?.lent ?? [])]
-      .filter((item) => item.repository !== "local" && packageStore.find(item.sha256) === undefined)
+      .filter((item) => item.repository !== "local" && packageStore.findVerified(item.sha256) === undefined)
       .map((item) => ({ bound, item })),
   );
   if (missing.length > 0) {
@@ -296,10 +299,10 @@ async function fetchMissing(
     (locked?.packages ?? []).filter((item) => item.repository === "local").map((item) => ({ bound, item })),
   );
   for (const { item } of local)
-    if (packageStore.find(item.sha256) === undefined) await packageStore.add(join(recipe.folder, item.path), item.sha256);
+    if (packageStore.findVerified(item.sha256) === undefined) await packageStore.add(join(recipe.folder, item.path), item.sha256);
   const files = needed
     .flatMap(({ bound }) => bound.requirements.downloads ?? [])
-    .filter((download) => !existsSync(downloadPath(store, download.sha256)));
+    .filter((download) => !isDownloaded(store, download.sha256));
   for (const download of files) {
     mkdirSync(store.path("downloads"), { recursive: true });
     const target = `${downloadPath(store, download.sha256)}.part-${process.pid}`;

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type CliRun, errorOf, Kitchen } from "./kitchen.ts";
@@ -185,6 +185,22 @@ describe("files that lead out of the recipe's folder", () => {
       expect(run.code).toBe(4);
     }
     rmSync(join(kitchen.recipe, "tree"), { recursive: true });
+  });
+
+  it("that a step's links would make ours are left alone when its result is tidied or made a volume", async () => {
+    mkdirSync(join(outside, "dbus"), { recursive: true });
+    writeFileSync(join(outside, "dbus/machine-id"), "of the host");
+    kitchen.steps(
+      `- run: rm -rf /var/lib /etc/ssh && mkdir -p /etc && ln -s ${outside} /var/lib && ln -s ${outside} /var/log && ln -s ${outside} /etc/ssh`,
+    );
+    await kitchen.bake();
+    expect(readdirSync(outside).sort()).toEqual(["dbus", "secret"]);
+    expect(readFileSync(join(outside, "dbus/machine-id"), "utf8")).toBe("of the host");
+    kitchen.layers(`app:\n  from: os\n  release: { volume: /srv/app }\n  steps:\n    - run: ln -s ${outside} /srv/app`);
+    expect(errorOf(await kitchen.cli(["bake", "--json"]))).toMatchObject({
+      code: "STEP_FAILED",
+      message: expect.stringContaining("/srv/app (which is no directory)"),
+    });
   });
 
   it("in a link of the image stay in the image", async () => {

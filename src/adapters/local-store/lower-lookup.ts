@@ -65,7 +65,11 @@ export function pathsOutside(directory: string, subtree: string, limit: number):
   const visit = (path: string): void => {
     for (const entry of readdirSync(join(directory, path), { withFileTypes: true })) {
       const here = `${path}/${entry.name}`;
-      if (outside.length >= limit || here === subtree) continue;
+      if (outside.length >= limit) continue;
+      if (here === subtree) {
+        if (!entry.isDirectory()) outside.push(`${here} (which is no directory)`); // a link would lead to the host
+        continue;
+      }
       if (entry.isDirectory() && subtree.startsWith(`${here}/`)) visit(here);
       else if (!isEmptyDirectory(directory, here, entry.isDirectory())) outside.push(here);
     }

@@ -64,7 +64,9 @@ class Tree {
     if (nameOf(path) === "__pycache__" && this.#names(path).length === 0 && !lowerHas(`/${textOfRaw(path)}`)) rmdirSync(this.#host(path));
   }
 
+  /** Never through a link: it may lead to the host. */
   #step(path: RawPath, component: string): readonly RawPath[] {
+    if (path !== "" && this.#stat(path)?.isDirectory() !== true) return [];
     if (!/[*[]/.test(component)) {
       const next = joinRaw(path, component);
       return this.#stat(next) === undefined ? [] : [next];

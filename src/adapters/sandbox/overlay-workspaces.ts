@@ -210,7 +210,7 @@ class OverlayMounts {
   private makeMountPoints(): void {
     const merged = `/proc/${this.holder.pid}/root${this.merged}`;
     for (const [name, mode] of MOUNT_POINTS) {
-      if (existsSync(join(merged, name))) continue;
+      if (lstatSync(join(merged, name), { throwIfNoEntry: false }) !== undefined) continue;
       mkdirSync(join(merged, name));
       chmodSync(join(merged, name), mode);
       this.made.push({ name, mtimeMs: lstatSync(join(merged, name)).mtimeMs });
