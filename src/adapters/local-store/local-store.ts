@@ -189,7 +189,15 @@ function diffFolders(folder: string): Store["diffs"] {
   return {
     name,
     folder: (diff) => join(folder, name(diff)),
-    has: (diff) => statSync(join(folder, name(diff)), { throwIfNoEntry: false }) !== undefined,
+    has: (diff) => {
+      try {
+        return statSync(join(folder, name(diff)), { throwIfNoEntry: false }) !== undefined;
+      } catch (error) {
+        // Who may not look (see UNPACKED) may not bake on it either, and a plan is right where its blob is there.
+        if ((error as NodeJS.ErrnoException).code === "EACCES") return true;
+        throw error;
+      }
+    },
     adopt: (directory, diff) => adopt(directory, join(folder, name(diff))),
     list: () => namesIn(folder).filter((entry) => /^[0-9a-f]{16}$/.test(entry)),
     remove: (entry) => {
