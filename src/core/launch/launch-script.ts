@@ -106,7 +106,8 @@ policy=
 begin 'starting what is enabled'
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload
-  systemctl start --no-block default.target
+  # A target that is reached already pulls in what it newly wants, but only what it wants itself.
+  systemctl start --no-block sockets.target timers.target paths.target multi-user.target default.target
 fi
 printf '%s\\n' "$launch" > "$state/launched"
 say 'ready'
