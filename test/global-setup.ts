@@ -1,4 +1,5 @@
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
@@ -10,9 +11,10 @@ declare module "vitest" {
   }
 }
 
-export function setup(project: TestProject): () => void {
+export function setup(project: TestProject): () => Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "bakehouse-run-"));
   chmodSync(folder, 0o755); // some tests are other users
   project.provide("runFolder", folder);
-  return () => rmSync(folder, { recursive: true, force: true });
+  // Not the synchronous kind: stores take seconds to remove, and Vitest would take its workers for stuck meanwhile.
+  return () => rm(folder, { recursive: true, force: true });
 }
