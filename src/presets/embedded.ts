@@ -223,7 +223,8 @@ async function stepFiles(
 const downloadPath = (store: Store, sha256: Sha256): string => store.path("downloads", hexOf(sha256));
 
 /** A file whose bytes are no longer those of its name is fetched again. */
-const isDownloaded = (store: Store, sha256: Sha256): boolean => existsSync(downloadPath(store, sha256)) && hashFile(downloadPath(store, sha256)) === sha256;
+const isDownloaded = (store: Store, sha256: Sha256): boolean =>
+  existsSync(downloadPath(store, sha256)) && hashFile(downloadPath(store, sha256)) === sha256;
 
 async function lentTools(
   store: Store,

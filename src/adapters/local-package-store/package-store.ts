@@ -1,5 +1,16 @@
 import { createHash } from "node:crypto";
-import { createReadStream, existsSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, writeSync, closeSync } from "node:fs";
+import {
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+  closeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { hexOf, type Sha256 } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
