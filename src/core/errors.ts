@@ -34,6 +34,18 @@ export const ERROR_CODES = {
   STORE_FULL: { http: 507, exit: 1, means: "The disk that holds the store is full" },
   RESOURCE_BUSY: { http: 409, exit: 5, means: "Another process holds this" },
   SETUP_INCOMPLETE: { http: 503, exit: 3, means: "This machine lacks something that Bakehouse needs" },
+  CHECK_NOT_PASSED: { http: 409, exit: 6, means: "A check of the image did not pass" },
+  CELL_NOT_FOUND: { http: 404, exit: 2, means: "No cell has this name or id" },
+  CELL_FAILED: { http: 500, exit: 1, means: "A cell could not be started or ended too early" },
+  VM_FAILED: { http: 500, exit: 1, means: "A virtual machine could not be started" },
+  KEY_INVALID: { http: 422, exit: 2, means: "A key cannot be read, or is not of the kind that signs" },
+  PAPERS_INVALID: { http: 409, exit: 4, means: "A signature, digest or chain of an image's papers does not verify" },
+  CHANNEL_NOT_FOUND: { http: 404, exit: 2, means: "No channel has this name" },
+  PROMOTION_BLOCKED: { http: 409, exit: 4, means: "A gate of the channel is not met for this image" },
+  IMAGE_REVOKED: { http: 409, exit: 4, means: "The image, or one that it stands on, is revoked" },
+  AUDIT_BROKEN: { http: 500, exit: 4, means: "The audit log is not the one that was written" },
+  CYCLE_NOT_FOUND: { http: 404, exit: 2, means: "The recipe declares no cycle, or no run has this id" },
+  DISK_INVALID: { http: 422, exit: 2, means: "A disk image cannot be read, or holds no root file system" },
   CANCELLED: { http: 499, exit: 130, means: "It was stopped before it was done" },
 } as const satisfies Record<string, { http: number; exit: number; means: string }>;
 

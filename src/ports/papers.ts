@@ -1,0 +1,43 @@
+import type { ImageDigest, Sha256 } from "../core/digest.ts";
+import type { PredicateType, Statement } from "../core/papers/statement.ts";
+
+/** Something that is said about an image: an OCI referrer whose subject is the image. */
+export interface Paper {
+  /** Of the referrer's manifest. */
+  readonly digest: Sha256;
+  readonly subject: ImageDigest;
+  readonly predicateType: PredicateType;
+  /** Of the one blob: the DSSE envelope. */
+  readonly blob: Sha256;
+  readonly sizeBytes: number;
+  /** ISO 8601, UTC. */
+  readonly writtenAt: string;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** `signed`: by a key that is trusted here. `unknown-key`: by another. `bad-signature`: the bytes are not those that were signed. */
+export type Trust = "signed" | "unknown-key" | "bad-signature";
+
+/** A paper as it was read back. */
+export interface ReadPaper<Predicate = unknown> {
+  readonly paper: Paper;
+  readonly trust: Trust;
+  /** Of the key that signed it, as the envelope names it. */
+  readonly keyId: string;
+  /** Absent when the envelope or the statement in it cannot be read. */
+  readonly statement?: Statement<Predicate>;
+}
+
+/** Papers of images: SBOM, provenance, evidence of checks. Each is signed when it is written, and verified when it is read. */
+export interface Papers {
+  /** Signs and attaches. Makes a first key when there is none. The same statement again gives the same paper. */
+  attach(
+    image: { readonly name: string; readonly digest: ImageDigest },
+    predicateType: PredicateType,
+    predicate: unknown,
+    annotations?: Readonly<Record<string, string>>,
+  ): Promise<Paper>;
+  /** Newest first. */
+  of(image: ImageDigest, predicateType?: PredicateType): readonly Paper[];
+  read<Predicate = unknown>(paper: Paper): ReadPaper<Predicate>;
+}
