@@ -14,7 +14,9 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { createHash } from "node:crypto";
 import { build } from "esbuild";
+import { sourceFiles } from "./source-files.mjs";
 
 const root = dirname(import.meta.dirname);
 const { values: flags } = parseArgs({ options: { types: { type: "boolean" }, clean: { type: "boolean" }, out: { type: "string" } } });
@@ -58,6 +60,7 @@ const result = await build({
   legalComments: "none",
   // Some CommonJS dependencies call require() for node: modules.
   banner: { js: 'import{createRequire as bakehouseRequire}from"node:module";const require=bakehouseRequire(import.meta.url);' },
+  define: { BAKEHOUSE_BUILD: JSON.stringify(nameOfSources()) },
   plugins: [withoutLocales],
   logLevel: "warning",
   metafile: true,
@@ -73,6 +76,14 @@ writeFileSync(join(dist, "meta.json"), JSON.stringify(result.metafile));
 if (flags.types) await declarations();
 writeFileSync(join(dist, ".built"), "");
 utimesSync(join(dist, ".built"), started, started);
+
+/** Of all that could change what the CLI makes of a recipe. */
+function nameOfSources() {
+  const hash = createHash("sha256");
+  for (const file of ["package-lock.json", "tools/build.mjs", ...sourceFiles(root, "src").filter((name) => !name.endsWith(".test.ts"))])
+    if (isThere(file)) hash.update(`${file}\n`).update(readFileSync(join(root, file)));
+  return hash.digest("hex").slice(0, 16);
+}
 
 function writeIfChanged(path, contents) {
   mkdirSync(dirname(path), { recursive: true });

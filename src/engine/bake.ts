@@ -30,6 +30,7 @@ import {
   type LayerBase,
 } from "./plan-bake.ts";
 import { runStep, type StepEnvironment } from "./run-step.ts";
+import { rememberStanding, type BakeTexts, type StandingFacts } from "./standing-bake.ts";
 import { chainAfter, hashOnce, stepFacts, stepKey, type KeyHasher, type StepFacts } from "./step-key.ts";
 
 export interface BakeOptions {
@@ -52,6 +53,8 @@ export interface BakeInput {
   readonly lockDigest?: Sha256;
   /** What machines do at launch in place of layers that are not baked. */
   readonly launches?: readonly Launch[];
+  /** What recipe, steps and lock were read from, to see the next time that nothing changed without reading them. */
+  readonly texts?: BakeTexts;
 }
 
 export interface BakeResult {
@@ -109,6 +112,7 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
   let result: BakeResult;
   try {
     const images = await session.run();
+    remember(parts, input, { ...hasher.lookedAt(), ...session.standsOn(), images, hits: session.ended.length });
     const count = (outcome: CatalogStep["outcome"]): number => session.ended.filter((step) => step.outcome === outcome).length;
     result = await withLaunches(
       parts,
@@ -136,7 +140,7 @@ function unchangedResult(
   parts: EngineParts,
   input: BakeInput,
   options: BakeOptions,
-  hasher: KeyHasher,
+  hasher: ReturnType<typeof hashOnce>,
   startedMs: number,
 ): BakeResult | undefined {
   const layers = wantedLayers(input.recipe, options.layers);
@@ -146,7 +150,21 @@ function unchangedResult(
   const standing = standingImages(parts, input.recipe, layers, ends, lineageValues(input.recipe));
   if (standing === undefined) return undefined;
   parts.hasher.save();
+  const diffs = [...ends.values()].flatMap((end) => end.diffs);
+  const blobs = [...ends.values()].flatMap(({ volume }) => (volume === undefined ? [] : [volume.diffId]));
+  remember(parts, input, { ...hasher.lookedAt(), diffs: [...new Set(diffs)], blobs, images: standing, hits: plan.hits });
   return { images: standing, hits: plan.hits, baked: 0, durationMs: parts.clock.elapsedMs() - startedMs };
+}
+
+/**
+ * Notes what the next bake can compare with. Not for what is made at launch, nor for a parent that is named and may move without
+ * recipe or lock telling.
+ */
+function remember(parts: EngineParts, input: BakeInput, facts: StandingFacts): void {
+  const { texts, launches = [], recipe } = input;
+  const isClosed = recipe.layers.every(({ from }) => from === undefined || "layer" in from);
+  if (texts === undefined || parts.build === undefined || launches.length > 0 || !isClosed || parts.store.readOnly) return;
+  rememberStanding(parts.store, parts.hasher, parts.build, texts, facts);
 }
 
 /** Adds what machines do at launch; each counts as one step. */
@@ -217,6 +235,8 @@ class BakeSession {
   private readonly hasher: KeyHasher;
   private readonly last: () => LastInputs;
   private readonly facts: Record<string, StepFacts> = {};
+  private readonly diffs = new Set<DiffId>();
+  private readonly volumes = new Set<DiffId>();
   private readonly stop = new AbortController();
   private workFolder: string | undefined;
   private kept = false;
@@ -235,6 +255,11 @@ class BakeSession {
     const event = { ...body, at: this.parts.clock.now().toISOString(), bake: this.id };
     if (event.type !== "step-output") this.log.event(event);
     this.options.report(event);
+  }
+
+  /** What the images of a finished run are made of. */
+  standsOn(): Pick<StandingFacts, "diffs" | "blobs"> {
+    return { diffs: [...this.diffs], blobs: [...this.volumes] };
   }
 
   async run(): Promise<readonly BakedImage[]> {
@@ -409,6 +434,7 @@ class BakeSession {
     const reason = asked ?? missReason(this.last(), address, facts, at.changed);
     const found = await this.cachedOr(address, key, asked !== undefined, reason, (folder) => this.bakeStep(bound, at, facts, key, folder));
     this.facts[address] = facts;
+    this.diffs.add(found.record.diffId);
     return { ...found, forced: asked !== undefined };
   }
 
@@ -625,6 +651,7 @@ class BakeSession {
       this.bakeVolume(each, base, path, { key, address, facts, startedMs }, folder),
     );
     this.facts[address] = facts;
+    this.volumes.add(record.diffId);
     const baked = await assembleVolume(parts, input.recipe, layer, { record, root, path }, this.lineage(), {
       cached: hit,
       startedMs,

@@ -26,6 +26,8 @@ export interface EngineParts {
   readonly baker: Baker;
   /** Version of Bakehouse, for lineage. */
   readonly tool: string;
+  /** Names this code, for notes that another must not take for its own; undefined when it runs from its sources. */
+  readonly build?: string;
   /** Told at the moments that tests let a bake die at; does nothing otherwise. */
   readonly reach: ReachPoint;
   readonly installers: Readonly<Record<Recipe["foundation"]["builder"], FoundationInstaller>>;

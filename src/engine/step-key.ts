@@ -51,17 +51,33 @@ const fileRequests = ({ requirements }: BoundStep): readonly FileRequest[] => [
   ...(requirements.packages?.files ?? []).map((path) => ({ path })),
 ];
 
+/** What was looked at outside of recipe and lock. */
+export interface LookedAt {
+  readonly inputs: readonly { readonly requests: readonly FileRequest[]; readonly digest: Sha256 }[];
+  /** Version of the host's Ansible, if anything depends on it; null: it is not there. */
+  readonly ansible?: string | null;
+}
+
 /** Looks at each tree of the recipe's folder once: for one plan or bake, during which an edit counts as too late. */
-export function hashOnce(hasher: InputHasher): KeyHasher {
-  const known = new Map<string, ReturnType<InputHasher["hash"]>>();
+export function hashOnce(hasher: KeyHasher): KeyHasher & { lookedAt(): LookedAt } {
+  const known = new Map<string, { readonly requests: readonly FileRequest[]; readonly hashed: ReturnType<InputHasher["hash"]> }>();
+  let ansible: string | null | undefined;
   return {
-    toolVersion: (name) => hasher.toolVersion(name),
+    toolVersion: (name) => {
+      const version = hasher.toolVersion(name);
+      ansible = version ?? null;
+      return version;
+    },
     hash: (folder, requests) => {
       const name = JSON.stringify([folder, requests]);
-      const found = known.get(name) ?? hasher.hash(folder, requests);
+      const found = known.get(name) ?? { requests, hashed: hasher.hash(folder, requests) };
       known.set(name, found);
-      return found;
+      return found.hashed;
     },
+    lookedAt: () => ({
+      inputs: [...known.values()].map(({ requests, hashed }) => ({ requests, digest: hashed.digest })),
+      ...(ansible === undefined ? {} : { ansible }),
+    }),
   };
 }
 

@@ -25,6 +25,7 @@ import { checkPlaybooks, type PlaybookCheck } from "../engine/check-playbooks.ts
 import { readBaseSystem, recordNetwork } from "../engine/lock-by-baking.ts";
 import { NO_FORCE, planBake, type BakePlan, type Force, type PlannedLaunch } from "../engine/plan-bake.ts";
 import { splitCake, type Launch } from "../engine/split-cake.ts";
+import type { BakeTexts } from "../engine/standing-bake.ts";
 import { steps } from "../steps/registry.ts";
 import { embedded, type EmbeddedOptions, type EmbeddedParts } from "./embedded.ts";
 
@@ -37,6 +38,8 @@ export interface LoadedRecipe {
   readonly warnings: readonly RecipeProblem[];
   /** SHA-256 of the recipe's text. */
   readonly digest: Sha256;
+  /** Values of parameters as they were given from outside. */
+  readonly given: Readonly<Record<string, ParameterValue>>;
   readonly lockFile: string;
   /** The path as the user would write it. */
   readonly shownAs: string;
@@ -134,6 +137,7 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
           recipeDigest: loaded.digest,
           launches: wanted.launches,
           ...(lockFile === undefined ? {} : { lockDigest: lockFile.integrity }),
+          ...(loaded.warnings.length > 0 ? {} : { texts: textsOf(parts, loaded, runOptions.layers) }),
         },
         {
           layers: wanted.layers,
@@ -179,6 +183,7 @@ function read(parts: EmbeddedParts, file: RecipeFile, parameters: LoadOptions["p
     ...splitCake(whole, bindSteps(whole, steps)),
     warnings: parsed.problems,
     digest: parts.hasher.digestOf(text),
+    given: parameters ?? {},
     lockFile,
     shownAs,
   };
@@ -187,6 +192,17 @@ function read(parts: EmbeddedParts, file: RecipeFile, parameters: LoadOptions["p
 function readLock(parts: EmbeddedParts, loaded: LoadedRecipe): Lock | undefined {
   const text = readLockText(loaded.lockFile);
   return text === undefined ? undefined : parseLock(text, { file: loaded.lockFile, hash: parts.hasher.digestOf });
+}
+
+/** Not of a recipe with warnings: they are to be seen each time, and only whoever reads it sees them. */
+function textsOf(parts: EmbeddedParts, loaded: LoadedRecipe, layers: readonly string[] = []): BakeTexts {
+  const lockText = readLockText(loaded.lockFile);
+  return {
+    file: loaded.recipe.file,
+    recipe: loaded.digest,
+    ...(lockText === undefined ? {} : { lock: parts.hasher.digestOf(lockText) }),
+    asked: { layers, parameters: loaded.given },
+  };
 }
 
 /** A recipe that needs nothing resolved needs no lock. */

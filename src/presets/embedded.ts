@@ -6,7 +6,7 @@ import { hexOf } from "../core/digest.ts";
 import type { LockedStep } from "../core/lock/model.ts";
 import type { Recipe } from "../core/recipe/model.ts";
 import type { StepServices } from "../core/step.ts";
-import { VERSION } from "../core/version.ts";
+import { BUILD, VERSION } from "../core/version.ts";
 import { bindSteps, type BoundStep } from "../engine/bound-recipe.ts";
 import { imagesFromStore } from "../engine/images-from-store.ts";
 import { foundationOf } from "../engine/package-sources.ts";
@@ -22,6 +22,7 @@ import type { PackageDownloader } from "../ports/package-downloader.ts";
 import type { Store } from "../ports/store.ts";
 import type { Workspace } from "../ports/workspaces.ts";
 import { openBakeLog } from "../adapters/local-host/bake-log.ts";
+import { hostAnsibleVersion } from "../adapters/local-host/ansible-version.ts";
 import { currentBaker, newBakeId, systemClock } from "../adapters/local-host/clock.ts";
 import { crashAt } from "../adapters/local-host/crash-at.ts";
 import { hostSecrets } from "../adapters/local-host/secret-source.ts";
@@ -101,6 +102,7 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
     clock: systemClock,
     baker: currentBaker(),
     tool: `bakehouse ${VERSION}`,
+    ...(BUILD === undefined ? {} : { build: BUILD }),
     reach: crashAt(env["BAKEHOUSE_CRASH_AT"]),
     installers: { own: installer("own"), mmdebstrap: installer("mmdebstrap") },
     catalog: () => (catalog ??= lazyCatalog(store, options)),
@@ -180,15 +182,6 @@ function lazyNetwork(store: Store): NetworkRecorder {
     record: async (request) => (await open()).record(request),
     replay: async (request, responses) => (await open()).replay(request, responses),
   };
-}
-
-/** Read here rather than in the Ansible adapter, which is loaded for a bake only. */
-function hostAnsibleVersion(): string | undefined {
-  try {
-    return /__version__ = '([^']+)'/.exec(readFileSync("/usr/lib/python3/dist-packages/ansible/release.py", "utf8"))?.[1];
-  } catch {
-    return undefined;
-  }
 }
 
 /** A killed bake's cgroups, by the folders of its steps. */

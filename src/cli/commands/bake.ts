@@ -29,10 +29,21 @@ A step that fails keeps everything before it; the same command goes on from ther
   reports: true,
   run: async ({ args, options, global, terminal, folder, env, signal, report }) => {
     const { checkSetup } = await import("../../adapters/host-tools/check-setup.ts");
+    const parameters = parameterOverrides(options.set);
+    if (!options.noCache && !options.watch && !options.updateLock && options.from.length === 0) {
+      const { unchangedBake } = await import("../../presets/unchanged-bake.ts");
+      const unchanged = unchangedBake({
+        store: global.store,
+        path: args.recipe,
+        from: folder,
+        asked: { layers: options.layer, parameters },
+      });
+      if (unchanged !== undefined) return unchanged;
+    }
     const { createBakehouse } = await import("../../presets/create-bakehouse.ts");
     const bakehouse = createBakehouse({ store: global.store, env, warn: (message) => terminal.err(`${message}\n`) });
     try {
-      const loadOptions = { from: folder, parameters: parameterOverrides(options.set) };
+      const loadOptions = { from: folder, parameters };
       const loaded = bakehouse.load(args.recipe, loadOptions);
       if (!global.json && !global.quiet) warn(loaded, terminal);
       checkSetup(["core"]);
