@@ -10,7 +10,7 @@ import { nameOf } from "./find-image.ts";
 import { kindOf } from "./image-content.ts";
 import { VOLUME_STEP } from "./plan-bake.ts";
 import { needsOf, parentsOf } from "./references.ts";
-import { STORE_CONTENT_LOCK } from "./store-lock.ts";
+import { STORE_CONTENT_LOCK } from "../core/store-lock.ts";
 
 export interface CollectGarbageParts {
   readonly store: Store;

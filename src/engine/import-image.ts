@@ -16,7 +16,7 @@ import type { Store } from "../ports/store.ts";
 import { catalogImageOf } from "./images-from-store.ts";
 import { isVolume } from "./image-content.ts";
 import { nameOf } from "./find-image.ts";
-import { STORE_CONTENT_LOCK } from "./store-lock.ts";
+import { STORE_CONTENT_LOCK } from "../core/store-lock.ts";
 
 export interface ImportImageParts {
   readonly store: Store;

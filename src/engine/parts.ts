@@ -4,6 +4,8 @@ import type { FoundationInstaller } from "../ports/foundation-installer.ts";
 import type { BakeLog, Baker, Clock, InputHasher, SecretSource } from "../ports/host.ts";
 import type { Recipe } from "../core/recipe/model.ts";
 import type { LaunchPayloads } from "../ports/launch-payloads.ts";
+import type { Keys } from "../ports/keys.ts";
+import type { Papers } from "../ports/papers.ts";
 import type { Store } from "../ports/store.ts";
 import type { Workspaces } from "../ports/workspaces.ts";
 import type { StepServices } from "../core/step.ts";
@@ -18,6 +20,8 @@ import type { Workspace } from "../ports/workspaces.ts";
 /** Everything that the use cases need from outside; a preset puts it together. */
 export interface EngineParts {
   readonly store: Store;
+  readonly keys: Keys;
+  readonly papers: Papers;
   readonly workspaces: Workspaces;
   readonly diffs: Diffs;
   readonly steps: StepRegistry;

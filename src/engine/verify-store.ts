@@ -9,7 +9,7 @@ import { nameOf } from "./find-image.ts";
 import { imagesFromStore } from "./images-from-store.ts";
 import { VOLUME_STEP } from "./plan-bake.ts";
 import { needsOf } from "./references.ts";
-import { STORE_CONTENT_LOCK } from "./store-lock.ts";
+import { STORE_CONTENT_LOCK } from "../core/store-lock.ts";
 
 export interface VerifyStoreParts {
   readonly store: Store;

@@ -1,6 +1,6 @@
 import type { DiffId, ImageDigest, Sha256 } from "../core/digest.ts";
 import type { StepInputs } from "../core/cache/step-inputs.ts";
-import type { ImageConfig, ImageManifest, IndexEntry } from "../core/image/oci.ts";
+import type { Descriptor, ImageConfig, ImageManifest, IndexEntry } from "../core/image/oci.ts";
 
 /** What baking a step gave, by its cache key. */
 export interface StepRecord {
@@ -37,6 +37,7 @@ export interface Owner {
  *     packages/ apt/ recorded/ downloads/ lent/   what the lock names
  *     work/<bake>/           of one bake; owner.json says whose; anybody removes it when the owner is dead
  *     logs/<bake>/           log.txt, events.jsonl
+ *     keys/                  for signing papers; see local-keys
  *     catalog.db             SQLite; rebuilt from oci/ when damaged
  *
  * Files are written beside their place and renamed into it; whoever finds the same content there already, drops theirs.
@@ -86,6 +87,21 @@ export interface Store {
     remove(digests: readonly ImageDigest[]): Promise<void>;
     manifest(digest: ImageDigest): ImageManifest;
     config(digest: ImageDigest): ImageConfig;
+  };
+  /**
+   * What is attached to images (`subject`), by the referrers tag schema of the OCI distribution specification 1.1, in this layout:
+   * one entry of index.json for each image that has any, called `sha256-<hex of the image>`; it leads to an image index that
+   * lists the manifests. `images.entries()` leaves these entries out.
+   */
+  readonly referrers: {
+    /** Images that have any, each with the digest of the image index that lists them. */
+    indexes(): ReadonlyMap<ImageDigest, Sha256>;
+    /** The newest first; empty when there are none. @throws STORE_DAMAGED */
+    of(subject: ImageDigest): readonly Descriptor[];
+    /** Under the lock of index.json: two writers lose nothing. What is listed already stays where it is. */
+    add(subject: ImageDigest, manifests: readonly Descriptor[]): Promise<void>;
+    /** Takes these manifests off the list, or the whole list. The blobs stay for `gc`. */
+    remove(subject: ImageDigest, manifests?: readonly Sha256[]): Promise<void>;
   };
   /** A folder for one bake, owned by this process. */
   workFolder(bake: string): string;

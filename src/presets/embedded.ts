@@ -27,6 +27,8 @@ import { currentBaker, newBakeId, systemClock } from "../adapters/local-host/clo
 import { crashAt } from "../adapters/local-host/crash-at.ts";
 import { hostSecrets } from "../adapters/local-host/secret-source.ts";
 import { launchPayloads } from "../adapters/launch-payload/index.ts";
+import { localKeys } from "../adapters/local-keys/index.ts";
+import { localPapers } from "../adapters/local-papers/index.ts";
 import { openLocalStore } from "../adapters/local-store/local-store.ts";
 import { dropIdleWhiteouts, lowerLookup, lowerReader, pathsOutside } from "../adapters/local-store/lower-lookup.ts";
 import { isAlive, thisProcess } from "../adapters/local-store/owners.ts";
@@ -83,8 +85,12 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
     return { install: async (request) => (await made()).install(request), add: async (request) => (await made()).add(request) };
   };
   let catalog: Catalog | undefined;
+  const baker = currentBaker();
+  const keys = localKeys({ store, clock: systemClock, owner: baker, ...givenKey(env) });
   return {
     store,
+    keys,
+    papers: localPapers({ store, keys, clock: systemClock }),
     workspaces: overlayWorkspaces({ diffs: store.path("diffs"), diffName: (diff) => store.diffs.name(diff) }),
     diffs: {
       normalise: async (...args) => (await diffs()).normalise(...args),
@@ -100,7 +106,7 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
       save: () => (store.readOnly ? undefined : statCache.save()),
     },
     clock: systemClock,
-    baker: currentBaker(),
+    baker,
     tool: `bakehouse ${VERSION}`,
     ...(BUILD === undefined ? {} : { build: BUILD }),
     reach: crashAt(env["BAKEHOUSE_CRASH_AT"]),
@@ -142,6 +148,11 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
     },
   };
 }
+
+const givenKey = (env: NonNullable<EmbeddedOptions["env"]>): { readonly givenKey?: string } => {
+  const path = env["BAKEHOUSE_KEY"];
+  return path === undefined ? {} : { givenKey: path };
+};
 
 /** Made once, when first asked for. */
 function lazy<T>(make: () => Promise<T>): () => Promise<T> {

@@ -10,6 +10,8 @@ import type { ImageExports } from "../ports/image-exports.ts";
 import type { ImageImports } from "../ports/image-imports.ts";
 import type { ImageMounts } from "../ports/image-mounts.ts";
 import type { ImageTrees } from "../ports/image-trees.ts";
+import type { Keys } from "../ports/keys.ts";
+import type { Papers } from "../ports/papers.ts";
 import type { StoreContents } from "../ports/store-contents.ts";
 import type { Store } from "../ports/store.ts";
 import { openLocalStore } from "../adapters/local-store/local-store.ts";
@@ -18,6 +20,7 @@ import { readImageSizes } from "../adapters/sqlite-catalog/read-image-sizes.ts";
 export interface ImagePartsOptions {
   /** Folder of the store; made when it is not there. */
   readonly store: string;
+  readonly env?: Readonly<Record<string, string | undefined>>;
   readonly warn?: (message: string) => void;
 }
 
@@ -33,6 +36,8 @@ export interface ImageParts extends Pick<ListImagesParts, "store" | "indexed"> {
   mounts(): Promise<ImageMounts>;
   exports(): Promise<ImageExports>;
   imports(): Promise<ImageImports>;
+  keys(): Promise<Keys>;
+  papers(): Promise<Papers>;
   contents(): Promise<StoreContents>;
   logs(): Promise<BakeLogs>;
   shells(): Promise<OpenShellParts>;
@@ -50,10 +55,17 @@ export function openImages(options: ImagePartsOptions): ImageParts {
   const diffs = later(async () => (await import("../adapters/overlay-diffs/index.ts")).overlayDiffs());
   const trees = later(async () => (await import("../adapters/image-trees/index.ts")).localImageTrees(store));
   const catalog = later(() => openCatalog(store, options));
+  const clock: Clock = { now: () => new Date(), elapsedMs: () => performance.now() };
+  const baker = later(async () => (await import("../adapters/local-host/clock.ts")).currentBaker());
+  const keys = later(async () => {
+    const givenKey = (options.env ?? process.env)["BAKEHOUSE_KEY"];
+    const { localKeys } = await import("../adapters/local-keys/index.ts");
+    return localKeys({ store, clock, owner: await baker(), ...(givenKey === undefined ? {} : { givenKey }) });
+  });
   return {
     store,
-    clock: { now: () => new Date(), elapsedMs: () => performance.now() },
-    baker: later(async () => (await import("../adapters/local-host/clock.ts")).currentBaker()),
+    clock,
+    baker,
     tool: `bakehouse ${VERSION}`,
     indexed: () => readImageSizes(store.path("catalog.db")),
     catalog,
@@ -61,6 +73,8 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     mounts: later(async () => (await import("../adapters/image-mount/index.ts")).hostImageMounts(store)),
     exports: later(async () => (await import("../adapters/image-export/index.ts")).localImageExports(store)),
     imports: later(async () => (await import("../adapters/image-import/index.ts")).localImageImports(store, await diffs())),
+    keys,
+    papers: later(async () => (await import("../adapters/local-papers/index.ts")).localPapers({ store, keys: await keys(), clock })),
     contents: later(async () => {
       // whoever looks at the contents may tidy: the cgroups of killed steps go then, too
       const { cgroupName } = await import("../adapters/sandbox/overlay-workspaces.ts");

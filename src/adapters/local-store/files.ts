@@ -21,10 +21,10 @@ export function makeFolder(path: string): void {
 export const temporaryBeside = (path: string): string => join(dirname(path), `.tmp-${process.pid}-${Date.now().toString(36)}-${counter++}`);
 
 /** Readers see the old content or the new, never a part. */
-export function writeAtomically(path: string, content: string | Uint8Array): void {
+export function writeAtomically(path: string, content: string | Uint8Array, mode = 0o666): void {
   const temporary = temporaryBeside(path);
   try {
-    writeFileSync(temporary, content);
+    writeFileSync(temporary, content, { mode });
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });

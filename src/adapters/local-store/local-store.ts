@@ -1,7 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, chmodSync, constants, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ANNOTATIONS, MEDIA_TYPES, type ImageConfig, type ImageManifest, type IndexEntry } from "../../core/image/oci.ts";
+import { ANNOTATIONS, MEDIA_TYPES, type Descriptor, type ImageConfig, type ImageManifest, type IndexEntry } from "../../core/image/oci.ts";
+import { isReferrersEntry, referrersEntry, subjectOfReferrers } from "../../core/image/referrers.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { hexOf, type DiffId, type ImageDigest, type Sha256 } from "../../core/digest.ts";
@@ -63,7 +64,7 @@ export function openLocalStore(root: string, options: LocalStoreOptions = {}): S
     steps: stepFiles(path("steps")),
     blobs,
     diffs: diffFolders(path("diffs")),
-    images: imageIndex(path("oci", "index.json"), blobs, withLock),
+    ...imageIndex(path("oci", "index.json"), blobs, withLock),
     ...workFolders(root, options),
     withLock,
     close: () => locks?.close(),
@@ -211,8 +212,8 @@ function diffFolders(folder: string): Store["diffs"] {
 const indexText = (manifests: readonly IndexEntry[]): string =>
   JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests });
 
-function imageIndex(file: string, blobs: Store["blobs"], withLock: Store["withLock"]): Store["images"] {
-  const entries = (): readonly IndexEntry[] => {
+function imageIndex(file: string, blobs: Store["blobs"], withLock: Store["withLock"]): Pick<Store, "images" | "referrers"> {
+  const all = (): readonly IndexEntry[] => {
     const text = readIfThere(file);
     if (text === undefined) return [];
     try {
@@ -225,23 +226,65 @@ function imageIndex(file: string, blobs: Store["blobs"], withLock: Store["withLo
     }
   };
   const change = (edit: (before: readonly IndexEntry[]) => readonly IndexEntry[]): Promise<void> =>
-    withLock("index", {}, async () => writeAtomically(file, indexText(edit(entries()))));
+    withLock("index", {}, async () => writeAtomically(file, indexText(edit(all()))));
   return {
-    entries,
-    put: (added) =>
-      change((before) => {
-        const digests = new Set(added.map((entry) => entry.digest));
-        const names = new Set(added.map((entry) => entry.annotations[ANNOTATIONS.name]));
-        return [
-          ...before
-            .filter((entry) => !digests.has(entry.digest))
-            .map((entry) => (names.has(entry.annotations[ANNOTATIONS.name]) ? withoutName(entry) : entry)),
-          ...added,
-        ];
+    images: {
+      entries: () => all().filter((entry) => !isReferrersEntry(entry)),
+      put: (added) =>
+        change((before) => {
+          const digests = new Set(added.map((entry) => entry.digest));
+          const names = new Set(added.map((entry) => entry.annotations[ANNOTATIONS.name]));
+          return [
+            ...before
+              .filter((entry) => !digests.has(entry.digest))
+              .map((entry) => (names.has(entry.annotations[ANNOTATIONS.name]) ? withoutName(entry) : entry)),
+            ...added,
+          ];
+        }),
+      remove: (digests) => change((before) => before.filter((entry) => !digests.includes(entry.digest))),
+      manifest: (digest: ImageDigest) => blobs.readJson(digest) as ImageManifest,
+      config: (digest: ImageDigest) => blobs.readJson((blobs.readJson(digest) as ImageManifest).config.digest) as ImageConfig,
+    },
+    referrers: referrerLists(blobs, all, change),
+  };
+}
+
+function referrerLists(
+  blobs: Store["blobs"],
+  all: () => readonly IndexEntry[],
+  change: (edit: (before: readonly IndexEntry[]) => readonly IndexEntry[]) => Promise<void>,
+): Store["referrers"] {
+  const listed = (entries: readonly IndexEntry[], subject: ImageDigest): readonly Descriptor[] => {
+    const entry = entries.find((each) => subjectOfReferrers(each) === subject);
+    return entry === undefined ? [] : ((blobs.readJson(entry.digest) as { readonly manifests?: readonly Descriptor[] }).manifests ?? []);
+  };
+  /** The image index first, then the entry that leads to it: who looks sees the old list or the new. */
+  const replaced = (entries: readonly IndexEntry[], subject: ImageDigest, manifests: readonly Descriptor[]): readonly IndexEntry[] => {
+    const others = entries.filter((entry) => subjectOfReferrers(entry) !== subject);
+    if (manifests.length === 0) return others;
+    const index = blobs.putJson({ schemaVersion: 2, mediaType: MEDIA_TYPES.index, manifests });
+    return [...others, referrersEntry(subject, index)];
+  };
+  return {
+    indexes: () =>
+      new Map(
+        all().flatMap((entry) => {
+          const subject = subjectOfReferrers(entry);
+          return subject === undefined ? [] : [[subject, entry.digest] as const];
+        }),
+      ),
+    of: (subject) => listed(all(), subject),
+    add: (subject, manifests) =>
+      change((entries) => {
+        const before = listed(entries, subject);
+        const fresh = manifests.filter(({ digest }) => before.every((other) => other.digest !== digest));
+        return replaced(entries, subject, [...fresh, ...before]);
       }),
-    remove: (digests) => change((before) => before.filter((entry) => !digests.includes(entry.digest))),
-    manifest: (digest: ImageDigest) => blobs.readJson(digest) as ImageManifest,
-    config: (digest: ImageDigest) => blobs.readJson((blobs.readJson(digest) as ImageManifest).config.digest) as ImageConfig,
+    remove: (subject, manifests) =>
+      change((entries) => {
+        const left = manifests === undefined ? [] : listed(entries, subject).filter(({ digest }) => !manifests.includes(digest));
+        return replaced(entries, subject, left);
+      }),
   };
 }
 
@@ -310,6 +353,7 @@ const WRITTEN_PLACES = [
   "downloads/oci",
   "lent",
   "recorded",
+  "keys",
 ] as const;
 
 /** `.tmp-<pid>-…`, `.new-<pid>-…`, `<name>.new-<pid>-…`, `<name>.part-<pid>`, `<name>.<pid>.<hex>.tmp`: on their way to their place, by that process. */

@@ -31,7 +31,7 @@ export interface ImageManifest {
   readonly artifactType?: string;
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
-  /** For a volume: the root image that it belongs to. */
+  /** For a volume: the root image that it belongs to. For a paper: the image that it is about. */
   readonly subject?: Descriptor;
   readonly annotations?: Annotations;
 }
@@ -85,4 +85,6 @@ export const ANNOTATIONS = {
   /** The name that an image had when it was baked, kept when the name has moved on to a newer one. */
   bakedName: "dev.bakehouse.name",
   imported: "dev.bakehouse.imported",
+  /** Of a paper: what kind of statement its envelope holds (as in-toto's other carriers call it). */
+  predicateType: "in-toto.io/predicate-type",
 } as const;

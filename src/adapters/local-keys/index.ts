@@ -1,0 +1,2 @@
+export { localKeys } from "./local-keys.ts";
+export { keyOf, trustOnly } from "./ed25519.ts";

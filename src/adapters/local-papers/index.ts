@@ -1,0 +1,1 @@
+export { localPapers } from "./local-papers.ts";
