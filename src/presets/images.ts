@@ -3,6 +3,7 @@ import { VERSION } from "../core/version.ts";
 import { imagesFromStore } from "../engine/images-from-store.ts";
 import type { ListImagesParts } from "../engine/list-images.ts";
 import type { OpenShellParts } from "../engine/open-shell.ts";
+import type { BootParts } from "../ports/boot-parts.ts";
 import type { BakeLogs } from "../ports/bake-logs.ts";
 import type { Catalog } from "../ports/catalog.ts";
 import type { Clock } from "../ports/host.ts";
@@ -35,6 +36,8 @@ export interface ImageParts extends Pick<ListImagesParts, "store" | "indexed"> {
   trees(): Promise<ImageTrees>;
   mounts(): Promise<ImageMounts>;
   exports(): Promise<ImageExports>;
+  /** Kernel and initrd of an image. */
+  bootParts(): Promise<BootParts>;
   imports(): Promise<ImageImports>;
   keys(): Promise<Keys>;
   papers(): Promise<Papers>;
@@ -72,6 +75,7 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     trees,
     mounts: later(async () => (await import("../adapters/image-mount/index.ts")).hostImageMounts(store)),
     exports: later(async () => (await import("../adapters/image-export/index.ts")).localImageExports(store)),
+    bootParts: later(async () => (await import("../adapters/boot-parts/index.ts")).localBootParts()),
     imports: later(async () => (await import("../adapters/image-import/index.ts")).localImageImports(store, await diffs())),
     keys,
     papers: later(async () => (await import("../adapters/local-papers/index.ts")).localPapers({ store, keys: await keys(), clock })),

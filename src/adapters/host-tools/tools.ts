@@ -1,9 +1,9 @@
 /**
  * What a machine needs for a part of Bakehouse. `core`: every bake. `runc`: `bake --runner runc`. `ansible`: recipes with `ansible` steps.
- * `registry`: foundations from a registry. `squashfs`: that export. `reference`: `foundation.builder: mmdebstrap`.
+ * `registry`: foundations from a registry. `squashfs`: that export. `artifacts`: disks that machines start from, and what reads them. `reference`: `foundation.builder: mmdebstrap`.
  * `test`: what only the project's own tests run.
  */
-export const FEATURES = ["core", "runc", "ansible", "registry", "squashfs", "reference", "test"] as const;
+export const FEATURES = ["core", "runc", "ansible", "registry", "squashfs", "artifacts", "reference", "test"] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** A program, or a file that comes in a package. */
@@ -136,9 +136,49 @@ export const HOST_TOOLS: readonly HostTool[] = [
     name: "mksquashfs",
     debianPackage: "squashfs-tools",
     purpose: "export --format squashfs",
-    features: ["squashfs"],
+    features: ["squashfs", "artifacts"],
     versionArguments: ["-version"],
     minimum: "4.5",
+  },
+  { name: "/bin/busybox", debianPackage: "busybox-static", purpose: "the programs of initrds", features: ["artifacts"], minimum: "1.30" },
+  {
+    name: "/usr/lib/systemd/boot/efi/linuxx64.efi.stub",
+    debianPackage: "systemd-boot-efi",
+    purpose: "starts kernel and initrd from the firmware",
+    features: ["artifacts"],
+    minimum: "250",
+  },
+  {
+    name: "sfdisk",
+    debianPackage: "fdisk",
+    purpose: "partitions of disk images",
+    features: ["artifacts"],
+    versionArguments: ["--version"],
+    minimum: "2.36",
+  },
+  { name: "mkfs.vfat", debianPackage: "dosfstools", purpose: "boot partitions of disk images", features: ["artifacts"], minimum: "4.2" },
+  {
+    name: "mcopy",
+    debianPackage: "mtools",
+    purpose: "boot partitions of disk images",
+    features: ["artifacts"],
+    versionArguments: ["--version"],
+    minimum: "4.0.26",
+  },
+  {
+    name: "mkfs.ext4",
+    debianPackage: "e2fsprogs",
+    purpose: "disk images that can be written to",
+    features: ["artifacts"],
+    minimum: "1.46",
+  },
+  {
+    name: "qemu-img",
+    debianPackage: "qemu-utils",
+    purpose: "disk images for other hypervisors",
+    features: ["artifacts"],
+    versionArguments: ["--version"],
+    minimum: "7.0",
   },
   {
     name: "ansible-playbook",

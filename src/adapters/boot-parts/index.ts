@@ -1,0 +1,1 @@
+export { localBootParts } from "./boot-parts.ts";
