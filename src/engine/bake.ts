@@ -86,12 +86,13 @@ interface LayerEnd extends LayerBase {
 export async function bake(parts: EngineParts, input: BakeInput, options: BakeOptions): Promise<BakeResult> {
   const startedMs = parts.clock.elapsedMs();
   const hasher = hashOnce(parts.hasher);
-  const unchanged = unchangedResult(parts, input, options, hasher, startedMs);
+  const last = lastInputs(parts, input.recipe);
+  const unchanged = unchangedResult(parts, input, options, { hasher, last, startedMs });
   if (unchanged !== undefined) return withLaunches(parts, input, options, unchanged);
   const id = parts.newBakeId();
   const log = parts.openLog(id);
   const catalog = parts.catalog();
-  const session = new BakeSession(parts, input, options, id, log, hasher);
+  const session = new BakeSession(parts, input, options, id, log, { hasher, last });
   const startedAt = parts.clock.now().toISOString();
   await catalog.startBake({ id, recipe: input.recipe.name, file: input.recipe.file, startedAt, outcome: "running", by: parts.baker });
   parts.reach("bake-recorded");
@@ -140,12 +141,11 @@ function unchangedResult(
   parts: EngineParts,
   input: BakeInput,
   options: BakeOptions,
-  hasher: ReturnType<typeof hashOnce>,
-  startedMs: number,
+  { hasher, last, startedMs }: Looking & { readonly startedMs: number },
 ): BakeResult | undefined {
   const layers = wantedLayers(input.recipe, options.layers);
   const steps = input.steps.filter((bound) => layers.includes(bound.layer));
-  const { plan, ends } = planWithEnds(parts, input.recipe, steps, layers, input.lock, options.force, hasher);
+  const { plan, ends } = planWithEnds(parts, input.recipe, steps, layers, input.lock, options.force, hasher, last);
   if (plan.misses > 0 || (!parts.store.readOnly && parts.store.hasLeftovers())) return undefined;
   const standing = standingImages(parts, input.recipe, layers, ends, lineageValues(input.recipe));
   if (standing === undefined) return undefined;
@@ -216,13 +216,19 @@ export async function bakeBelow(
     { layers: [], force: NO_FORCE, runner: "bubblewrap", keepOnFailure: false, parallel: 1, ...options },
     id,
     log,
-    hashOnce(parts.hasher),
+    { hasher: hashOnce(parts.hasher), last: lastInputs(parts, input.recipe) },
   );
   try {
     return { ...(await session.below(bound, including)), bake: id };
   } finally {
     log.close();
   }
+}
+
+/** What one bake looks at once: the files of the recipe's folder, and the inputs of the bake before. */
+interface Looking {
+  readonly hasher: ReturnType<typeof hashOnce>;
+  readonly last: () => LastInputs;
 }
 
 class BakeSession {
@@ -241,14 +247,14 @@ class BakeSession {
   private workFolder: string | undefined;
   private kept = false;
 
-  constructor(parts: EngineParts, input: BakeInput, options: BakeOptions, id: string, log: BakeLog, hasher: KeyHasher) {
-    this.hasher = hasher;
+  constructor(parts: EngineParts, input: BakeInput, options: BakeOptions, id: string, log: BakeLog, looking: Looking) {
+    this.hasher = looking.hasher;
+    this.last = looking.last;
     this.parts = parts;
     this.input = input;
     this.options = options;
     this.id = id;
     this.log = log;
-    this.last = lastInputs(parts, input.recipe);
   }
 
   tell(body: EventBody): void {
@@ -340,7 +346,7 @@ class BakeSession {
   /** Only for the steps that will be baked as far as the cache can tell now. */
   private async fetch(layers: readonly RecipeLayer[], steps: readonly BoundStep[]): Promise<void> {
     const { parts, input, options } = this;
-    const { plan } = planWithEnds(parts, input.recipe, steps, layers, input.lock, options.force, this.hasher);
+    const { plan } = planWithEnds(parts, input.recipe, steps, layers, input.lock, options.force, this.hasher, this.last);
     const misses = new Set(plan.layers.flatMap((layer) => layer.steps.filter((step) => !step.hit).map((step) => step.address)));
     const needed = steps
       .filter((bound) => misses.has(bound.step.address) || misses.has(`${bound.layer.name}${VOLUME_STEP}`))

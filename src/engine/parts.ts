@@ -68,7 +68,7 @@ export interface EngineParts {
     secrets: ReadonlyMap<string, string>,
   ): Promise<readonly { readonly path: string; readonly secret: string; readonly form: string }[]>;
   maskSecrets(secrets: ReadonlyMap<string, string>): Promise<(line: string) => string>;
-  /** Makes a reproducible erofs image of a directory; its digest. */
+  /** Makes a reproducible erofs image of a directory, which is gone afterwards; its digest. */
   buildVolume(
     directory: string,
     target: string,

@@ -129,8 +129,8 @@ export function planWithEnds(
   lock: Lock | undefined,
   force: Force,
   hasher: KeyHasher = hashOnce(parts.hasher),
+  last: () => LastInputs = lastInputs(parts, recipe),
 ): { readonly plan: BakePlan; readonly ends: ReadonlyMap<string, PlannedEnd> } {
-  const last = lastInputs(parts, recipe);
   const ends = new Map<string, PlannedEnd>();
   const planned = layers.map((layer) => {
     const from = layer.from !== undefined && "layer" in layer.from ? layer.from.layer : undefined;

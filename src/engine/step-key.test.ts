@@ -128,7 +128,7 @@ describe("cache keys", () => {
     const hasher = hashOnce({
       ...hasherOf("x"),
       hash: (folder: string, requests: readonly FileRequest[]) => (looks++, hasherOf("x").hash(folder, requests)),
-    } as never);
+    });
     hasher.hash("/r", [{ path: "app" }]);
     hasher.hash("/r", [{ path: "app" }]);
     hasher.hash("/r", [{ path: "other" }]);

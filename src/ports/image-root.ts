@@ -5,6 +5,13 @@ export interface Attributes {
   readonly gid?: number;
 }
 
+/** `name`: in the directory that it is copied into, without a slash. */
+export interface FileToCopy {
+  readonly hostPath: string;
+  readonly name: string;
+  readonly attributes: Attributes;
+}
+
 export type EntryKind = "file" | "directory" | "symlink" | "device" | "fifo" | "socket";
 
 export interface Entry {
@@ -46,4 +53,6 @@ export interface ImageRoot {
   setAttributes(path: string, attributes: Attributes): void;
   /** Copies one regular file of the host in, by the fastest way the file system has. */
   copyFile(hostPath: string, path: string, attributes?: Attributes): void;
+  /** The same for many files of one directory, which is looked at once. */
+  copyFiles(directory: string, files: readonly FileToCopy[]): void;
 }

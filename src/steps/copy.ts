@@ -5,7 +5,7 @@ import { compileGlobs } from "../core/glob.ts";
 import type { Globs } from "../core/glob.ts";
 import { defineStep } from "../core/step.ts";
 import type { LaunchContext, StepContext } from "../core/step.ts";
-import type { Attributes } from "../ports/image-root.ts";
+import type { Attributes, FileToCopy } from "../ports/image-root.ts";
 import type { InputEntry } from "../ports/step-services.ts";
 import { baseName, cleanPath, glob, imagePath, joinPath, listOf, mode, oneOrMany, owner, parseMode, recipePath } from "./lib/options.ts";
 import { resolveOwner } from "./lib/owner.ts";
@@ -113,12 +113,16 @@ function usesTemplates(template: boolean | readonly string[] | undefined): boole
   return template !== undefined && template !== false;
 }
 
+/** From so many files on it pays to read the directory that they go to. */
+const TOGETHER = 8;
+
 /** One run of the step; holds what all files share and collects the templates' problems. */
 class Copier {
   readonly #context: StepContext<Options, "root" | "inputs">;
   readonly #owner: OwnerIds;
   readonly #templates: Globs | "all" | undefined;
   readonly #problems: Problem[] = [];
+  #waiting: { readonly directory: string; readonly files: FileToCopy[] } | undefined;
   #files = 0;
   #bytes = 0;
 
@@ -143,6 +147,7 @@ class Copier {
       signal.throwIfAborted();
       this.#entry(entry, joinPath(target, entry.path), joinPath(cleanPath(source), entry.path));
     }
+    this.#flush();
   }
 
   /** @throws INPUT_INVALID with the problems of all templates of all sources */
@@ -172,6 +177,7 @@ class Copier {
     if (entry.kind === "directory") return this.#directory(path);
     inImage(address, () => {
       if (entry.kind === "symlink") {
+        this.#flush();
         root.symlink(path, entry.linkTarget ?? "");
         root.setAttributes(path, this.#owner);
       } else this.#file(entry, path, source);
@@ -194,8 +200,25 @@ class Copier {
   #file(entry: InputEntry, path: string, source: string): void {
     const attributes: Attributes = { ...this.#owner, mode: fileMode(this.#context.options, entry.executable) };
     const text = this.#template(entry, source);
-    if (text === undefined) this.#context.root.copyFile(entry.hostPath, path, attributes);
-    else this.#context.root.write(path, text, attributes);
+    if (text !== undefined) {
+      this.#flush();
+      return this.#context.root.write(path, text, attributes);
+    }
+    const directory = parentOf(path);
+    if (this.#waiting?.directory !== directory) this.#flush();
+    this.#waiting ??= { directory, files: [] };
+    this.#waiting.files.push({ hostPath: entry.hostPath, name: baseName(path), attributes });
+  }
+
+  /** Files of one directory are copied together. */
+  #flush(): void {
+    if (this.#waiting === undefined) return;
+    const { directory, files } = this.#waiting;
+    this.#waiting = undefined;
+    inImage(this.#context.address, () => {
+      if (files.length >= TOGETHER) return this.#context.root.copyFiles(directory, files);
+      for (const { hostPath, name, attributes } of files) this.#context.root.copyFile(hostPath, joinPath(directory, name), attributes);
+    });
   }
 
   /** The filled text, or nothing if the file is copied as it is. */

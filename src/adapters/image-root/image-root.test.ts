@@ -123,6 +123,28 @@ describe("what is written", () => {
     expect(root.stat("/usr/bin/copied")?.mode).toBe(0o644);
   });
 
+  test("copies many files into one directory, over what is there and through no link", () => {
+    const source = join(outside, "source");
+    writeFileSync(source, "body");
+    root.write("/usr/bin/old", "old");
+    root.write("/kept", "kept");
+    root.symlink("/usr/bin/link", "/kept");
+    root.makeDirectory("/shared", { gid: 50, mode: 0o2775 });
+    const file = (name: string, attributes = {}) => ({ hostPath: source, name, attributes });
+    root.copyFiles("/bin", [file("old"), file("link"), file("new", { mode: 0o755, uid: 7 }), file("new", { mode: 0o600 })]);
+    root.copyFiles("/made/here", [file("one")]);
+    root.copyFiles("/shared", [file("one")]);
+    expect(["old", "link", "new"].map((name) => root.lstat(`/usr/bin/${name}`))).toMatchObject([
+      { kind: "file", mode: 0o644, uid: 0, sizeBytes: 4 },
+      { kind: "file" },
+      { kind: "file", mode: 0o600, uid: 0 },
+    ]);
+    expect([root.readText("/kept"), root.readText("/made/here/one")]).toEqual(["kept", "body"]);
+    expect(root.stat("/shared/one")).toMatchObject({ uid: 0, gid: 0 });
+    expect(() => root.copyFiles("/usr", [file("bin")])).toThrow("/usr/bin: a directory is there (EISDIR)");
+    expect(() => root.copyFiles("/", [{ ...file("x"), hostPath: join(outside, "none") }])).toThrow(/^\/x: .*ENOENT/);
+  });
+
   test("owner of a link, never of what it leads to", () => {
     root.write("/real", "x");
     root.symlink("/link", "real");
