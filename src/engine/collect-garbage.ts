@@ -6,6 +6,7 @@ import type { Clock } from "../ports/host.ts";
 import type { ImageMounts } from "../ports/image-mounts.ts";
 import type { StoreArea, StoreContents, StoreItem } from "../ports/store-contents.ts";
 import type { StepRecord, Store } from "../ports/store.ts";
+import { allAttached, blobsOfList } from "./attached.ts";
 import { nameOf } from "./find-image.ts";
 import { kindOf } from "./image-content.ts";
 import { VOLUME_STEP } from "./plan-bake.ts";
@@ -34,7 +35,7 @@ export interface CollectGarbageOptions {
   readonly signal: AbortSignal;
 }
 
-export type GarbageKind = ImageKind | "step" | "diff" | "blob" | "mount" | "work" | StoreArea;
+export type GarbageKind = ImageKind | "papers" | "step" | "diff" | "blob" | "mount" | "work" | StoreArea;
 
 /** One thing of the store, and what is to become of it. */
 export interface GarbageItem {
@@ -60,7 +61,7 @@ export interface GarbageReport {
 
 /**
  * Finds what nothing refers to, and removes it with `apply`. Referred to are: images with a name, the newest `keep` of
- * each name, what those were baked onto, mounts, running bakes and shells, kept failures, and whatever any of these stands on.
+ * each name, what those were baked onto, the papers of all these, mounts, running bakes and shells, kept failures, and whatever any of these stands on.
  *
  * What happens at the same time: index entries and step records go first; then it is looked again whether a bake runs. One
  * that began before may have taken a record from the cache, so then nothing it may stand on is removed in this run. One that
@@ -91,6 +92,7 @@ async function sweep(parts: CollectGarbageParts, options: CollectGarbageOptions,
     await store.images.remove(images);
     await (await parts.catalog()).removeImages(images);
   }
+  for (const { id } of found.filter(isGoing("papers"))) await store.referrers.remove(id as ImageDigest);
   for (const { id } of found.filter(isGoing("step"))) contents.removeStepFile(id);
   options.signal.throwIfAborted();
   const begun = await runningBakes(parts);
@@ -106,7 +108,7 @@ async function sweep(parts: CollectGarbageParts, options: CollectGarbageOptions,
   for (const item of found) {
     options.signal.throwIfAborted();
     const now = still.get(keyOf(item)) ?? item;
-    const isRecord = isImage(item.kind) || item.kind === "step";
+    const isRecord = isImage(item.kind) || item.kind === "step" || item.kind === "papers";
     if (item.keep || isRecord) items.push(item);
     else if (now.keep || (begun.length > 0 && MAY_BE_IN_USE.includes(item.kind)))
       items.push({ ...item, keep: true, why: now.keep ? now.why : "a bake is running" });
@@ -136,7 +138,8 @@ async function removeItem({ store, contents, mounts }: CollectGarbageParts, item
   else if (item.kind === "mount") {
     const record = mounts.list().find(({ id }) => id === item.id);
     if (record !== undefined) await mounts.unmount(record);
-  } else if (!isImage(item.kind) && item.kind !== "step") contents.removeItem({ path: item.id, sizeBytes: item.sizeBytes, usedAt: "" });
+  } else if (!isImage(item.kind) && item.kind !== "step" && item.kind !== "papers")
+    contents.removeItem({ path: item.id, sizeBytes: item.sizeBytes, usedAt: "" });
 }
 
 function reportOf(items: readonly GarbageItem[], running: readonly string[], applied: boolean, notes: readonly string[]): GarbageReport {
@@ -150,10 +153,12 @@ function survey(parts: CollectGarbageParts, options: CollectGarbageOptions, runn
   const images = judgeImages(parts.store, options.keep);
   const references = new References();
   for (const { entry, item } of images) if (item.keep) references.addImage(parts.store, entry);
+  const papers = judgePapers(parts.store, images, references);
   const holders = judgeHolders(parts, references);
   const steps = judgeSteps(parts, options, references, nowMs, running);
   return [
     ...images.map(({ item }) => item),
+    ...papers,
     ...holders,
     ...steps,
     ...judgeDiffs(parts, options, references, nowMs),
@@ -175,6 +180,10 @@ class References {
       this.add(this.diffs, diff, who);
       this.add(this.blobs, diff, who);
     }
+  }
+
+  addBlobs(digests: readonly Sha256[], who: string): void {
+    for (const digest of digests) this.add(this.blobs, digest, who);
   }
 
   addUse(digests: readonly Sha256[], who: string): void {
@@ -249,6 +258,19 @@ function keepParents(store: Store, entries: readonly IndexEntry[], reasons: Map<
       queue.push(found);
     }
   }
+}
+
+/** Papers, and whatever else is attached to an image, stay and go with it. */
+function judgePapers(store: Store, images: readonly JudgedImage[], references: References): readonly GarbageItem[] {
+  const byDigest = new Map(images.map((image) => [image.entry.digest, image]));
+  return [...allAttached(store)].map(([subject, list]): GarbageItem => {
+    const image = byDigest.get(subject);
+    const name = image === undefined ? "" : nameOf(image.entry);
+    const keep = image?.item.keep === true;
+    if (keep) references.addBlobs(blobsOfList(list), `the papers of ${name || shortDigest(subject)}`);
+    const why = keep ? "their image is kept" : image === undefined ? "their image is not in this store" : "their image goes";
+    return { kind: "papers", id: subject, ...(name === "" ? {} : { name }), sizeBytes: 0, keep, why };
+  });
 }
 
 /** Mounts, running work and kept failures: they keep what they stand on. */

@@ -5,7 +5,9 @@ import type { IndexEntry } from "../core/image/oci.ts";
 import { TREE_FORMATS, type Exported, type ImageExports, type TreeFormat } from "../ports/image-exports.ts";
 import type { ImageTrees } from "../ports/image-trees.ts";
 import type { Store } from "../ports/store.ts";
-import { contentOf, readImage, type ImageContent } from "./image-content.ts";
+import { attachedTo, blobsOfList } from "./attached.ts";
+import { readImage, type ImageContent } from "./image-content.ts";
+import { parentsOf } from "./references.ts";
 
 export const EXPORT_FORMATS = [...TREE_FORMATS, "oci"] as const;
 export type ExportFormat = TreeFormat | "oci";
@@ -18,6 +20,8 @@ export interface ExportImageOptions {
   readonly replace: boolean;
   /** Only the release volume, without its root image. */
   readonly volumeOnly: boolean;
+  /** `oci`: without papers, and without the images that it was baked onto. Default false. */
+  readonly noPapers?: boolean;
   readonly signal: AbortSignal;
   /** `totalBytes` is an estimate for compressed formats. */
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
@@ -71,7 +75,7 @@ async function write(
 ): Promise<Exported> {
   const { store, exports: out } = parts;
   const { volume } = content.source;
-  if (options.format === "oci") return out.layout(layoutContent(store, content), to);
+  if (options.format === "oci") return out.layout(layoutContent(store, content, options.noPapers !== true), to);
   if (options.volumeOnly && volume !== undefined) return out.blob(volume.blob, to);
   await parts.trees.ensureUnpacked(content.source.diffs);
   const tree = await parts.trees.open(content.source, { uncovered: to.target });
@@ -88,20 +92,30 @@ function totalOf(store: Store, content: ImageContent, options: ExportImageOption
   return ids.filter((id) => store.blobs.has(id)).reduce((sum, id) => sum + store.blobs.sizeBytes(id), 0);
 }
 
-/** A volume goes with its root image: alone it could not be started. */
+/**
+ * A volume goes with its root image: alone it could not be started. With papers go the images that it was baked onto, as far as
+ * they are here: their layers are in it anyway, and without their manifests nobody could follow the chain up to the foundation.
+ */
 function layoutContent(
   store: Store,
   content: ImageContent,
+  papers: boolean,
 ): { readonly entries: readonly IndexEntry[]; readonly blobs: readonly Sha256[] } {
-  const rootEntry = content.root === undefined ? undefined : store.images.entries().find((entry) => entry.digest === content.root);
+  const entries = store.images.entries();
+  const rootEntry = content.root === undefined ? undefined : entries.find((entry) => entry.digest === content.root);
   if (content.root !== undefined && rootEntry === undefined)
     throw new BakehouseError("STORE_DAMAGED", `The root image of ${content.name} is not in the index of this store`, {
       hint: "bakehouse verify --repair",
     });
-  const images = [...(rootEntry === undefined ? [] : [contentOf(store, rootEntry)]), content];
-  const blobs = new Set<Sha256>();
-  for (const { entry, manifest } of images)
+  const own = [...(rootEntry === undefined ? [] : [rootEntry]), content.entry];
+  const lineage = own.map(({ digest }) => digest).flatMap((digest) => attachedTo(store, digest) ?? []);
+  const withParents = papers && lineage.length > 0 ? [...parentsBelow(store, entries, own), ...own] : own;
+  const lists = papers ? withParents.flatMap(({ digest }) => attachedTo(store, digest) ?? []) : [];
+  const blobs = new Set<Sha256>(lists.flatMap(blobsOfList));
+  for (const entry of withParents) {
+    const manifest = store.images.manifest(entry.digest);
     for (const digest of [entry.digest, manifest.config.digest, ...manifest.layers.map((layer) => layer.digest)]) blobs.add(digest);
+  }
   const missing = [...blobs].filter((digest) => !store.blobs.has(digest));
   if (missing.length > 0)
     throw new BakehouseError(
@@ -109,5 +123,19 @@ function layoutContent(
       `${content.name} lacks ${missing.length === 1 ? "a blob" : `${missing.length} blobs`}: ${missing.join(", ")}`,
       { hint: "bakehouse verify --repair" },
     );
-  return { entries: images.map(({ entry }) => entry), blobs: [...blobs].sort() };
+  return { entries: [...withParents, ...lists.map(({ entry }) => entry)], blobs: [...blobs].sort() };
+}
+
+/** The foundation first. */
+function parentsBelow(store: Store, entries: readonly IndexEntry[], own: readonly IndexEntry[]): readonly IndexEntry[] {
+  const found: IndexEntry[] = [];
+  const queue = [...own];
+  for (let entry = queue.pop(); entry !== undefined; entry = queue.pop())
+    for (const digest of parentsOf(store, entry)) {
+      const parent = entries.find((each) => each.digest === digest);
+      if (parent === undefined || found.includes(parent) || own.includes(parent)) continue;
+      found.unshift(parent);
+      queue.push(parent);
+    }
+  return found;
 }

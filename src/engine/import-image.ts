@@ -14,6 +14,7 @@ import type { Clock } from "../ports/host.ts";
 import type { ImageImports, ImportKind, ImportSource } from "../ports/image-imports.ts";
 import type { Store } from "../ports/store.ts";
 import { catalogImageOf } from "./images-from-store.ts";
+import { isReferrersEntry, subjectOfReferrers } from "../core/image/referrers.ts";
 import { isVolume } from "./image-content.ts";
 import { nameOf } from "./find-image.ts";
 import { STORE_CONTENT_LOCK } from "../core/store-lock.ts";
@@ -50,6 +51,8 @@ export interface ImportedImage {
   readonly layers: number;
   /** The digest that it has elsewhere, when its layers had to be decompressed and it got another one here. */
   readonly originalDigest?: ImageDigest;
+  /** How many papers and other attached things came with it. */
+  readonly papers?: number;
   /** It was in the store already, under this name, and nothing was changed. */
   readonly wasHere?: boolean;
 }
@@ -151,12 +154,68 @@ async function fromLayout(parts: ImportImageParts, source: ImportSource, options
     taken.push(await takeImage(parts, source, root, rootName, options));
     taken.push(await takeVolume(parts, source, found, nameFor(options, chosen), options));
   } else taken.push(await takeImage(parts, source, found, nameFor(options, chosen), options));
-  return publish(parts, taken);
+  const parents = await takeParents(parts, source, taken, options);
+  const attached = await takeAttached(source, [...parents, ...taken]);
+  const published = await publish(parts, taken, parents);
+  for (const { subject, manifests } of attached) await parts.store.referrers.add(subject, manifests);
+  return published.map((image) => {
+    const papers = attached.find(({ subject }) => subject === image.digest)?.manifests.length ?? 0;
+    return papers === 0 ? image : { ...image, papers };
+  });
+}
+
+/** Images that the layout lists and these were baked onto: they have no name here, and stay as long as what stands on them. */
+async function takeParents(
+  parts: ImportImageParts,
+  source: ImportSource,
+  taken: readonly Taken[],
+  options: ImportImageOptions,
+): Promise<readonly Taken[]> {
+  const parents: Taken[] = [];
+  const known = new Set<ImageDigest>(taken.map(({ entry }) => entry.digest));
+  const queue = taken.map(({ entry }) => entry);
+  for (let entry = queue.pop(); entry !== undefined; entry = queue.pop()) {
+    const wanted = entry.annotations[ANNOTATIONS.baseDigest];
+    const parent = source.entries.find(({ digest, mediaType }) => digest === wanted && mediaType === MEDIA_TYPES.manifest);
+    if (parent === undefined || isVolume(parent) || known.has(parent.digest)) continue;
+    known.add(parent.digest);
+    const image = await takeImage(parts, source, parent, nameOf(parent), options);
+    if (image.entry.digest !== parent.digest) continue; // its layers were compressed: it is another image here
+    parents.push({ ...image, entry: unnamed(image.entry) });
+    queue.push(parent);
+  }
+  return parents;
+}
+
+function unnamed(entry: IndexEntry): IndexEntry {
+  const { [ANNOTATIONS.name]: name = "", ...annotations } = entry.annotations;
+  return { ...entry, annotations: { ...annotations, ...(name === "" ? {} : { [ANNOTATIONS.bakedName]: name }) } };
+}
+
+interface TakenAttached {
+  readonly subject: ImageDigest;
+  readonly manifests: readonly Descriptor[];
+}
+
+/** Papers and the like, each blob verified. Those of an image that got another digest here speak of another image. */
+async function takeAttached(source: ImportSource, taken: readonly Taken[]): Promise<readonly TakenAttached[]> {
+  const found: TakenAttached[] = [];
+  for (const { entry } of taken) {
+    const list = source.entries.find((each) => subjectOfReferrers(each) === entry.digest);
+    if (list === undefined) continue;
+    const { manifests = [] } = source.readJson(list) as { readonly manifests?: readonly Descriptor[] };
+    for (const descriptor of manifests) {
+      const manifest = source.readJson(descriptor) as ImageManifest;
+      for (const blob of [manifest.config, ...manifest.layers, descriptor]) await source.takeBlob(blob);
+    }
+    found.push({ subject: entry.digest, manifests });
+  }
+  return found;
 }
 
 /** The one image that the others belong to, unless it is named. */
 function chooseEntry(source: ImportSource, options: ImportImageOptions): IndexEntry {
-  const { entries } = source;
+  const entries = source.entries.filter((entry) => !isReferrersEntry(entry));
   const wanted = options.image;
   if (wanted !== undefined) {
     const hex = wanted.replace(/^sha256:/, "");
@@ -321,10 +380,17 @@ function indexAnnotations(parts: ImportImageParts, options: ImportImageOptions, 
 }
 
 /** An image that is here already keeps its name: one image has one. */
-async function publish(parts: ImportImageParts, taken: readonly Taken[]): Promise<readonly ImportedImage[]> {
+async function publish(
+  parts: ImportImageParts,
+  taken: readonly Taken[],
+  parents: readonly Taken[] = [],
+): Promise<readonly ImportedImage[]> {
   const { images } = parts.store;
   const before = new Map(images.entries().map((entry) => [entry.digest, entry.annotations[ANNOTATIONS.name]]));
-  const fresh = taken.filter(({ entry }) => before.get(entry.digest) === undefined);
+  const fresh = [
+    ...parents.filter(({ entry }) => !before.has(entry.digest)),
+    ...taken.filter(({ entry }) => before.get(entry.digest) === undefined),
+  ];
   if (fresh.length > 0) {
     await images.put(fresh.map(({ entry }) => entry));
     const catalog = await parts.catalog();

@@ -1,10 +1,11 @@
 import { isSha256, shortDigest, type DiffId, type ImageDigest, type Sha256 } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
-import { ANNOTATIONS, MEDIA_TYPES, type Annotations, type ImageManifest, type IndexEntry } from "../core/image/oci.ts";
+import { ANNOTATIONS, MEDIA_TYPES, type Annotations, type Descriptor, type ImageManifest, type IndexEntry } from "../core/image/oci.ts";
 import type { Catalog, CatalogImage } from "../ports/catalog.ts";
 import type { Clock } from "../ports/host.ts";
 import type { StepFile, StoreContents } from "../ports/store-contents.ts";
 import type { Store } from "../ports/store.ts";
+import { allAttached, blobsOfList, descriptorOfAttached, type AttachedList } from "./attached.ts";
 import { nameOf } from "./find-image.ts";
 import { imagesFromStore } from "./images-from-store.ts";
 import { VOLUME_STEP } from "./plan-bake.ts";
@@ -28,7 +29,7 @@ export interface VerifyOptions {
 
 /** Something in the store that is not what its name says. */
 export interface Damage {
-  readonly kind: "blob" | "diff" | "step" | "image" | "index" | "catalog";
+  readonly kind: "blob" | "diff" | "step" | "image" | "papers" | "index" | "catalog";
   /** Digest, file name or image name. */
   readonly id: string;
   readonly problem: string;
@@ -91,6 +92,7 @@ class Verification {
   private diffCount = 0;
   private stepFiles: readonly StepFile[] = [];
   private entries: readonly IndexEntry[] = [];
+  private attached: ReadonlyMap<ImageDigest, AttachedList> = new Map();
 
   constructor(parts: VerifyStoreParts, options: VerifyOptions) {
     this.parts = parts;
@@ -115,6 +117,7 @@ class Verification {
     await this.verifyDiffs();
     this.verifySteps();
     await this.verifyImages();
+    await this.verifyPapers();
     await this.verifyCatalog();
   }
 
@@ -129,6 +132,7 @@ class Verification {
       contents.resetIndex();
       const restored = await this.restoredEntries();
       await store.images.put(restored);
+      for (const [subject, manifests] of this.attachedByScan()) await store.referrers.add(subject, manifests);
       this.damaged.push({
         kind: "index",
         id: "oci/index.json",
@@ -138,6 +142,7 @@ class Verification {
       });
     } else for (const entry of read.entries) await this.verifyEntry(entry);
     this.entries = store.images.entries().filter((entry) => isSha256(entry.digest));
+    this.attached = allAttached(store);
   }
 
   /** An entry that no reader can make sense of. */
@@ -229,8 +234,11 @@ class Verification {
     const images = this.entries
       .filter((entry) => needsOf(store, entry).blobs.includes(digest))
       .map((entry) => `image ${nameOf(entry)} (${shortDigest(entry.digest)})`);
+    const papers = [...this.attached]
+      .filter(([, list]) => blobsOfList(list).includes(digest))
+      .map(([subject]) => `papers of ${this.imageName(subject)}`);
     const steps = this.stepFiles.filter(({ record }) => record?.diffId === digest).map(({ record }) => `step ${record?.address ?? ""}`);
-    return [...images, ...new Set(steps)];
+    return [...images, ...papers, ...new Set(steps)];
   }
 
   private async verifyDiffs(): Promise<void> {
@@ -338,6 +346,64 @@ class Verification {
       await store.images.remove(gone);
       this.entries = store.images.entries();
     }
+  }
+
+  /** Papers whose manifest or content is missing or damaged. Whether they are signed well is for `image verify`. */
+  private async verifyPapers(): Promise<void> {
+    for (const [subject, list] of this.attached) {
+      if (list.problem !== undefined || this.bad.has(list.entry.digest))
+        await this.paperListDamaged(subject, list.problem ?? "its list is damaged");
+      else await this.verifyPapersOf(subject, list);
+    }
+  }
+
+  private async paperListDamaged(subject: ImageDigest, problem: string): Promise<void> {
+    const { referrers } = this.parts.store;
+    const found = this.options.repair ? (this.attachedByScan().get(subject) ?? []) : [];
+    if (this.options.repair) {
+      await referrers.remove(subject);
+      await referrers.add(subject, found);
+    }
+    this.papersDamaged(subject, problem, `written again from ${found.length === 1 ? "1 paper" : `${found.length} papers`} that are there`);
+  }
+
+  private async verifyPapersOf(subject: ImageDigest, { attached }: AttachedList): Promise<void> {
+    const { store } = this.parts;
+    for (const { descriptor, blobs, problem } of attached) {
+      const missing = blobs.filter((digest) => !store.blobs.has(digest) || this.bad.has(digest));
+      if (missing.length === 0 && problem === undefined) continue;
+      if (this.options.repair) await store.referrers.remove(subject, [descriptor.digest]);
+      const why = missing.length > 0 ? `lacks ${missing.map((digest) => shortDigest(digest)).join(", ")}` : (problem ?? "");
+      const kind = descriptor.annotations?.[ANNOTATIONS.predicateType] ?? descriptor.artifactType ?? "something attached";
+      this.papersDamaged(subject, `${kind} ${why}`, "taken off the image's papers; write it again");
+    }
+  }
+
+  private papersDamaged(subject: ImageDigest, problem: string, repaired: string): void {
+    this.damaged.push({
+      kind: "papers",
+      id: this.imageName(subject),
+      problem,
+      affects: [],
+      ...(this.options.repair ? { repaired } : {}),
+    });
+  }
+
+  private imageName(digest: ImageDigest): string {
+    const entry = this.entries.find((each) => each.digest === digest);
+    return `image ${entry === undefined ? shortDigest(digest) : `${nameOf(entry)} (${shortDigest(digest)})`}`;
+  }
+
+  /** What the manifests say that are there, and whole, as far as that is known. */
+  private attachedByScan(): ReadonlyMap<ImageDigest, readonly Descriptor[]> {
+    const { store } = this.parts;
+    const found = new Map<ImageDigest, Descriptor[]>();
+    for (const digest of store.blobs.list()) {
+      const manifest = this.bad.has(digest) ? undefined : smallManifest(store, digest);
+      const attached = manifest === undefined ? undefined : descriptorOfAttached(digest, store.blobs.sizeBytes(digest), manifest);
+      if (attached !== undefined) found.set(attached.subject, [...(found.get(attached.subject) ?? []), attached.descriptor]);
+    }
+    return found;
   }
 
   private async verifyCatalog(): Promise<void> {

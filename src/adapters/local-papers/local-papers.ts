@@ -5,13 +5,14 @@ import { BakehouseError } from "../../core/errors.ts";
 import { ANNOTATIONS, MEDIA_TYPES, type Annotations, type Descriptor, type ImageManifest } from "../../core/image/oci.ts";
 import { canonicalJson } from "../../core/json.ts";
 import { ENVELOPE_MEDIA_TYPE, STATEMENT_PAYLOAD_TYPE, statementOf, type PredicateType } from "../../core/papers/statement.ts";
+import { paperOf } from "../../core/papers/read-paper.ts";
 import type { Clock } from "../../ports/host.ts";
 import type { Keys } from "../../ports/keys.ts";
 import type { Paper, Papers } from "../../ports/papers.ts";
 import { STORE_CONTENT_LOCK } from "../../core/store-lock.ts";
 import type { Store } from "../../ports/store.ts";
 import { sealEnvelope } from "./envelope.ts";
-import { paperOf, readPaper } from "./read-paper.ts";
+import { readPaper } from "./read-paper.ts";
 
 export interface LocalPapersOptions {
   readonly store: Store;

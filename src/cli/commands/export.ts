@@ -11,12 +11,14 @@ export const command = defineCommand({
   summary: "Write an image as a tar, folder, OCI layout, squashfs or erofs",
   description: `Equal images give equal bytes, whenever and wherever they are exported. The output appears whole or not at all.
 A release volume comes merged with its root image; with --volume-only just the volume, as it is. \`oci\` writes a layout that holds only this
-image (and the root of a volume): a folder, or a tar of it when --output ends in .tar (the default).`,
+image (and the root of a volume): a folder, or a tar of it when --output ends in .tar (the default). An image that has papers takes them along,
+with the images that it was baked onto, so that \`image verify\` can follow the chain; \`--no-papers\` leaves both out.`,
   arguments: { image: IMAGE_ARGUMENT },
   options: {
     format: { short: "f", value: "format", choices: FORMATS, default: "tar", summary: "What to write" },
     output: { short: "o", value: "path", summary: "Where to; default: named after the image, in this folder", completes: "file" },
     volumeOnly: { summary: "Only the release volume, without its root image (erofs)" },
+    noPapers: { summary: "Without SBOM, provenance, evidence and the images below (oci)" },
     force: { summary: "Replace what is there" },
   },
   examples: [
@@ -33,6 +35,7 @@ image (and the root of a volume): a folder, or a tar of it when --output ends in
         ...(options.output === undefined ? {} : { output: resolve(folder, options.output) }),
         replace: options.force,
         volumeOnly: options.volumeOnly,
+        noPapers: options.noPapers,
         signal,
         onProgress: (done, total) =>
           line.show(

@@ -9,7 +9,7 @@ import { count, formatBytes, table } from "../text.ts";
 export const command = defineCommand({
   name: "gc",
   summary: "Show what nothing refers to any more, and remove it with --apply",
-  description: `Kept are: images with a name, the newest ones of each name (--keep), what they were baked onto, mounts, running bakes and shells, failures that
+  description: `Kept are: images with a name, the newest ones of each name (--keep), what they were baked onto, the papers of all these, mounts, running bakes and shells, failures that
 were kept, and everything that these stand on. Steps that no image is made of yet are kept for a while (--recent), because a failed bake goes on from there.
 Packages, downloads and recordings may be named by lock files, which lie outside of the store: they go when they were not used for long
 (--packages-older-than), or all with --packages; then a bake has to fetch them again, and a mirror may not have them any more.`,
@@ -103,6 +103,7 @@ function summary(items: readonly GarbageItem[], terminal: Terminal): string {
       ? item.why
       : item.why
           .replace(/^image (\S+) (needs it|is made of it)$/, "images need it")
+          .replace(/^the papers of .*$/, "papers of images need it")
           .replace(/^the (mount|kept failure|recent step) .*$/, "a $1 needs it");
     const key = one ? `${item.kind} ${item.id}` : `${item.kind} ${why}`;
     const group = groups.get(key) ?? { kind: item.kind, why, count: 0, sizeBytes: 0, example: shownId(item) };

@@ -51,7 +51,7 @@ their digests and unpacked; archives with entries that would leave their folder 
     const { bold, dim } = terminal.colors;
     return images
       .map((image) => {
-        const head = `${bold(image.name)} ${shortDigest(image.digest)} ${dim(`${image.kind}, ${count(image.layers, "layer")}, ${formatBytes(image.sizeBytes)}`)}`;
+        const head = `${bold(image.name)} ${shortDigest(image.digest)} ${dim(`${image.kind}, ${count(image.layers, "layer")}, ${formatBytes(image.sizeBytes)}${image.papers === undefined ? "" : `, ${count(image.papers, "paper")}`}`)}`;
         if (image.wasHere === true) return `${head} was in the store already\n`;
         return `${head}${image.originalDigest === undefined ? "" : dim(`, elsewhere ${shortDigest(image.originalDigest)}: its layers were compressed there`)}\n`;
       })
