@@ -1,4 +1,7 @@
 import { z } from "zod";
+import { cycleSchema } from "../../src/core/recipe/cycle-section.ts";
+import { notifySchema } from "../../src/core/recipe/notify-section.ts";
+import { retentionSchema } from "../../src/core/recipe/retention-section.ts";
 import {
   imageSchema,
   layerFields,
@@ -24,6 +27,9 @@ export function recipePage(): string {
         parameters: "[parameters](#parameters) by name",
         repositories: "[repositories](#repositories) by name",
         secrets: "[secrets](#secrets) by name",
+        cycle: "[cycle](#cycle)",
+        retention: "[retention](#retention)",
+        notify: "[targets](#notify) by name",
         layers: "[layers](#layers) by name",
       },
     }),
@@ -57,5 +63,20 @@ export function recipePage(): string {
     "Below `secrets.<name>`, one of the two:",
     "",
     fieldTable(secretSchema),
+    "## Cycle",
+    "",
+    "Below `cycle`; the guide is [the cycle](../guide/cycle.md):",
+    "",
+    fieldTable(cycleSchema),
+    "## Retention",
+    "",
+    "Below `retention`:",
+    "",
+    fieldTable(retentionSchema),
+    "## Notify",
+    "",
+    "Below `notify.<name>`, one of `webhook`, `command` and `file`; what is told is in [events](events.md):",
+    "",
+    fieldTable(notifySchema),
   ].join("\n");
 }

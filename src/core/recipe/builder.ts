@@ -1,7 +1,18 @@
 import { stringify } from "yaml";
 import type { z } from "zod";
 import type { StepDefinition } from "../step.ts";
-import type { ImageSource, LayerSource, ParameterSource, RecipeSource, RepositorySource, StepSettings, StepSource } from "./source.ts";
+import type {
+  CycleSource,
+  ImageSource,
+  LayerSource,
+  NotifySource,
+  ParameterSource,
+  RecipeSource,
+  RepositorySource,
+  RetentionSource,
+  StepSettings,
+  StepSource,
+} from "./source.ts";
 import type { ParameterValue } from "./model.ts";
 
 /** Steps by id, as a builder needs them. */
@@ -28,6 +39,9 @@ export interface RecipeBuilder<Options extends object> {
   secret(name: string, from: { readonly env: string } | { readonly file: string }): RecipeBuilder<Options>;
   cake(cake: "baked" | "software" | "boot"): RecipeBuilder<Options>;
   foundationBuilder(builder: "own" | "mmdebstrap"): RecipeBuilder<Options>;
+  cycle(cycle: CycleSource): RecipeBuilder<Options>;
+  retention(retention: RetentionSource): RecipeBuilder<Options>;
+  notify(name: string, target: NotifySource): RecipeBuilder<Options>;
   layer(name: string, build: (layer: LayerBuilder<Options>) => LayerBuilder<Options>): RecipeBuilder<Options>;
   toYaml(): string;
 }
@@ -74,6 +88,9 @@ function recipeFrom<Options extends object>(source: RecipeSource<Options>, ids: 
     secret: (name, from) => change({ secrets: { ...source.secrets, [name]: from } }),
     cake: (cake) => change({ cake }),
     foundationBuilder: (builder) => change({ foundation: { builder } }),
+    cycle: (cycle) => change({ cycle }),
+    retention: (retention) => change({ retention }),
+    notify: (name, target) => change({ notify: { ...source.notify, [name]: target } }),
     layer: (name, build) => change({ layers: { ...source.layers, [name]: build(layerFrom<Options>({}, ids)).source } }),
     toYaml: () => recipeToYaml(source),
   };

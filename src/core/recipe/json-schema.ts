@@ -1,5 +1,8 @@
 import { z } from "zod";
 import type { JsonValue } from "../json.ts";
+import { cycleSchema } from "./cycle-section.ts";
+import { notifySchema } from "./notify-section.ts";
+import { retentionSchema } from "./retention-section.ts";
 import {
   layerFields,
   nameSchema,
@@ -32,6 +35,9 @@ export function recipeJsonSchema(steps: StepRegistry): JsonObject {
     }),
     repositories: section(properties, "repositories", nameSchema, { $ref: "#/$defs/repository" }),
     secrets: section(properties, "secrets", nameSchema, { $ref: "#/$defs/secret" }),
+    cycle: { ...objectAt(properties, "cycle"), ...toJson(cycleSchema) },
+    retention: { ...objectAt(properties, "retention"), ...toJson(retentionSchema) },
+    notify: section(properties, "notify", nameSchema, toJson(notifySchema)),
     layers: { ...section(properties, "layers", nameSchema, { $ref: "#/$defs/layer" }), minProperties: 1 },
   };
   return {

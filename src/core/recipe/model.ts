@@ -1,4 +1,7 @@
+import type { CycleSettings } from "../cycle/model.ts";
 import type { JsonValue } from "../json.ts";
+import type { NotifyTarget } from "../notices/target.ts";
+import type { Retention } from "../retention/model.ts";
 
 /** Where a value stands in the recipe's text; both start at 1. */
 export interface Position {
@@ -87,6 +90,12 @@ export interface Recipe {
   readonly foundation: { readonly builder: "own" | "mmdebstrap" };
   /** Names of secrets and where they come from; the value itself never enters the recipe. */
   readonly secrets: Readonly<Record<string, { readonly env: string } | { readonly file: string }>>;
+  /** When it is baked again by itself. */
+  readonly cycle?: CycleSettings;
+  /** What gc keeps of its images; absent: what gc is told. */
+  readonly retention?: Retention;
+  /** Where what happens to it is told. */
+  readonly notify?: readonly NotifyTarget[];
   /** Absolute path of the recipe file and of its folder. */
   readonly file: string;
   readonly folder: string;

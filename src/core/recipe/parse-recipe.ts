@@ -1,15 +1,18 @@
 import { problemsError } from "../errors.ts";
 import type { BakehouseError } from "../errors.ts";
 import { checkRepositories } from "./cake.ts";
+import { readCycle } from "./cycle-section.ts";
 import { describeValue, quote } from "./describe-value.ts";
 import { Inspection, isMapping, readFields } from "./inspect.ts";
 import { readLayers } from "./layers.ts";
 import type { AptRepository, Recipe, RecipeLayer } from "./model.ts";
+import { readNotify } from "./notify-section.ts";
 import { readParameters } from "./parameters.ts";
 import type { ParameterOverrides } from "./parameters.ts";
 import { limitProblems } from "./problems.ts";
 import type { RecipeProblem } from "./problems.ts";
 import { readYaml } from "./read-yaml.ts";
+import { readRetention } from "./retention-section.ts";
 import { nameSchema, recipeFields, repositoryFields, RESERVED_REPOSITORIES, secretSchema } from "./schema.ts";
 import { fillIn } from "./steps.ts";
 import type { StepRegistry, StepSurroundings } from "./steps.ts";
@@ -85,6 +88,10 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
   const repositories = readRepositories(around, fields?.repositories ?? {});
   const layers = readLayers(around, fields?.layers, fields?.cake);
   checkRepositories(inspection, fields?.cake ?? "baked", repositories);
+  const cycle = readCycle(inspection, fields?.cycle);
+  const retention = readRetention(inspection, fields?.retention, isMapping(fields?.layers) ? Object.keys(fields.layers) : []);
+  const notify = readNotify(inspection, fields?.notify ?? {}, around.secretNames);
+  for (const name of notify.secrets) around.usedSecrets.add(name);
   if (inspection.failed || fields?.name === undefined) return undefined;
   warnAboutUnused(around, layers, repositories);
   return {
@@ -96,6 +103,9 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
     layers,
     foundation: fields.foundation ?? { builder: "own" },
     secrets,
+    ...(cycle === undefined ? {} : { cycle }),
+    ...(retention === undefined ? {} : { retention }),
+    ...(notify.targets.length === 0 ? {} : { notify: notify.targets }),
     file: request.file,
     folder: request.folder,
   };

@@ -184,5 +184,8 @@ export const recipeFields = {
   parameters: z.record(z.string(), z.unknown()).default({}).describe("Values that steps use as {{name}} and that --set changes"),
   repositories: z.record(z.string(), z.unknown()).default({}).describe("Apt repositories besides the suite's own"),
   secrets: z.record(z.string(), z.unknown()).default({}).describe("Secrets by name, and where their values come from"),
+  cycle: z.unknown().optional().describe("When it is baked again by itself, and why"),
+  retention: z.unknown().optional().describe("What gc keeps of its images"),
+  notify: z.record(z.string(), z.unknown()).default({}).describe("Where what happens is told, by name"),
   layers: z.record(z.string(), z.unknown()).describe("The layers by name, in any order"),
 };

@@ -1,3 +1,4 @@
+import type { Trigger } from "../cycle/model.ts";
 import type { ParameterValue } from "./model.ts";
 
 /**
@@ -13,7 +14,42 @@ export interface RecipeSource<Options extends object = AnyOptions> {
   readonly secrets?: Readonly<Record<string, { readonly env: string } | { readonly file: string }>>;
   readonly cake?: "baked" | "software" | "boot";
   readonly foundation?: { readonly builder?: "own" | "mmdebstrap" };
+  readonly cycle?: CycleSource;
+  readonly retention?: RetentionSource;
+  readonly notify?: Readonly<Record<string, NotifySource>>;
   readonly layers: Readonly<Record<string, LayerSource<Options>>>;
+}
+
+/** In words (`every second Monday at 03:00 Europe/Warsaw`), or as cron. */
+export type CronSource = string | { readonly cron: string; readonly every?: string; readonly from?: string; readonly zone?: string };
+
+export interface CycleSource {
+  readonly schedule?: CronSource | { readonly rate: string; readonly from?: string };
+  readonly triggers?: readonly Trigger[];
+  readonly look?: string;
+  readonly windows?: readonly { readonly opens: CronSource; readonly lasts: string; readonly cutoff?: string }[];
+}
+
+interface RetentionRulesSource {
+  readonly keep?: number;
+  readonly "younger-than"?: string;
+}
+
+export interface RetentionSource extends RetentionRulesSource {
+  readonly grace?: string;
+  readonly channels?: Readonly<Record<string, number>>;
+  readonly layers?: Readonly<Record<string, RetentionRulesSource>>;
+}
+
+/** One of `webhook`, `command` and `file`. */
+export interface NotifySource {
+  readonly webhook?: string;
+  readonly secret?: string;
+  readonly command?: readonly string[];
+  readonly file?: string;
+  readonly events?: readonly string[];
+  readonly timeout?: string;
+  readonly retries?: number;
 }
 
 export interface ParameterSource {
