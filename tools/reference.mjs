@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { cliPage } from "./reference/cli-page.ts";
 import { errorsPage } from "./reference/errors-page.ts";
+import { eventsPage } from "./reference/events-page.ts";
 import { recipePage } from "./reference/recipe-page.ts";
 import { stepsPage } from "./reference/steps-page.ts";
 import { generateSchema } from "../src/core/recipe/json-schema.ts";
@@ -15,6 +16,7 @@ const HEAD = "<!-- Generated from the code by `npm run reference`. Change the co
 const pages = {
   "docs/reference/cli.md": HEAD + (await cliPage()),
   "docs/reference/errors.md": HEAD + errorsPage(),
+  "docs/reference/events.md": HEAD + eventsPage(),
   "docs/reference/recipe.md": HEAD + recipePage(),
   "docs/reference/steps.md": HEAD + stepsPage([...steps.values()]),
   "schema/bakehouse.schema.json": generateSchema(steps),
