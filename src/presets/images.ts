@@ -1,6 +1,7 @@
 import type { DiffId } from "../core/digest.ts";
 import { VERSION } from "../core/version.ts";
 import { imagesFromStore } from "../engine/images-from-store.ts";
+import type { ImageMachineParts } from "../engine/image-machine.ts";
 import type { ListImagesParts } from "../engine/list-images.ts";
 import type { OpenShellParts } from "../engine/open-shell.ts";
 import type { BootParts } from "../ports/boot-parts.ts";
@@ -38,6 +39,8 @@ export interface ImageParts extends Pick<ListImagesParts, "store" | "indexed"> {
   exports(): Promise<ImageExports>;
   /** Kernel and initrd of an image. */
   bootParts(): Promise<BootParts>;
+  /** What starts virtual machines from images. */
+  imageMachines(): Promise<ImageMachineParts>;
   imports(): Promise<ImageImports>;
   keys(): Promise<Keys>;
   papers(): Promise<Papers>;
@@ -58,6 +61,8 @@ export function openImages(options: ImagePartsOptions): ImageParts {
   const diffs = later(async () => (await import("../adapters/overlay-diffs/index.ts")).overlayDiffs());
   const trees = later(async () => (await import("../adapters/image-trees/index.ts")).localImageTrees(store));
   const catalog = later(() => openCatalog(store, options));
+  const exports = later(async () => (await import("../adapters/image-export/index.ts")).localImageExports(store));
+  const bootParts = later(async () => (await import("../adapters/boot-parts/index.ts")).localBootParts());
   const clock: Clock = { now: () => new Date(), elapsedMs: () => performance.now() };
   const baker = later(async () => (await import("../adapters/local-host/clock.ts")).currentBaker());
   const keys = later(async () => {
@@ -74,8 +79,9 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     catalog,
     trees,
     mounts: later(async () => (await import("../adapters/image-mount/index.ts")).hostImageMounts(store)),
-    exports: later(async () => (await import("../adapters/image-export/index.ts")).localImageExports(store)),
-    bootParts: later(async () => (await import("../adapters/boot-parts/index.ts")).localBootParts()),
+    exports,
+    bootParts,
+    imageMachines: later(async () => machineParts(store, await trees(), await exports(), await bootParts())),
     imports: later(async () => (await import("../adapters/image-import/index.ts")).localImageImports(store, await diffs())),
     keys,
     papers: later(async () => (await import("../adapters/local-papers/index.ts")).localPapers({ store, keys: await keys(), clock })),
@@ -132,5 +138,15 @@ async function shellParts(store: Store, trees: ImageTrees): Promise<OpenShellPar
     mountVolume: (workspace, volume) => mountInWorkspace(workspace, store.blobs.path(volume.blob), volume.path),
     runInteractive,
     newId: () => `shell-${newBakeId(new Date())}`,
+  };
+}
+
+async function machineParts(store: Store, trees: ImageTrees, exports: ImageExports, bootParts: BootParts): Promise<ImageMachineParts> {
+  const { qemuMachines } = await import("../adapters/machines/index.ts");
+  const { hostImageRoot } = await import("../adapters/image-root/image-root.ts");
+  const { newBakeId } = await import("../adapters/local-host/clock.ts");
+  return {
+    ...{ store, trees, exports, bootParts, machines: qemuMachines(store), imageRoot: hostImageRoot },
+    newId: () => `root-of-machine-${newBakeId(new Date())}`,
   };
 }

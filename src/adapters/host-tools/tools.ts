@@ -1,9 +1,9 @@
 /**
  * What a machine needs for a part of Bakehouse. `core`: every bake. `runc`: `bake --runner runc`. `ansible`: recipes with `ansible` steps.
- * `registry`: foundations from a registry. `squashfs`: that export. `artifacts`: disks that machines start from, and what reads them. `reference`: `foundation.builder: mmdebstrap`.
- * `test`: what only the project's own tests run.
+ * `registry`: foundations from a registry. `squashfs`: that export. `artifacts`: disks that machines start from, and what reads them. `machines`: virtual machines.
+ * `reference`: `foundation.builder: mmdebstrap`. `test`: what only the project's own tests run.
  */
-export const FEATURES = ["core", "runc", "ansible", "registry", "squashfs", "artifacts", "reference", "test"] as const;
+export const FEATURES = ["core", "runc", "ansible", "registry", "squashfs", "artifacts", "machines", "reference", "test"] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** A program, or a file that comes in a package. */
@@ -203,6 +203,20 @@ export const HOST_TOOLS: readonly HostTool[] = [
     features: ["reference"],
     versionArguments: ["--version"],
     minimum: "1.3",
+  },
+  {
+    name: "qemu-system-x86_64",
+    debianPackage: "qemu-system-x86",
+    purpose: "virtual machines, for vm-boot checks",
+    features: ["machines"],
+    versionArguments: ["--version"],
+    minimum: "7.2",
+  },
+  {
+    name: "/usr/share/OVMF/OVMF_CODE_4M.fd",
+    debianPackage: "ovmf",
+    purpose: "UEFI firmware of virtual machines",
+    features: ["machines"],
   },
   { name: "gpg", debianPackage: "gpg", purpose: "tests that sign repositories", features: ["test"], versionArguments: ["--version"] },
   {

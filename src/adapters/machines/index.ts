@@ -1,0 +1,1 @@
+export { qemuMachines } from "./qemu-machines.ts";
