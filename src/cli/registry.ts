@@ -111,6 +111,42 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/logs.ts"),
   },
   {
+    name: "key make",
+    group: "Prove it",
+    summary: "Make the key that signs papers",
+    load: () => import("./commands/key-make.ts"),
+  },
+  {
+    name: "key list",
+    group: "Prove it",
+    summary: "List the keys that are trusted here, and the one that signs",
+    load: () => import("./commands/key-list.ts"),
+  },
+  {
+    name: "key rotate",
+    group: "Prove it",
+    summary: "Put a new key in place of the one that signs",
+    load: () => import("./commands/key-rotate.ts"),
+  },
+  {
+    name: "key retire",
+    group: "Prove it",
+    summary: "Trust a key no longer, and nothing that it signed",
+    load: () => import("./commands/key-retire.ts"),
+  },
+  {
+    name: "key import",
+    group: "Prove it",
+    summary: "Trust a key from a PEM file, and sign with it if it is private",
+    load: () => import("./commands/key-import.ts"),
+  },
+  {
+    name: "key export",
+    group: "Prove it",
+    summary: "Print the public half of a key, for whoever shall verify",
+    load: () => import("./commands/key-export.ts"),
+  },
+  {
     name: "import",
     group: "Keep the store",
     summary: "Take an image into the store",
