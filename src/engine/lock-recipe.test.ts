@@ -109,6 +109,7 @@ function recipeOf(layers: TestLayers, repositories: readonly AptRepository[] = [
     layers: recipeLayers,
     foundation: { builder: "own" },
     secrets: {},
+    channels: [],
     file: join(folder, "recipe", "bakehouse.yaml"),
     folder: join(folder, "recipe"),
   };

@@ -1,4 +1,5 @@
 import type { ImageDigest, Sha256 } from "../core/digest.ts";
+import type { Ledger } from "./ledger.ts";
 
 /** `launch`: what a machine needs at its start in place of a layer that is not baked. */
 export type ImageKind = "image" | "volume" | "launch";
@@ -58,5 +59,7 @@ export interface Catalog {
   removeImages(digests: readonly ImageDigest[]): Promise<void>;
   /** Newest first. */
   images(): Promise<readonly CatalogImage[]>;
+  /** Channels, approvals, revocations, and the audit log. */
+  readonly ledger: Ledger;
   close(): Promise<void>;
 }

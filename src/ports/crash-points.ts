@@ -1,6 +1,6 @@
 /**
  * Moments of a bake at which a test lets the process die, to see that the next run finds whole results only. In the order
- * in which a step, and then its layer, comes through them.
+ * in which a step, and then its layer, comes through them. Those of locks and of the ledger (promotions and their like) come last.
  */
 export const CRASH_POINTS = [
   "bake-recorded",
@@ -22,6 +22,10 @@ export const CRASH_POINTS = [
   "bake-ended",
   "lock-resolved",
   "lock-text-written",
+  "ledger-decided",
+  "ledger-written",
+  "ledger-committed",
+  "ledger-mirrored",
 ] as const;
 
 export type CrashPoint = (typeof CRASH_POINTS)[number];

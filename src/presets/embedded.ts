@@ -12,6 +12,7 @@ import { imagesFromStore } from "../engine/images-from-store.ts";
 import { foundationOf } from "../engine/package-sources.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { Catalog } from "../ports/catalog.ts";
+import type { ReachPoint } from "../ports/crash-points.ts";
 import type { FoundationInstaller } from "../ports/foundation-installer.ts";
 import type { NetworkRecorder } from "../ports/network-recorder.ts";
 import type { PackageResolver } from "../ports/package-resolver.ts";
@@ -25,6 +26,7 @@ import { openBakeLog } from "../adapters/local-host/bake-log.ts";
 import { hostAnsibleVersion } from "../adapters/local-host/ansible-version.ts";
 import { currentBaker, newBakeId, systemClock } from "../adapters/local-host/clock.ts";
 import { crashAt } from "../adapters/local-host/crash-at.ts";
+import { AUDIT_MIRROR, auditMirror } from "../adapters/sqlite-catalog/audit-mirror.ts";
 import { hostSecrets } from "../adapters/local-host/secret-source.ts";
 import { launchPayloads } from "../adapters/launch-payload/index.ts";
 import { localKeys } from "../adapters/local-keys/index.ts";
@@ -111,7 +113,7 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
     ...(BUILD === undefined ? {} : { build: BUILD }),
     reach: crashAt(env["BAKEHOUSE_CRASH_AT"]),
     installers: { own: installer("own"), mmdebstrap: installer("mmdebstrap") },
-    catalog: () => (catalog ??= lazyCatalog(store, options)),
+    catalog: () => (catalog ??= lazyCatalog(store, options, crashAt(env["BAKEHOUSE_CRASH_AT"]))),
     secrets: (recipe) => hostSecrets(recipe, env),
     openLog: (bake) => openBakeLog(store.path("logs"), bake),
     newBakeId: () => newBakeId(new Date()),
@@ -161,7 +163,7 @@ function lazy<T>(make: () => Promise<T>): () => Promise<T> {
 }
 
 /** kysely is only loaded when the catalog is asked something. */
-function lazyCatalog(store: Store, options: EmbeddedOptions): Catalog {
+function lazyCatalog(store: Store, options: EmbeddedOptions, reach: ReachPoint): Catalog {
   let opened: Promise<Catalog> | undefined;
   const open = (): Promise<Catalog> =>
     (opened ??= import("../adapters/sqlite-catalog/sqlite-catalog.ts").then(({ openSqliteCatalog }) =>
@@ -169,6 +171,8 @@ function lazyCatalog(store: Store, options: EmbeddedOptions): Catalog {
         rebuildFrom: () => imagesFromStore(store),
         owner: thisProcess("bake"),
         isAlive,
+        mirror: auditMirror(store.path(AUDIT_MIRROR)),
+        reach,
         readOnly: store.readOnly,
         warn: (message) => options.warn?.(message),
       }),
@@ -181,6 +185,17 @@ function lazyCatalog(store: Store, options: EmbeddedOptions): Catalog {
     putImages: async (...args) => (await open()).putImages(...args),
     removeImages: async (...args) => (await open()).removeImages(...args),
     images: async () => (await open()).images(),
+    ledger: {
+      head: async () => (await open()).ledger.head(),
+      channels: async () => (await open()).ledger.channels(),
+      moves: async (...args) => (await open()).ledger.moves(...args),
+      approvals: async (...args) => (await open()).ledger.approvals(...args),
+      revocations: async () => (await open()).ledger.revocations(),
+      policy: async (...args) => (await open()).ledger.policy(...args),
+      append: async (...args) => (await open()).ledger.append(...args),
+      records: async () => (await open()).ledger.records(),
+      verify: async () => (await open()).ledger.verify(),
+    },
     close: async () => (opened === undefined ? undefined : (await opened).close()),
   };
 }

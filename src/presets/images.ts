@@ -117,10 +117,14 @@ function lazily(): <T>(make: () => Promise<T>) => Later<T> {
 async function openCatalog(store: Store, options: ImagePartsOptions): Promise<Catalog> {
   const { openSqliteCatalog } = await import("../adapters/sqlite-catalog/sqlite-catalog.ts");
   const { isAlive, thisProcess } = await import("../adapters/local-store/owners.ts");
+  const { AUDIT_MIRROR, auditMirror } = await import("../adapters/sqlite-catalog/audit-mirror.ts");
+  const { crashAt } = await import("../adapters/local-host/crash-at.ts");
   return openSqliteCatalog(store.path("catalog.db"), {
     rebuildFrom: () => imagesFromStore(store),
     owner: thisProcess("images"),
     isAlive,
+    mirror: auditMirror(store.path(AUDIT_MIRROR)),
+    reach: crashAt(process.env["BAKEHOUSE_CRASH_AT"]),
     readOnly: store.readOnly,
     warn: (message) => options.warn?.(message),
   });

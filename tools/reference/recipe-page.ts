@@ -2,6 +2,7 @@ import { z } from "zod";
 import { cycleSchema } from "../../src/core/recipe/cycle-section.ts";
 import { notifySchema } from "../../src/core/recipe/notify-section.ts";
 import { retentionSchema } from "../../src/core/recipe/retention-section.ts";
+import { channelFields } from "../../src/core/recipe/channels.ts";
 import {
   imageSchema,
   layerFields,
@@ -31,6 +32,7 @@ export function recipePage(): string {
         retention: "[retention](#retention)",
         notify: "[targets](#notify) by name",
         layers: "[layers](#layers) by name",
+        channels: "[channels](#channels) by name",
       },
     }),
     "## Layers",
@@ -78,5 +80,8 @@ export function recipePage(): string {
     "Below `notify.<name>`, one of `webhook`, `command` and `file`; what is told is in [events](events.md):",
     "",
     fieldTable(notifySchema),
+    "## Channels",
+    "Below `channels.<name>`:",
+    fieldTable(z.strictObject(channelFields)),
   ].join("\n");
 }

@@ -6,7 +6,10 @@ import { BakehouseError } from "../../core/errors.ts";
 import type { ImageDigest, Sha256 } from "../../core/digest.ts";
 import type { Catalog, CatalogBake, CatalogImage, CatalogStep } from "../../ports/catalog.ts";
 import type { Owner } from "../../ports/store.ts";
+import type { ReachPoint } from "../../ports/crash-points.ts";
+import type { AuditMirror, Ledger } from "../../ports/ledger.ts";
 import { storeError } from "../local-store/files.ts";
+import { ledgerOn, rebuildLedger, type LedgerOptions } from "./ledger.ts";
 import { CATALOG_VERSION, MIGRATIONS, type CatalogTables } from "./schema.ts";
 
 export interface SqliteCatalogOptions {
@@ -17,22 +20,24 @@ export interface SqliteCatalogOptions {
   readonly readOnly?: boolean;
   isAlive(owner: Owner): boolean;
   warn(message: string): void;
+  /** The copy of the audit log, from which channels are made again. */
+  readonly mirror: AuditMirror;
+  readonly reach: ReachPoint;
 }
 
 /**
  * The catalog in one SQLite file. A damaged file is set aside as `<file>.damaged-<time>` and the images are read from the
- * store again; the history of bakes is lost then, and said to be.
+ * store again, channels and what belongs to them from the copy of the audit log; the history of bakes is lost then, and said to be.
  *
  * @throws STORE_TOO_NEW
  */
 export function openSqliteCatalog(file: string, options: SqliteCatalogOptions): Catalog {
   const { database, fresh } = options.readOnly === true ? openToRead(file) : open(file, options);
-  const catalog = catalogOn(
-    new Kysely<CatalogTables>({ dialect: new SqliteDialect({ database: asSqliteDatabase(database, file) }) }),
-    options,
-  );
+  const db = kyselyOn(database, file, options.readOnly === true);
+  const ledgerOptions: LedgerOptions = { ...options, scratch: () => kyselyOn(migrated(":memory:"), ":memory:", false) };
+  const catalog = catalogOn(db, ledgerOn(db, ledgerOptions), options);
   if (!fresh) return catalog;
-  const filled = catalog.putImages(options.rebuildFrom());
+  const filled = catalog.putImages(options.rebuildFrom()).then(() => rebuildLedger(db, ledgerOptions));
   const afterFilling =
     <A extends readonly unknown[], R>(method: (...args: A) => Promise<R>) =>
     async (...args: A): Promise<R> => {
@@ -44,9 +49,23 @@ export function openSqliteCatalog(file: string, options: SqliteCatalogOptions): 
     images: afterFilling(catalog.images),
     putImages: afterFilling(catalog.putImages),
     removeImages: afterFilling(catalog.removeImages),
+    ledger: {
+      head: afterFilling(catalog.ledger.head),
+      channels: afterFilling(catalog.ledger.channels),
+      moves: afterFilling(catalog.ledger.moves),
+      approvals: afterFilling(catalog.ledger.approvals),
+      revocations: afterFilling(catalog.ledger.revocations),
+      policy: afterFilling(catalog.ledger.policy),
+      append: afterFilling(catalog.ledger.append),
+      records: afterFilling(catalog.ledger.records),
+      verify: afterFilling(catalog.ledger.verify),
+    },
     close: afterFilling(catalog.close),
   };
 }
+
+const kyselyOn = (database: DatabaseSync, file: string, readOnly: boolean): Kysely<CatalogTables> =>
+  new Kysely<CatalogTables>({ dialect: new SqliteDialect({ database: asSqliteDatabase(database, file, readOnly) }) });
 
 function open(file: string, options: SqliteCatalogOptions): { readonly database: DatabaseSync; readonly fresh: boolean } {
   const existed = (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0;
@@ -57,7 +76,7 @@ function open(file: string, options: SqliteCatalogOptions): { readonly database:
     const aside = `${file}.damaged-${Date.now()}`;
     renameSync(file, aside);
     options.warn(
-      `The catalog was damaged. It is kept as ${aside}; the images were read from the store again, the history of bakes begins anew`,
+      `The catalog was damaged. It is kept as ${aside}; the images were read from the store again, channels from the audit log, the history of bakes begins anew`,
     );
     return { database: migrated(file), fresh: true };
   }
@@ -101,8 +120,11 @@ function migrate(database: DatabaseSync, version: () => number): void {
   database.exec("COMMIT");
 }
 
-/** kysely expects better-sqlite3's shape; node:sqlite's differs by `reader`. */
-function asSqliteDatabase(database: DatabaseSync, file: string): SqliteDatabase {
+/**
+ * kysely expects better-sqlite3's shape; node:sqlite's differs by `reader`. Its transactions take the write lock when they begin:
+ * one that reads first and writes later would fail when another wrote in between.
+ */
+function asSqliteDatabase(database: DatabaseSync, file: string, readOnly: boolean): SqliteDatabase {
   const told = <T>(work: () => T): T => {
     try {
       return work();
@@ -113,7 +135,7 @@ function asSqliteDatabase(database: DatabaseSync, file: string): SqliteDatabase 
   return {
     close: () => database.close(),
     prepare: (sql) => {
-      const statement = told(() => database.prepare(sql));
+      const statement = told(() => database.prepare(sql === "begin" && !readOnly ? "begin immediate" : sql));
       return {
         reader: statement.columns().length > 0,
         all: (parameters) => told(() => statement.all(...(parameters as SQLInputValue[]))),
@@ -124,7 +146,7 @@ function asSqliteDatabase(database: DatabaseSync, file: string): SqliteDatabase 
   };
 }
 
-function catalogOn(db: Kysely<CatalogTables>, options: SqliteCatalogOptions): Catalog {
+function catalogOn(db: Kysely<CatalogTables>, ledger: Ledger, options: SqliteCatalogOptions): Catalog {
   const steps = async (bake: string): Promise<readonly CatalogStep[]> =>
     (await db.selectFrom("bake_steps").selectAll().where("bake", "=", bake).orderBy("position").execute()).map(stepOf);
   return {
@@ -177,6 +199,7 @@ function catalogOn(db: Kysely<CatalogTables>, options: SqliteCatalogOptions): Ca
           .execute();
     },
     images: async () => (await db.selectFrom("images").selectAll().orderBy("baked_at", "desc").orderBy("name").execute()).map(imageOf),
+    ledger,
     close: () => db.destroy(),
   };
 }

@@ -10,6 +10,7 @@ import type {
   RecipeSource,
   RepositorySource,
   RetentionSource,
+  ChannelSource,
   StepSettings,
   StepSource,
 } from "./source.ts";
@@ -42,6 +43,8 @@ export interface RecipeBuilder<Options extends object> {
   cycle(cycle: CycleSource): RecipeBuilder<Options>;
   retention(retention: RetentionSource): RecipeBuilder<Options>;
   notify(name: string, target: NotifySource): RecipeBuilder<Options>;
+  /** The next channel that images go through. */
+  channel(name: string, channel?: ChannelSource): RecipeBuilder<Options>;
   layer(name: string, build: (layer: LayerBuilder<Options>) => LayerBuilder<Options>): RecipeBuilder<Options>;
   toYaml(): string;
 }
@@ -91,6 +94,7 @@ function recipeFrom<Options extends object>(source: RecipeSource<Options>, ids: 
     cycle: (cycle) => change({ cycle }),
     retention: (retention) => change({ retention }),
     notify: (name, target) => change({ notify: { ...source.notify, [name]: target } }),
+    channel: (name, channel = {}) => change({ channels: { ...source.channels, [name]: channel } }),
     layer: (name, build) => change({ layers: { ...source.layers, [name]: build(layerFrom<Options>({}, ids)).source } }),
     toYaml: () => recipeToYaml(source),
   };

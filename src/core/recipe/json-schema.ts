@@ -3,6 +3,7 @@ import type { JsonValue } from "../json.ts";
 import { cycleSchema } from "./cycle-section.ts";
 import { notifySchema } from "./notify-section.ts";
 import { retentionSchema } from "./retention-section.ts";
+import { channelFields } from "./channels.ts";
 import {
   layerFields,
   nameSchema,
@@ -38,6 +39,7 @@ export function recipeJsonSchema(steps: StepRegistry): JsonObject {
     cycle: { ...objectAt(properties, "cycle"), ...toJson(cycleSchema) },
     retention: { ...objectAt(properties, "retention"), ...toJson(retentionSchema) },
     notify: section(properties, "notify", nameSchema, toJson(notifySchema)),
+    channels: section(properties, "channels", nameSchema, { anyOf: [{ $ref: "#/$defs/channel" }, { type: "null" }] }),
     layers: { ...section(properties, "layers", nameSchema, { $ref: "#/$defs/layer" }), minProperties: 1 },
   };
   return {
@@ -53,6 +55,7 @@ export function recipeJsonSchema(steps: StepRegistry): JsonObject {
       parameter: toJson(parameterSchema),
       repository: allowParameters(toJson(repositorySchema)) as JsonObject,
       secret: { ...toJson(z.strictObject(secretFields)), minProperties: 1, maxProperties: 1 },
+      channel: toJson(z.strictObject(channelFields)),
       layer: layerJson(),
       step: stepJson(steps),
       ...Object.assign({}, ...[...steps.values()].map((step) => optionsDefs(step.id, step.options, step.summary))),

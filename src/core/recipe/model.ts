@@ -1,4 +1,5 @@
 import type { CycleSettings } from "../cycle/model.ts";
+import type { Channels } from "../channel/model.ts";
 import type { JsonValue } from "../json.ts";
 import type { NotifyTarget } from "../notices/target.ts";
 import type { Retention } from "../retention/model.ts";
@@ -96,6 +97,8 @@ export interface Recipe {
   readonly retention?: Retention;
   /** Where what happens to it is told. */
   readonly notify?: readonly NotifyTarget[];
+  /** In the order that images go through; none: images of the recipe are not promoted. */
+  readonly channels: Channels;
   /** Absolute path of the recipe file and of its folder. */
   readonly file: string;
   readonly folder: string;

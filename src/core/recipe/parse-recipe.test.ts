@@ -691,6 +691,7 @@ describe("a recipe that is right", () => {
     expect(head).toEqual({
       name: "shop",
       description: "The shop",
+      channels: [],
       cake: "baked",
       foundation: { builder: "mmdebstrap" },
       parameters: [

@@ -2,6 +2,7 @@ import { problemsError } from "../errors.ts";
 import type { BakehouseError } from "../errors.ts";
 import { checkRepositories } from "./cake.ts";
 import { readCycle } from "./cycle-section.ts";
+import { readChannels } from "./channels.ts";
 import { describeValue, quote } from "./describe-value.ts";
 import { Inspection, isMapping, readFields } from "./inspect.ts";
 import { readLayers } from "./layers.ts";
@@ -92,6 +93,7 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
   const retention = readRetention(inspection, fields?.retention, isMapping(fields?.layers) ? Object.keys(fields.layers) : []);
   const notify = readNotify(inspection, fields?.notify ?? {}, around.secretNames);
   for (const name of notify.secrets) around.usedSecrets.add(name);
+  const channels = readChannels(inspection, fields?.channels ?? {});
   if (inspection.failed || fields?.name === undefined) return undefined;
   warnAboutUnused(around, layers, repositories);
   return {
@@ -106,6 +108,7 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
     ...(cycle === undefined ? {} : { cycle }),
     ...(retention === undefined ? {} : { retention }),
     ...(notify.targets.length === 0 ? {} : { notify: notify.targets }),
+    channels,
     file: request.file,
     folder: request.folder,
   };

@@ -188,4 +188,8 @@ export const recipeFields = {
   retention: z.unknown().optional().describe("What gc keeps of its images"),
   notify: z.record(z.string(), z.unknown()).default({}).describe("Where what happens is told, by name"),
   layers: z.record(z.string(), z.unknown()).describe("The layers by name, in any order"),
+  channels: z
+    .record(z.string(), z.unknown())
+    .default({})
+    .describe("The channels in the order that images go through, and what each asks for"),
 };

@@ -18,6 +18,25 @@ export interface RecipeSource<Options extends object = AnyOptions> {
   readonly retention?: RetentionSource;
   readonly notify?: Readonly<Record<string, NotifySource>>;
   readonly layers: Readonly<Record<string, LayerSource<Options>>>;
+  /** In the order that images go through. */
+  readonly channels?: Readonly<Record<string, ChannelSource>>;
+}
+
+type CheckNames = "all" | readonly string[];
+
+export interface ChannelSource {
+  readonly description?: string;
+  readonly checks?: CheckNames | { readonly cell?: CheckNames; readonly vm?: CheckNames; readonly tree?: CheckNames };
+  /** `30m`, `36h`, `14d`, `2w`, as all times here. */
+  readonly minTime?: string;
+  readonly approvals?: number | { readonly count?: number; readonly by: readonly string[] };
+  readonly evidenceMaxAge?: string;
+  readonly sbom?: {
+    readonly forbidPackages?: readonly string[];
+    readonly forbidLicences?: readonly string[];
+    readonly securityUpdates?: string;
+  };
+  readonly freeze?: readonly { readonly cron: string; readonly duration: string; readonly zone?: string; readonly reason?: string }[];
 }
 
 /** In words (`every second Monday at 03:00 Europe/Warsaw`), or as cron. */

@@ -1,0 +1,13 @@
+import type { Verdict } from "../checks/verdict.ts";
+
+/** What a channel asks for, and whether an image has it. */
+export interface Gate {
+  /** `revocation`, `order`, `min-time`, `check http`, `approvals`, `packages`, `licences`, `security-updates`, `freeze`. */
+  readonly gate: string;
+  /** Only `passed` lets an image through. */
+  readonly verdict: Verdict;
+  /** One line for people. */
+  readonly why: string;
+  /** What to type to meet it, where something can be typed. */
+  readonly command?: string;
+}
