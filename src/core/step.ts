@@ -2,7 +2,7 @@ import type { z } from "zod";
 import type { AptRepository, NetworkPolicy, ParameterValue } from "./recipe/model.ts";
 import type { Sha256 } from "./digest.ts";
 import type { AnsibleRunner } from "../ports/ansible-runner.ts";
-import type { Archives, Downloads, Inputs, LentTools, Secrets } from "../ports/step-services.ts";
+import type { Archives, Disks, Downloads, Inputs, LentTools, Secrets } from "../ports/step-services.ts";
 import type { FoundationInstaller } from "../ports/foundation-installer.ts";
 import type { ImageRoot } from "../ports/image-root.ts";
 import type { LockedImage } from "../ports/oci-source.ts";
@@ -20,6 +20,7 @@ export interface StepServices {
   /** Files that `requires` named by URL and SHA-256, verified. */
   readonly downloads: Downloads;
   readonly archives: Archives;
+  readonly disks: Disks;
   readonly secrets: Secrets;
   readonly lent: LentTools;
   readonly installer: FoundationInstaller;

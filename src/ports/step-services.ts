@@ -1,4 +1,5 @@
 import type { Sha256 } from "../core/digest.ts";
+import type { RootChoice } from "../core/disk/find-root.ts";
 import type { Attributes } from "./image-root.ts";
 
 /** One entry of a tree in the recipe's folder. `path` is relative to the tree (`""` for a single file). */
@@ -42,6 +43,23 @@ export interface UnpackOptions {
 export interface Archives {
   /** Unpacks a tar (plain, gzip, xz, zstd) into the image. @throws ARCHIVE_UNSAFE, all bad entries at once, before anything is written */
   unpack(hostPath: string, options?: UnpackOptions): Promise<void>;
+}
+
+export interface DiskTree {
+  /** For people: `partition 2 ext4 "root" 1c3f… 900 MB`. */
+  readonly from: string;
+}
+
+/** Disk images of machines that somebody else has made. */
+export interface Disks {
+  /**
+   * Copies the tree of a disk's root file system into the image. The disk is only read: what has to be replayed or unpacked
+   * for that happens to a copy.
+   *
+   * @param choice  which file system; absent: the only one that a machine could start from
+   * @throws DISK_INVALID, SETUP_INCOMPLETE
+   */
+  copyTree(hostPath: string, choice: RootChoice | undefined): Promise<DiskTree>;
 }
 
 export interface Secrets {

@@ -234,6 +234,10 @@ async function stepFiles(
     packages: packageSet(packageStore, locked?.packages ?? [], join(work, "packages")),
     downloads: { file: (sha256) => downloadPath(store, sha256) },
     archives: archives(workspace.root, signal),
+    disks: {
+      copyTree: async (hostPath, choice) =>
+        (await import("../adapters/disks/index.ts")).diskReader(workspace.root, join(work, "disk"), signal).copyTree(hostPath, choice),
+    },
     lent: await lentTools(store, packageStore, locked, work, signal),
     oci: await lockedImage(store, bound, recipe, locked),
     ansible: await ansible(work),

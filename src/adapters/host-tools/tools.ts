@@ -140,7 +140,7 @@ export const HOST_TOOLS: readonly HostTool[] = [
     versionArguments: ["-version"],
     minimum: "4.5",
   },
-  { name: "/bin/busybox", debianPackage: "busybox-static", purpose: "the programs of initrds", features: ["artifacts"], minimum: "1.30" },
+  { name: "/bin/busybox", debianPackage: "busybox-static", purpose: "the programs of initrds", features: ["artifacts", "machines"], minimum: "1.30" },
   {
     name: "/usr/lib/systemd/boot/efi/linuxx64.efi.stub",
     debianPackage: "systemd-boot-efi",

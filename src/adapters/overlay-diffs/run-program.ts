@@ -14,6 +14,7 @@ const PACKAGE_OF: Readonly<Record<string, string>> = {
   setfattr: "attr",
   "mkfs.erofs": "erofs-utils",
   mksquashfs: "squashfs-tools",
+  "qemu-img": "qemu-utils",
   xz: "xz-utils",
   zstd: "zstd",
   xargs: "findutils",

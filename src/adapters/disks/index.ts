@@ -1,0 +1,1 @@
+export { diskReader } from "./disk-reader.ts";
