@@ -8,7 +8,7 @@
 //   cli.js            entry of the CLI, never removed: replaced in one rename
 //   index.js          the library
 //   chunks/*-HASH.js  parts; old ones stay for a day, because a process that is running may still want to load one
-//   ansible-plugin/   files that other programs read
+//   ansible-plugin/ cell-keeper/   files that other programs read
 //   types/            declarations
 //   .built            its time stamp is the start of the last build: what is newer makes it stale
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
@@ -26,7 +26,7 @@ const started = new Date();
 /** Programs of our own that are started as processes: name in dist → source. */
 const PROCESSES = {};
 /** Folders that are copied as they are, if they are there: name in dist → source. */
-const COPIES = { "ansible-plugin": "src/adapters/ansible/plugin" };
+const COPIES = { "ansible-plugin": "src/adapters/ansible/plugin", "cell-keeper": "src/adapters/cells/keeper" };
 
 /** zod brings its messages in fifty languages, 300 kB that nothing here can reach, since they hang on the namespace `z`. */
 const withoutLocales = {

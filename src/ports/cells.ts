@@ -14,6 +14,16 @@ export interface CellRequest {
   readonly publish: readonly { readonly hostPort: number; readonly cellPort: number }[];
   /** Files that the machine is given beside the image: path → content. The only place where environments differ. */
   readonly files: Readonly<Record<string, string | Uint8Array>>;
+  /** systemd credentials by name (systemd.exec(5)), for images that take their settings so. */
+  readonly credentials?: Readonly<Record<string, string>>;
+  /** What this process answers in the fabric, for as long as it lives: at `http://10.77.0.1:<port>` from inside, no egress. */
+  readonly serve?: readonly Serve[];
+}
+
+export interface Serve {
+  readonly port: number;
+  /** As `node:net` calls it; for HTTP: `(socket) => server.emit("connection", socket)`. */
+  onConnection(socket: NodeJS.ReadWriteStream): void;
 }
 
 export interface CellState {
@@ -25,7 +35,13 @@ export interface CellState {
   /** In the fabric's own network; nothing of the host's is joined to it. */
   readonly address: string;
   readonly publish: CellRequest["publish"];
-  readonly status: "starting" | "running" | "degraded" | "stopped" | "died";
+  /** What it is made of: `gc` keeps that while it runs. */
+  readonly source: TreeSource;
+  /**
+   * As far as it can be told without asking the machine: `running` once systemd had started everything. `stopped`: somebody asked
+   * it to. `died`: it ended by itself, or was killed.
+   */
+  readonly status: "starting" | "running" | "stopped" | "died";
 }
 
 export interface ExecResult {
@@ -41,7 +57,7 @@ export interface EgressAttempt {
   /** ISO 8601, UTC. */
   readonly at: string;
   readonly protocol: "tcp" | "udp" | "dns" | "icmp" | "other";
-  /** Address, and for DNS the name that was asked for. */
+  /** The name that was asked for (`dns`), or that had been asked for before with this address as the answer; else an address. */
   readonly target: string;
   readonly port?: number;
   /** systemd unit that the process belongs to, where it could be told. */
@@ -57,6 +73,8 @@ export interface Cell {
     argv: readonly string[],
     options: { readonly timeoutMs: number; readonly stdin?: string; readonly signal?: AbortSignal },
   ): Promise<ExecResult>;
+  /** Command line of the host that runs a program inside with whatever terminal it is started with. */
+  commandLine(argv: readonly string[], environment?: Readonly<Record<string, string>>): Promise<readonly string[]>;
   /** One HTTP request from beside the cell (the fabric), redirects not followed. @throws Error when nothing answers */
   http(request: {
     readonly url: string;
@@ -82,7 +100,12 @@ export interface Cell {
   /** What it tried to reach. */
   egress(): Promise<readonly EgressAttempt[]>;
   isAlive(): boolean;
-  stop(): Promise<void>;
+  /**
+   * Ends it and removes what is left of it. A cell of `run` is asked to power off first, for at most 20 s.
+   *
+   * @param options.now  at once; default for the purpose `check`
+   */
+  stop(options?: { readonly now?: boolean }): Promise<void>;
 }
 
 export interface Cells {

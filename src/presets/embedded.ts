@@ -13,6 +13,7 @@ import { foundationOf } from "../engine/package-sources.ts";
 import type { EngineParts } from "../engine/parts.ts";
 import type { Catalog } from "../ports/catalog.ts";
 import type { ReachPoint } from "../ports/crash-points.ts";
+import type { Cells } from "../ports/cells.ts";
 import type { FoundationInstaller } from "../ports/foundation-installer.ts";
 import type { NetworkRecorder } from "../ports/network-recorder.ts";
 import type { PackageResolver } from "../ports/package-resolver.ts";
@@ -56,6 +57,7 @@ export interface EmbeddedParts extends EngineParts {
   readonly downloader: () => Promise<PackageDownloader>;
   readonly packageStore: () => Promise<PackageStore>;
   readonly ociSource: () => Promise<OciSource>;
+  readonly cells: () => Promise<Cells>;
   close(): Promise<void>;
 }
 
@@ -144,6 +146,10 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
     downloader,
     packageStore: packages,
     ociSource,
+    cells: lazy(async () => {
+      const { localImageTrees } = await import("../adapters/image-trees/index.ts");
+      return (await import("../adapters/cells/index.ts")).localCells(store, localImageTrees(store));
+    }),
     close: async () => {
       await catalog?.close();
       store.close();

@@ -7,6 +7,7 @@ import type { OpenShellParts } from "../engine/open-shell.ts";
 import type { BootParts } from "../ports/boot-parts.ts";
 import type { BakeLogs } from "../ports/bake-logs.ts";
 import type { Catalog } from "../ports/catalog.ts";
+import type { Cells } from "../ports/cells.ts";
 import type { Clock } from "../ports/host.ts";
 import type { ImageExports } from "../ports/image-exports.ts";
 import type { ImageImports } from "../ports/image-imports.ts";
@@ -47,6 +48,7 @@ export interface ImageParts extends Pick<ListImagesParts, "store" | "indexed"> {
   contents(): Promise<StoreContents>;
   logs(): Promise<BakeLogs>;
   shells(): Promise<OpenShellParts>;
+  cells(): Promise<Cells>;
   close(): Promise<void>;
 }
 
@@ -94,6 +96,7 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     }),
     logs: later(async () => (await import("../adapters/local-host/bake-logs.ts")).bakeLogs(store.path("logs"))),
     shells: later(async () => shellParts(store, await trees())),
+    cells: later(async () => (await import("../adapters/cells/index.ts")).localCells(store, await trees())),
     close: async () => {
       await catalog.opened()?.then(
         (opened) => opened.close(),

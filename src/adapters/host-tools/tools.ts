@@ -1,9 +1,9 @@
 /**
  * What a machine needs for a part of Bakehouse. `core`: every bake. `runc`: `bake --runner runc`. `ansible`: recipes with `ansible` steps.
  * `registry`: foundations from a registry. `squashfs`: that export. `artifacts`: disks that machines start from, and what reads them. `machines`: virtual machines.
- * `reference`: `foundation.builder: mmdebstrap`. `test`: what only the project's own tests run.
+ * `cells`: what boots an image as a cell. `reference`: `foundation.builder: mmdebstrap`. `test`: what only the project's own tests run.
  */
-export const FEATURES = ["core", "runc", "ansible", "registry", "squashfs", "artifacts", "machines", "reference", "test"] as const;
+export const FEATURES = ["core", "runc", "ansible", "registry", "squashfs", "artifacts", "machines", "cells", "reference", "test"] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** A program, or a file that comes in a package. */
@@ -257,9 +257,17 @@ export const HOST_TOOLS: readonly HostTool[] = [
   {
     name: "systemd-nspawn",
     debianPackage: "systemd-container",
-    purpose: "tests that boot what was baked",
-    features: ["test"],
+    purpose: "the machines of cells",
+    features: ["cells"],
     versionArguments: ["--version"],
+    minimum: "252",
+  },
+  {
+    name: "/usr/bin/perl",
+    debianPackage: "perl-base",
+    purpose: "the keeper of a cell",
+    features: ["cells"],
+    minimum: "5.32",
   },
   {
     name: "docker-registry",

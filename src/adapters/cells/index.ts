@@ -1,0 +1,1 @@
+export { localCells } from "./cells.ts";
