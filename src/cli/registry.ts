@@ -89,7 +89,7 @@ export const COMMANDS: readonly CommandRow[] = [
   {
     name: "export",
     group: "Look at images",
-    summary: "Write an image as a tar, folder, OCI layout, squashfs or erofs",
+    summary: "Write an image as a tar, file system, OCI layout or disk",
     load: () => import("./commands/export.ts"),
   },
   {

@@ -63,7 +63,7 @@ afterAll(async () => {
 
 let count = 0;
 async function exported(reference: string, options: Partial<ExportImageOptions>, from: ImageParts = images): Promise<ExportedImage> {
-  return exportImage({ store: from.store, trees: await from.trees(), exports: await from.exports() }, reference, {
+  return exportImage(await from.exporting(), reference, {
     format: "tar",
     folder: scratch,
     output: join(scratch, `out-${count++}`),
@@ -131,7 +131,7 @@ describe("exporting an image", () => {
   it("names the output after the image when nobody does", async () => {
     const folder = mkdtempSync(join(scratch, "here-"));
     const { output: _, ...rest } = { output: undefined, format: "tar" as const, folder };
-    const result = await exportImage({ store: images.store, trees: await images.trees(), exports: await images.exports() }, "shop/base", {
+    const result = await exportImage(await images.exporting(), "shop/base", {
       ...rest,
       replace: false,
       volumeOnly: false,

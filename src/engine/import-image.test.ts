@@ -65,7 +65,7 @@ async function imported(path: string, options: Partial<ImportImageOptions> = {})
 }
 
 const exportLayout = async (reference: string, output: string): Promise<string> => {
-  await exportImage({ store: makerImages.store, trees: await makerImages.trees(), exports: await makerImages.exports() }, reference, {
+  await exportImage(await makerImages.exporting(), reference, {
     format: "oci",
     folder: scratch,
     output,

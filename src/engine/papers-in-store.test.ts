@@ -133,7 +133,7 @@ describe("verify", () => {
 describe("export and import", () => {
   const exportTo = async (name: string, noPapers = false): Promise<string> => {
     const output = join(scratch, name);
-    await exportImage({ store: images.store, trees: await images.trees(), exports: await images.exports() }, "shop/release", {
+    await exportImage(await images.exporting(), "shop/release", {
       format: "oci",
       folder: scratch,
       output,

@@ -47,4 +47,10 @@ export interface BootParts {
       readonly signal?: AbortSignal;
     },
   ): Promise<BootFiles>;
+  /**
+   * Kernel, initrd and command line as one EFI program (a unified kernel image): `EFI/BOOT/BOOTX64.EFI` of a disk.
+   *
+   * @throws SETUP_INCOMPLETE without systemd-boot-efi
+   */
+  loader(tree: Pick<OpenTree, "hostPath">, files: Pick<BootFiles, "kernel" | "initrd">, commandLine: string): Uint8Array;
 }

@@ -1,5 +1,6 @@
 import type { DiffId } from "../core/digest.ts";
 import { VERSION } from "../core/version.ts";
+import type { ExportImageParts } from "../engine/export-image.ts";
 import { imagesFromStore } from "../engine/images-from-store.ts";
 import type { ImageMachineParts } from "../engine/image-machine.ts";
 import type { ListImagesParts } from "../engine/list-images.ts";
@@ -38,6 +39,8 @@ export interface ImageParts extends Pick<ListImagesParts, "store" | "indexed"> {
   trees(): Promise<ImageTrees>;
   mounts(): Promise<ImageMounts>;
   exports(): Promise<ImageExports>;
+  /** What `exportImage` needs. */
+  exporting(): Promise<ExportImageParts>;
   /** Kernel and initrd of an image. */
   bootParts(): Promise<BootParts>;
   /** What starts virtual machines from images. */
@@ -82,6 +85,11 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     trees,
     mounts: later(async () => (await import("../adapters/image-mount/index.ts")).hostImageMounts(store)),
     exports,
+    exporting: later(async () => {
+      const { storedContents, localDiskImages } = await import("../adapters/artifacts/index.ts");
+      const disks = localDiskImages(await bootParts());
+      return { store, trees: await trees(), exports: await exports(), contents: storedContents(store), disks };
+    }),
     bootParts,
     imageMachines: later(async () => machineParts(store, await trees(), await exports(), await bootParts())),
     imports: later(async () => (await import("../adapters/image-import/index.ts")).localImageImports(store, await diffs())),

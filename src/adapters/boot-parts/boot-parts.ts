@@ -9,6 +9,7 @@ import { hostImageRoot } from "../image-root/image-root.ts";
 import { throwIfCancelled } from "../overlay-diffs/run-program.ts";
 import { findBusybox } from "./busybox.ts";
 import { KernelModules } from "./kernel-modules.ts";
+import { buildLoader } from "./loader.ts";
 
 /** Boot files out of an image's own kernel and busybox. */
 export function localBootParts(): BootParts {
@@ -23,6 +24,8 @@ export function localBootParts(): BootParts {
       const initrd = extra.length === 0 ? archive : Buffer.concat([archive, encodeCpio(extra, epochSeconds)]);
       return { kernel, initrd, busybox };
     },
+    loader: (tree, { kernel, initrd }, commandLine) =>
+      buildLoader(hostImageRoot(tree.hostPath), { kernelFile: kernel.hostPath, version: kernel.version, initrd, commandLine }),
   };
 }
 

@@ -28,7 +28,10 @@ export function openPrivateTree(places: StorePlaces, source: TreeSource, uncover
   return inHolder([places.diffs, places.blobs, ...(uncovered === undefined ? [] : [uncovered])], async (holder, cover) => {
     const point = source.volume === undefined ? "" : source.volume.path;
     const lowers = [...[...source.diffs].reverse().map((diff) => places.diffName(diff)), `${cover}/points`];
-    await holder.run(`mkdir -p ${shellQuote(`${cover}/points${point}`)} ${cover}/tree`);
+    // folders that the image itself lacks on the way to the volume look the same everywhere and always
+    await holder.run(
+      `umask 022; mkdir -p ${shellQuote(`${cover}/points${point}`)} ${cover}/tree && find ${cover}/points -exec touch -d @0 {} +`,
+    );
     // relative names keep the options within the one page that the kernel takes
     await holder.run(`cd ${shellQuote(places.diffs)} && mount -t overlay -o ro,lowerdir=${lowers.join(":")} overlay ${cover}/tree`);
     if (source.volume !== undefined)

@@ -28,5 +28,5 @@ export const treeDigest = async (
 export const writeDirectoryTar = (
   directory: string,
   target: string | number,
-  options: { readonly epochSeconds?: number; readonly signal?: AbortSignal } = {},
+  options: { readonly epochSeconds?: number; readonly remark?: string; readonly signal?: AbortSignal } = {},
 ): Promise<DiffSummary> => writeTree({ directory, target, form: { kind: "tree" }, ...options });

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { BakehouseError } from "../../core/errors.ts";
 import type { TarEntry, TarEntryKind, Xattrs } from "../../core/layer/model.ts";
 import { isUtf8, joinRaw, type RawPath, textOfRaw } from "../../core/layer/raw-path.ts";
-import { encodeHeader } from "../../core/layer/tar-header.ts";
+import { encodeHeader, encodeRemark } from "../../core/layer/tar-header.ts";
 import { BLOCK, paddingOf } from "../../core/layer/tar-numbers.ts";
 import { OPAQUE_NAME, WHITEOUT_PREFIX, whiteoutPath } from "../../core/layer/whiteout.ts";
 import { belongsToContent, FORBIDDEN_MARKS, isOverlayMark, OPAQUE_MARK } from "../../core/layer/xattrs.ts";
@@ -24,6 +24,8 @@ export interface WriteTreeRequest {
    * tar. `tree`: a directory as it stands, left alone.
    */
   readonly form: { readonly kind: "diff"; lowerHasDirectory(path: string): boolean } | { readonly kind: "tree" };
+  /** Stands in front of the entries; see `encodeRemark`. */
+  readonly remark?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -87,6 +89,7 @@ class TreeWriter {
   async run(): Promise<DiffSummary> {
     const stats = lstatSync(this.#request.directory);
     if (!stats.isDirectory()) throw new Error(`${this.#request.directory} is not a directory`);
+    if (this.#request.remark !== undefined) this.#output.write(encodeRemark(this.#request.remark));
     await this.#directory("", stats, { covered: false });
     this.#output.zeros(2 * BLOCK);
     const { digest, sizeBytes } = this.#output.end();

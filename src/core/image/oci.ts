@@ -76,6 +76,8 @@ export const ANNOTATIONS = {
   users: "dev.bakehouse.users",
   volumePath: "dev.bakehouse.volume.path",
   contentDigest: "dev.bakehouse.volume.content",
+  /** In layouts that are exported: the digest of the content that every format of the image has. */
+  artifactContent: "dev.bakehouse.content",
   recipeDigest: "dev.bakehouse.recipe.digest",
   lockDigest: "dev.bakehouse.lock.digest",
   bakedBy: "dev.bakehouse.baked.by",

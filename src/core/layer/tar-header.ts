@@ -46,6 +46,15 @@ export function encodeHeader(entry: TarEntry): Uint8Array {
   return blocks;
 }
 
+/** A remark about the whole archive, in front of its first entry: a global header with the one keyword that every reader knows to pass over. */
+export function encodeRemark(remark: string): Uint8Array {
+  const payload = encodePax(new Map([["comment", encoder.encode(remark)]]));
+  const blocks = new Uint8Array(BLOCK + payload.length + paddingOf(payload.length));
+  blocks.set(paxBlock(payload.length, "g"));
+  blocks.set(payload, BLOCK);
+  return blocks;
+}
+
 const tarName = (entry: TarEntry): RawPath => {
   if (entry.path === "") return "./";
   return entry.kind === "directory" ? `${entry.path}/` : entry.path;
@@ -94,14 +103,14 @@ function ustarBlock(entry: TarEntry, split: { readonly prefix: RawPath; readonly
   return sealed(block);
 }
 
-function paxBlock(sizeBytes: number): Uint8Array {
+function paxBlock(sizeBytes: number, flag: "x" | "g" = "x"): Uint8Array {
   const block = new Uint8Array(BLOCK);
   writeRaw(block, 0, PAX_NAME);
   writeOctal(block, 100, 8, 0o644);
   for (const offset of [108, 116]) writeOctal(block, offset, 8, 0);
   writeOctal(block, 124, 12, sizeBytes);
   writeOctal(block, 136, 12, 0);
-  writeRaw(block, 156, "x");
+  writeRaw(block, 156, flag);
   for (const offset of [329, 337]) writeOctal(block, offset, 8, 0);
   return sealed(block);
 }

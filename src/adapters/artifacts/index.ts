@@ -1,0 +1,2 @@
+export { storedContents } from "./content-reader.ts";
+export { localDiskImages } from "./disk-images.ts";
