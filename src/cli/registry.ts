@@ -111,6 +111,24 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/logs.ts"),
   },
   {
+    name: "attest",
+    group: "Prove it",
+    summary: "Write and sign what images are made of and how they were baked",
+    load: () => import("./commands/attest.ts"),
+  },
+  {
+    name: "sbom",
+    group: "Prove it",
+    summary: "Print what an image is made of, as SPDX 2.3 or CycloneDX 1.6",
+    load: () => import("./commands/sbom.ts"),
+  },
+  {
+    name: "image papers",
+    group: "Prove it",
+    summary: "List what is said about an image, and who signed it",
+    load: () => import("./commands/image-papers.ts"),
+  },
+  {
     name: "key make",
     group: "Prove it",
     summary: "Make the key that signs papers",

@@ -11,6 +11,10 @@ export interface TreeSource {
 export interface ListOptions {
   /** Hash the content of each file. Default false. */
   readonly hash?: boolean;
+  /** With `hash`: also SHA-1, which SPDX wants. Default false. */
+  readonly sha1?: boolean;
+  /** Whose contents to hand over; small files, they are all held in memory. */
+  readonly wantsContent?: (entry: { readonly path: string }) => boolean;
   readonly signal?: AbortSignal;
 }
 

@@ -11,6 +11,7 @@ import { bindSteps, type BoundStep } from "../engine/bound-recipe.ts";
 import { imagesFromStore } from "../engine/images-from-store.ts";
 import { foundationOf } from "../engine/package-sources.ts";
 import type { EngineParts } from "../engine/parts.ts";
+import type { WritePapersParts } from "../engine/write-papers.ts";
 import type { Catalog } from "../ports/catalog.ts";
 import type { ReachPoint } from "../ports/crash-points.ts";
 import type { Cells } from "../ports/cells.ts";
@@ -58,6 +59,8 @@ export interface EmbeddedParts extends EngineParts {
   readonly packageStore: () => Promise<PackageStore>;
   readonly ociSource: () => Promise<OciSource>;
   readonly cells: () => Promise<Cells>;
+  /** What writing papers needs, for right after a bake. */
+  readonly paperParts: () => Promise<WritePapersParts>;
   close(): Promise<void>;
 }
 
@@ -91,10 +94,11 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
   let catalog: Catalog | undefined;
   const baker = currentBaker();
   const keys = localKeys({ store, clock: systemClock, owner: baker, ...givenKey(env) });
+  const papers = localPapers({ store, keys, clock: systemClock });
   return {
     store,
     keys,
-    papers: localPapers({ store, keys, clock: systemClock }),
+    papers,
     workspaces: overlayWorkspaces({ diffs: store.path("diffs"), diffName: (diff) => store.diffs.name(diff) }),
     diffs: {
       normalise: async (...args) => (await diffs()).normalise(...args),
@@ -150,6 +154,13 @@ export function embedded(options: EmbeddedOptions): EmbeddedParts {
       const { localImageTrees } = await import("../adapters/image-trees/index.ts");
       return (await import("../adapters/cells/index.ts")).localCells(store, localImageTrees(store));
     }),
+    paperParts: lazy(async () => ({
+      store,
+      papers,
+      trees: (await import("../adapters/image-trees/index.ts")).localImageTrees(store),
+      tool: `bakehouse ${VERSION}`,
+      sha1: (text) => createHash("sha1").update(text).digest("hex"),
+    })),
     close: async () => {
       await catalog?.close();
       store.close();

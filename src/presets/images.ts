@@ -5,6 +5,7 @@ import { imagesFromStore } from "../engine/images-from-store.ts";
 import type { ImageMachineParts } from "../engine/image-machine.ts";
 import type { ListImagesParts } from "../engine/list-images.ts";
 import type { OpenShellParts } from "../engine/open-shell.ts";
+import type { WritePapersParts } from "../engine/write-papers.ts";
 import type { BootParts } from "../ports/boot-parts.ts";
 import type { BakeLogs } from "../ports/bake-logs.ts";
 import type { Catalog } from "../ports/catalog.ts";
@@ -48,6 +49,8 @@ export interface ImageParts extends Pick<ListImagesParts, "store" | "indexed"> {
   imports(): Promise<ImageImports>;
   keys(): Promise<Keys>;
   papers(): Promise<Papers>;
+  /** What writing papers needs. */
+  paperParts(): Promise<WritePapersParts>;
   contents(): Promise<StoreContents>;
   logs(): Promise<BakeLogs>;
   shells(): Promise<OpenShellParts>;
@@ -75,6 +78,7 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     const { localKeys } = await import("../adapters/local-keys/index.ts");
     return localKeys({ store, clock, owner: await baker(), ...(givenKey === undefined ? {} : { givenKey }) });
   });
+  const papers = later(async () => (await import("../adapters/local-papers/index.ts")).localPapers({ store, keys: await keys(), clock }));
   return {
     store,
     clock,
@@ -94,7 +98,8 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     imageMachines: later(async () => machineParts(store, await trees(), await exports(), await bootParts())),
     imports: later(async () => (await import("../adapters/image-import/index.ts")).localImageImports(store, await diffs())),
     keys,
-    papers: later(async () => (await import("../adapters/local-papers/index.ts")).localPapers({ store, keys: await keys(), clock })),
+    papers,
+    paperParts: later(async () => ({ store, papers: await papers(), trees: await trees(), tool: `bakehouse ${VERSION}`, sha1: sha1Of })),
     contents: later(async () => {
       // whoever looks at the contents may tidy: the cgroups of killed steps go then, too
       const { cgroupName } = await import("../adapters/sandbox/overlay-workspaces.ts");
@@ -114,6 +119,9 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     },
   };
 }
+
+/** node:crypto takes some milliseconds to load: only when it is needed. */
+const sha1Of = (text: string): string => process.getBuiltinModule("node:crypto").createHash("sha1").update(text).digest("hex");
 
 type Later<T> = (() => Promise<T>) & { opened(): Promise<T> | undefined };
 

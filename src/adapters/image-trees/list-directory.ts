@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type Stats } from "node:fs";
+import { closeSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, type Stats } from "node:fs";
 import type { ListedEntry } from "../../core/layer/merge-layers.ts";
 import type { TarEntryKind } from "../../core/layer/model.ts";
 import { joinRaw, type RawPath } from "../../core/layer/raw-path.ts";
@@ -14,14 +14,14 @@ export function listDirectory(directory: string, options: ListOptions = {}): rea
   const visit = (path: RawPath): void => {
     options.signal?.throwIfAborted();
     const stats = lstatSync(hostPath(path));
-    entries.push(entryOf(path, stats, hostPath(path), options.hash === true));
+    entries.push(entryOf(path, stats, hostPath(path), options));
     if (stats.isDirectory()) for (const name of readdirSync(hostPath(path), { encoding: "latin1" }).sort()) visit(joinRaw(path, name));
   };
   visit("");
   return entries;
 }
 
-function entryOf(path: RawPath, stats: Stats, hostPath: Buffer, hash: boolean): ListedEntry {
+function entryOf(path: RawPath, stats: Stats, hostPath: Buffer, options: ListOptions): ListedEntry {
   const kind = kindOf(stats);
   return {
     path,
@@ -33,7 +33,9 @@ function entryOf(path: RawPath, stats: Stats, hostPath: Buffer, hash: boolean): 
     mtimeSeconds: Math.floor(stats.mtimeMs / 1000),
     ...(kind === "symlink" ? { linkTarget: readlinkSync(hostPath, { encoding: "latin1" }) } : {}),
     ...(kind.endsWith("-device") ? { device: deviceNumber(stats.rdev) } : {}),
-    ...(hash && kind === "file" ? { sha256: hashFile(hostPath) } : {}),
+    ...(options.hash === true && kind === "file" ? { sha256: hashFile(hostPath) } : {}),
+    ...(options.hash === true && options.sha1 === true && kind === "file" ? { sha1: hashFile(hostPath, "sha1") } : {}),
+    ...(kind === "file" && options.wantsContent?.({ path }) === true ? { content: readFileSync(hostPath) } : {}),
   };
 }
 
@@ -48,9 +50,9 @@ function kindOf(stats: Stats): TarEntryKind {
 /** 256 KiB: beyond that, reading gets no faster. */
 const buffer = Buffer.allocUnsafeSlow(256 * 1024);
 
-/** Hex SHA-256 of a file's content. */
-export function hashFile(path: string | Buffer): string {
-  const hash = createHash("sha256");
+/** Hex digest of a file's content. */
+export function hashFile(path: string | Buffer, algorithm: "sha256" | "sha1" = "sha256"): string {
+  const hash = createHash(algorithm);
   const descriptor = openSync(path, "r");
   try {
     for (let count = readSync(descriptor, buffer); count > 0; count = readSync(descriptor, buffer)) hash.update(buffer.subarray(0, count));

@@ -9,13 +9,11 @@ import { inArchive } from "./unpack-diff.ts";
 export interface ReadEntriesOptions {
   /** Hash the content of each regular file; else a plain tar's contents are leapt over. */
   readonly hash?: boolean;
+  /** With `hash`: SHA-1, too. */
+  readonly sha1?: boolean;
   /** Which files' contents to hand over (as `content`); at most 64 MiB each, held in memory one at a time. */
   readonly wantsContent?: (entry: TarEntry) => boolean;
   readonly signal?: AbortSignal;
-}
-
-export interface ReadEntry extends ListedEntry {
-  readonly content?: Uint8Array;
 }
 
 const CONTENT_LIMIT_BYTES = 64 * 1024 * 1024;
@@ -29,7 +27,7 @@ const CONTENT_LIMIT_BYTES = 64 * 1024 * 1024;
 export async function* readTarEntries(
   source: string | AsyncIterable<Uint8Array>,
   options: ReadEntriesOptions = {},
-): AsyncGenerator<ReadEntry> {
+): AsyncGenerator<ListedEntry> {
   const collector = new EntryCollector(options);
   const parser = tarParser(collector.sink());
   const leap = (): number => {
@@ -53,9 +51,10 @@ export async function* readTarEntries(
 /** Puts entries together with what was asked for about their content. */
 class EntryCollector {
   readonly #options: ReadEntriesOptions;
-  #done: ReadEntry[] = [];
+  #done: ListedEntry[] = [];
   #entry: TarEntry | undefined;
   #hash: Hash | undefined;
+  #sha1: Hash | undefined;
   #content: Buffer | undefined;
   #filled = 0;
 
@@ -72,7 +71,7 @@ class EntryCollector {
     };
   }
 
-  take(): readonly ReadEntry[] {
+  take(): readonly ListedEntry[] {
     const done = this.#done;
     this.#done = [];
     return done;
@@ -82,6 +81,7 @@ class EntryCollector {
     this.#entry = entry;
     if (entry.kind !== "file") return;
     if (this.#options.hash === true) this.#hash = createHash("sha256");
+    if (this.#options.hash === true && this.#options.sha1 === true) this.#sha1 = createHash("sha1");
     if (this.#options.wantsContent?.(entry) !== true) return;
     if (entry.sizeBytes > CONTENT_LIMIT_BYTES)
       throw new BakehouseError("ARCHIVE_INVALID", `${entry.path} is ${entry.sizeBytes} bytes, too much to read into memory`);
@@ -91,6 +91,7 @@ class EntryCollector {
 
   #take(bytes: Uint8Array): void {
     this.#hash?.update(bytes);
+    this.#sha1?.update(bytes);
     if (this.#content === undefined) return;
     this.#content.set(bytes, this.#filled);
     this.#filled += bytes.length;
@@ -102,8 +103,9 @@ class EntryCollector {
     this.#done.push({
       ...this.#entry,
       ...(this.#hash === undefined ? {} : { sha256: this.#hash.digest("hex") }),
+      ...(this.#sha1 === undefined ? {} : { sha1: this.#sha1.digest("hex") }),
       ...(this.#content === undefined ? {} : { content: this.#content }),
     });
-    this.#entry = this.#hash = this.#content = undefined;
+    this.#entry = this.#hash = this.#sha1 = this.#content = undefined;
   }
 }

@@ -50,7 +50,7 @@ export function installedPackages(status: string): readonly InstalledPackage[] {
 }
 
 /** Continuation lines say nothing that is needed here. */
-const fieldsOf = (stanza: string): ReadonlyMap<string, string> =>
+export const fieldsOf = (stanza: string): ReadonlyMap<string, string> =>
   new Map(
     stanza.split("\n").flatMap((line): readonly (readonly [string, string])[] => {
       const match = /^([A-Za-z][A-Za-z-]*):[ \t]*(.*)$/.exec(line);

@@ -2,9 +2,11 @@ import type { TarEntry } from "./model.ts";
 import { nameOf, parentOf, type RawPath, textOfRaw } from "./raw-path.ts";
 import { whiteoutOf } from "./whiteout.ts";
 
-/** An entry as listed from a layer; `sha256` (hex) where whoever listed it hashed contents. */
+/** An entry as listed from a layer; `sha256`, `sha1` (hex) and `content` where whoever listed it asked for them. */
 export interface ListedEntry extends TarEntry {
   readonly sha256?: string;
+  readonly sha1?: string;
+  readonly content?: Uint8Array;
 }
 
 export interface LayerListing {
