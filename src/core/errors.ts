@@ -41,6 +41,7 @@ export const ERROR_CODES = {
   KEY_INVALID: { http: 422, exit: 2, means: "A key cannot be read, or is not of the kind that signs" },
   PAPERS_INVALID: { http: 409, exit: 4, means: "A signature, digest or chain of an image's papers does not verify" },
   CHANNEL_NOT_FOUND: { http: 404, exit: 2, means: "No channel has this name" },
+  CHANNEL_MOVED: { http: 409, exit: 5, means: "Somebody else moved the channel meanwhile" },
   PROMOTION_BLOCKED: { http: 409, exit: 4, means: "A gate of the channel is not met for this image" },
   IMAGE_REVOKED: { http: 409, exit: 4, means: "The image, or one that it stands on, is revoked" },
   AUDIT_BROKEN: { http: 500, exit: 4, means: "The audit log is not the one that was written" },

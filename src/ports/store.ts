@@ -1,3 +1,4 @@
+import type { StoreMarks } from "../core/audit/marks.ts";
 import type { DiffId, ImageDigest, Sha256 } from "../core/digest.ts";
 import type { StepInputs } from "../core/cache/step-inputs.ts";
 import type { Descriptor, ImageConfig, ImageManifest, IndexEntry } from "../core/image/oci.ts";
@@ -103,6 +104,8 @@ export interface Store {
     /** Takes these manifests off the list, or the whole list. The blobs stay for `gc`. */
     remove(subject: ImageDigest, manifests?: readonly Sha256[]): Promise<void>;
   };
+  /** Where channels point, and what is revoked. The ledger of the catalog is the truth; this is the quick way to read it. */
+  marks(): StoreMarks;
   /** A folder for one bake, owned by this process. */
   workFolder(bake: string): string;
   releaseWorkFolder(bake: string): void;

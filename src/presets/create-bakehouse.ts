@@ -1,6 +1,7 @@
 import { dirname, join, resolve } from "node:path";
 import { BakehouseError } from "../core/errors.ts";
 import type { Sha256 } from "../core/digest.ts";
+import { canonicalJson } from "../core/json.ts";
 import { parseLock, serialiseLock } from "../core/lock/lock-file.ts";
 import type { Lock } from "../core/lock/model.ts";
 import { parseRecipe, requireRecipe } from "../core/recipe/parse-recipe.ts";
@@ -125,9 +126,10 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
       parts.hasher.save();
       return wanted.launches.length === 0 ? plan : { ...plan, launches: wanted.launches.map(plannedLaunch) };
     },
-    bake: (loaded, runOptions = {}) => {
+    bake: async (loaded, runOptions = {}) => {
       const lockFile = requireLock(parts, loaded, readLock(parts, loaded));
       const wanted = wantedOf(loaded, runOptions.layers);
+      await declareChannelsOnce(parts, loaded.recipe);
       return bake(
         parts,
         {
@@ -253,6 +255,20 @@ async function lock(parts: EmbeddedParts, loaded: LoadedRecipe, options: LockRun
   parts.reach("lock-resolved");
   if (written) writeLockText(loaded.lockFile, text, parts.reach);
   return { ...result, changed, written };
+}
+
+/** Before the bake: the next one may find that nothing changed and look at nothing. A note spares opening the catalog. */
+async function declareChannelsOnce(parts: EmbeddedParts, recipe: Recipe): Promise<void> {
+  const note = `plans/channels-${recipe.name}.json`;
+  const declared = parts.hasher.digestOf(canonicalJson(recipe.channels));
+  const known = parts.store.readNote(note);
+  if (parts.store.readOnly || (known === undefined ? recipe.channels.length === 0 : known === declared)) return;
+  const { declareChannels } = await import("../engine/declare-channels.ts");
+  await declareChannels(
+    { clock: parts.clock, baker: () => Promise.resolve(parts.baker), catalog: () => Promise.resolve(parts.catalog()) },
+    recipe,
+  );
+  parts.store.writeNote(note, declared);
 }
 
 /** The layers and launches asked for; a launch stands on its root's layer. All when none is named. */

@@ -18,6 +18,8 @@ import {
   temporaryBeside,
   writeAtomically,
 } from "./files.ts";
+import { AUDIT_MIRROR } from "../sqlite-catalog/audit-mirror.ts";
+import { readMarks } from "../sqlite-catalog/read-marks.ts";
 import { openLocks, type Locks } from "./locks.ts";
 import { isAlive, startTimeOf, thisProcess } from "./owners.ts";
 
@@ -66,6 +68,7 @@ export function openLocalStore(root: string, options: LocalStoreOptions = {}): S
     diffs: diffFolders(path("diffs")),
     ...imageIndex(path("oci", "index.json"), blobs, withLock),
     ...workFolders(root, options),
+    marks: () => readMarks(path("catalog.db"), path(AUDIT_MIRROR)),
     withLock,
     close: () => locks?.close(),
   };

@@ -13,13 +13,6 @@ export interface MachineClock {
 export interface ChannelPolicy {
   readonly recipe: string;
   readonly channels: Channels;
-  /** By layer: the checks that the recipe declares for its image; absent: not known. */
-  readonly checks?: Readonly<Record<string, readonly DeclaredCheck[]>>;
-}
-
-export interface DeclaredCheck {
-  readonly name: string;
-  readonly platforms: readonly ("cell" | "vm" | "tree")[];
 }
 
 /** Where a channel points before and after a move; no `digest`: to nothing. */

@@ -1,4 +1,5 @@
-import type { DeclaredCheck, MachineClock } from "../audit/record.ts";
+import type { MachineClock } from "../audit/record.ts";
+import type { CheckPlatform } from "../checks/verdict.ts";
 import type { ImageDigest, Sha256 } from "../digest.ts";
 
 /** A move of a channel, as the audit log has it. */
@@ -40,7 +41,7 @@ export interface Revocation {
 export interface Evidence {
   /** Of the paper. */
   readonly digest: Sha256;
-  readonly trust: "signed" | "unknown-key" | "bad-signature";
+  readonly trust: "signed" | "unknown-key" | "bad-signature" | "wrong-subject";
   readonly keyId: string;
   /** Digests that the statement speaks of; absent when it cannot be read. */
   readonly subjects?: readonly string[];
@@ -62,6 +63,12 @@ export interface SecurityIndex {
   readonly versions: ReadonlyMap<string, string>;
 }
 
+/** A check that an image promises to pass; without `platform`, where it runs is not known. */
+export interface PromisedCheck {
+  readonly name: string;
+  readonly platform?: CheckPlatform;
+}
+
 /** Everything that gates look at besides the clock. What is not known is absent, and keeps a gate shut. */
 export interface PromotionFacts {
   readonly image: {
@@ -78,7 +85,8 @@ export interface PromotionFacts {
   readonly revocations: readonly Revocation[];
   /** The channel before in the recipe, and its moves, the oldest first; absent for the first channel. */
   readonly before?: { readonly channel: string; readonly moves: readonly ChannelMove[] };
-  readonly declared?: readonly DeclaredCheck[];
+  /** What the image promises to pass, as far as a trusted key says so. */
+  readonly declared?: readonly PromisedCheck[];
   readonly evidence: readonly Evidence[];
   /** Of this digest for this channel. */
   readonly approvals: readonly Approval[];
