@@ -219,6 +219,42 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/audit-verify.ts"),
   },
   {
+    name: "cycle run",
+    group: "Renew",
+    summary: "Bake a recipe again from the newest, up to a candidate",
+    load: () => import("./commands/cycle-run.ts"),
+  },
+  {
+    name: "cycle status",
+    group: "Renew",
+    summary: "Show how the cycles of recipes stand",
+    load: () => import("./commands/cycle-status.ts"),
+  },
+  {
+    name: "cycle next",
+    group: "Renew",
+    summary: "Show when a recipe's cycle runs next",
+    load: () => import("./commands/cycle-next.ts"),
+  },
+  {
+    name: "cycle history",
+    group: "Renew",
+    summary: "List the runs of cycles, or show the stages of one",
+    load: () => import("./commands/cycle-history.ts"),
+  },
+  {
+    name: "cycle watch",
+    group: "Renew",
+    summary: "Run cycles when they are due, until it is stopped",
+    load: () => import("./commands/cycle-watch.ts"),
+  },
+  {
+    name: "events",
+    group: "Renew",
+    summary: "List what happened, and who was told",
+    load: () => import("./commands/events.ts"),
+  },
+  {
     name: "import",
     group: "Keep the store",
     summary: "Take an image into the store",

@@ -16,6 +16,7 @@ export const ERROR_CODES = {
   PACKAGES_UNSATISFIABLE: { http: 422, exit: 2, means: "The packages asked for cannot be installed together" },
   SIGNATURE_INVALID: { http: 502, exit: 4, means: "A repository's signature does not verify" },
   RELEASE_EXPIRED: { http: 502, exit: 4, means: "A repository's release file is past its Valid-Until date" },
+  MIRROR_WENT_BACK: { http: 502, exit: 4, means: "A mirror offers what is older than the lock" },
   MIRROR_UNAVAILABLE: { http: 502, exit: 1, means: "A mirror does not answer or breaks off" },
   DIGEST_MISMATCH: { http: 502, exit: 4, means: "Bytes do not have the digest that names them" },
   STEP_FAILED: { http: 500, exit: 1, means: "A step ended with an error" },

@@ -58,6 +58,10 @@ export interface LockResult {
   readonly warnings: readonly string[];
   /** Addresses that were resolved; the others stand as they were. */
   readonly resolved: readonly string[];
+  /** By layer with a foundation that was resolved: the date of its suite's release file, seconds since 1970. */
+  readonly releases: Readonly<Record<string, number>>;
+  /** Suites whose mirror offered a release file older than one that was seen before. */
+  readonly wentBack: readonly string[];
 }
 
 /** apt runs at the same time, at most; it is CPU time that they take. */
@@ -137,7 +141,23 @@ class LockRun {
     const steps = await this.#allSteps();
     await this.#fetch(Object.entries(steps));
     const lock = await this.#record(this.#seal(steps, parents));
-    return { lock, changes: diffLocks(previous, lock), warnings: [...this.#warnings], resolved: [...this.#resolutions.keys()] };
+    const resolutions = [...this.#resolutions.values()];
+    return {
+      lock,
+      changes: diffLocks(previous, lock),
+      warnings: [...this.#warnings],
+      resolved: [...this.#resolutions.keys()],
+      releases: this.#releases(),
+      wentBack: [...new Set(resolutions.flatMap(({ wentBack }) => wentBack))],
+    };
+  }
+
+  #releases(): LockResult["releases"] {
+    const dates = [...this.#requests.values()].flatMap(({ bound }) => {
+      const date = bound.requirements.packages?.foundation && this.#resolutions.get(bound.step.address)?.releaseDateSeconds;
+      return date === undefined ? [] : [[bound.layer.name, date] as const];
+    });
+    return Object.fromEntries(dates);
   }
 
   #seal(steps: Readonly<Record<string, LockedStep>>, parents: Pick<Lock, "parents" | "parentReferences">): Lock {

@@ -1,5 +1,7 @@
 import type { ImageDigest, Sha256 } from "../core/digest.ts";
 import type { Ledger } from "./ledger.ts";
+import type { CycleRecords } from "./cycle-records.ts";
+import type { NoticeLog } from "./notice-log.ts";
 
 /** `launch`: what a machine needs at its start in place of a layer that is not baked. */
 export type ImageKind = "image" | "volume" | "launch";
@@ -61,5 +63,7 @@ export interface Catalog {
   images(): Promise<readonly CatalogImage[]>;
   /** Channels, approvals, revocations, and the audit log. */
   readonly ledger: Ledger;
+  readonly cycles: CycleRecords;
+  readonly notices: NoticeLog;
   close(): Promise<void>;
 }

@@ -26,6 +26,14 @@ export const CRASH_POINTS = [
   "ledger-written",
   "ledger-committed",
   "ledger-mirrored",
+  "cycle-begun",
+  "cycle-stage-begun",
+  "cycle-stage-done",
+  "cycle-ended",
+  "gc-set-aside",
+  "gc-index-written",
+  "gc-records-removed",
+  "gc-blob-removed",
 ] as const;
 
 export type CrashPoint = (typeof CRASH_POINTS)[number];

@@ -35,6 +35,8 @@ export interface Resolution {
   readonly releaseDateSeconds?: number;
   /** Whether the lists were compared with the mirror in this run. */
   readonly isFresh: boolean;
+  /** Mirrors that offered a release file older than one that was seen before: the newer one was used. A line each, for people. */
+  readonly wentBack: readonly string[];
   readonly warnings: readonly string[];
 }
 

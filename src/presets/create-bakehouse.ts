@@ -90,6 +90,8 @@ export interface LockOutcome extends LockResult {
   /** The text differs from the lock file that was there. */
   readonly changed: boolean;
   readonly written: boolean;
+  /** What was or would be written. */
+  readonly text: string;
 }
 
 /** Bakehouse as a library: what the CLI does, as calls. */
@@ -254,7 +256,7 @@ async function lock(parts: EmbeddedParts, loaded: LoadedRecipe, options: LockRun
   const written = changed && options.write !== false;
   parts.reach("lock-resolved");
   if (written) writeLockText(loaded.lockFile, text, parts.reach);
-  return { ...result, changed, written };
+  return { ...result, changed, written, text };
 }
 
 /** Before the bake: the next one may find that nothing changed and look at nothing. A note spares opening the catalog. */

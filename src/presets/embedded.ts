@@ -213,8 +213,20 @@ function lazyCatalog(store: Store, options: EmbeddedOptions, reach: ReachPoint):
       records: async () => (await open()).ledger.records(),
       verify: async () => (await open()).ledger.verify(),
     },
+    cycles: lazyObject(CYCLE_RECORDS, async () => (await open()).cycles),
+    notices: lazyObject(NOTICE_LOG, async () => (await open()).notices),
     close: async () => (opened === undefined ? undefined : (await opened).close()),
   };
+}
+
+const CYCLE_RECORDS = ["known", "find", "save", "begin", "takeOver", "pause", "startStage", "endStage", "end", "stages", "runs"] as const;
+const NOTICE_LOG = ["add", "pending", "settle", "list"] as const;
+
+type Method = (...args: never[]) => Promise<unknown>;
+
+/** An object whose methods wait until the real one is there. */
+function lazyObject<T extends { readonly [Name in keyof T]: Method }>(names: readonly (keyof T)[], get: () => Promise<T>): T {
+  return Object.fromEntries(names.map((name) => [name, async (...args: never[]) => (await get())[name](...args)])) as unknown as T;
 }
 
 function lazyNetwork(store: Store): NetworkRecorder {

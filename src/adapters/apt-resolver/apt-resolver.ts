@@ -146,6 +146,7 @@ class AptResolver implements PackageResolver {
       packages: collect(printed, set, files, kept, stanzas),
       ...(release?.dateSeconds === undefined ? {} : { releaseDateSeconds: release.dateSeconds }),
       isFresh: states.every(({ isFresh }) => isFresh),
+      wentBack: states.flatMap(({ wentBack }) => wentBack),
       warnings: states.flatMap(({ warnings }) => warnings),
     };
   }

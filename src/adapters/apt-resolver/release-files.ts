@@ -29,6 +29,8 @@ export interface ReleaseContext {
   readonly allowExpired: boolean;
   readonly signal: AbortSignal;
   warn(message: string): void;
+  /** Told that the mirror has an older release file than was seen before. */
+  wentBack(message: string): void;
   /** Stands in for the release file of a trusted repository that has none. */
   bareRelease(): Promise<string>;
 }
@@ -61,9 +63,9 @@ export async function fetchRelease(place: RepositorySuite, context: ReleaseConte
   const before = known === undefined ? undefined : verified(known);
   if (before !== undefined && (fetched.release.dateSeconds ?? 0) < (before.release.dateSeconds ?? 0)) {
     // A mirror that lags behind, or somebody who replays old lists to hold back security updates.
-    context.warn(
-      `The mirror of ${shownSuite(place)} has an older release file (${day(fetched.release.dateSeconds)}) than was seen before (${day(before.release.dateSeconds)}); the newer one is used`,
-    );
+    const what = `The mirror of ${shownSuite(place)} has an older release file (${day(fetched.release.dateSeconds)}) than was seen before (${day(before.release.dateSeconds)})`;
+    context.wentBack(what);
+    context.warn(`${what}; the newer one is used`);
     checkDates(place, before.release, context);
     return before;
   }

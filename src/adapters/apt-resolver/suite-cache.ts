@@ -12,6 +12,8 @@ export interface SuiteState {
   readonly suite: FetchedSuite;
   /** Compared with the mirror in this run. */
   readonly isFresh: boolean;
+  /** What of `warnings` says that the mirror went back in time. */
+  readonly wentBack: readonly string[];
   readonly warnings: readonly string[];
 }
 
@@ -64,15 +66,16 @@ export class SuiteCache {
     const release = knownRelease(request.place, context.release);
     if (release === undefined) return undefined;
     const lists = await this.#inTurn(() => packageLists(request.place, release, context.lists));
-    return { suite: { place: request.place, release, lists }, isFresh: false, warnings };
+    return { suite: { place: request.place, release, lists }, isFresh: false, wentBack: [], warnings };
   }
 
   async #fromMirror(request: SuiteRequest): Promise<SuiteState> {
     const warnings: string[] = [];
-    const context = this.#context(request, warnings);
+    const wentBack: string[] = [];
+    const context = this.#context(request, warnings, wentBack);
     const release = await fetchRelease(request.place, context.release);
     const lists = await this.#inTurn(() => packageLists(request.place, release, context.lists));
-    return { suite: { place: request.place, release, lists }, isFresh: true, warnings };
+    return { suite: { place: request.place, release, lists }, isFresh: true, wentBack, warnings };
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -84,6 +87,7 @@ export class SuiteCache {
   #context(
     { place, scratch, signal, allowExpired }: SuiteRequest,
     warnings: string[],
+    wentBack: string[] = [],
   ): { readonly release: ReleaseContext; readonly lists: ListContext } {
     const { folder, transfer, now } = this.#options;
     const path = (name: string): string => scratch.path(name);
@@ -97,6 +101,7 @@ export class SuiteCache {
       allowExpired,
       signal,
       warn: (message) => void warnings.push(message),
+      wentBack: (message) => void wentBack.push(message),
       bareRelease: () => releaseOfBareRepository(place, lists),
     };
     return { release, lists };

@@ -21,3 +21,16 @@ export function currentBaker(): string {
   })();
   return `${user}@${hostname()}`;
 }
+
+/** Resolves after the time, or at once when the signal aborts. */
+export const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const stop = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
+      resolve();
+    };
+    const timer = setTimeout(stop, ms);
+    signal.addEventListener("abort", stop, { once: true });
+  });

@@ -83,10 +83,63 @@ export interface CatalogTables {
   };
   /** JSON of the ChannelPolicy that was declared last. */
   readonly policies: { recipe: string; sequence: number; policy: string };
+  readonly cycles: CycleTables["cycles"];
+  readonly cycle_runs: CycleTables["cycle_runs"];
+  readonly cycle_stages: CycleTables["cycle_stages"];
+  readonly notices: CycleTables["notices"];
+  readonly deliveries: CycleTables["deliveries"];
+}
+
+/** Recipes that are baked again by themselves, their runs, and what was told of them. */
+export interface CycleTables {
+  readonly cycles: {
+    /** Absolute path of the recipe. */
+    file: string;
+    recipe: string;
+    considered: number;
+    looked_at: number | null;
+    /** JSON of the findings. */
+    found: string;
+  };
+  readonly cycle_runs: {
+    id: string;
+    file: string;
+    recipe: string;
+    /** The run of the schedule that this is; one of each, whoever makes it. */
+    slot: number | null;
+    causes: string;
+    started_at: number;
+    ended_at: number | null;
+    outcome: string;
+    message: string | null;
+    run_by: string;
+    resumed: number;
+    candidates: string;
+    channel: string | null;
+    /** JSON of the Owner that is at it; null when nobody is. */
+    owner: string | null;
+  };
+  readonly cycle_stages: {
+    run: string;
+    stage: string;
+    started_at: number;
+    ended_at: number | null;
+    outcome: string;
+    data: string;
+  };
+  readonly notices: { id: string; at: number; type: string; subject: string; body: string };
+  readonly deliveries: {
+    notice: string;
+    file: string;
+    target: string;
+    outcome: string;
+    attempts: number;
+    message: string | null;
+  };
 }
 
 /** Raise it together with a migration below. */
-export const CATALOG_VERSION = 2;
+export const CATALOG_VERSION = 3;
 
 /** Run once, in order, each on a catalog whose `user_version` is its index. */
 export const MIGRATIONS: readonly string[] = [
@@ -114,4 +167,16 @@ export const MIGRATIONS: readonly string[] = [
    CREATE TABLE revocations (sequence BIGINT PRIMARY KEY, digest TEXT NOT NULL UNIQUE, name TEXT NOT NULL, reason TEXT NOT NULL, starts_at BIGINT NOT NULL,
      who TEXT NOT NULL, at BIGINT NOT NULL, reaches TEXT NOT NULL);
    CREATE TABLE policies (recipe TEXT PRIMARY KEY, sequence BIGINT NOT NULL, policy TEXT NOT NULL)`,
+  `CREATE TABLE cycles (file TEXT PRIMARY KEY, recipe TEXT NOT NULL, considered BIGINT NOT NULL, looked_at BIGINT, found TEXT NOT NULL);
+   CREATE TABLE cycle_runs (id TEXT PRIMARY KEY, file TEXT NOT NULL, recipe TEXT NOT NULL, slot BIGINT, causes TEXT NOT NULL, started_at BIGINT NOT NULL,
+     ended_at BIGINT, outcome TEXT NOT NULL, message TEXT, run_by TEXT NOT NULL, resumed BIGINT NOT NULL, candidates TEXT NOT NULL, channel TEXT, owner TEXT);
+   CREATE UNIQUE INDEX cycle_runs_by_slot ON cycle_runs (file, slot);
+   CREATE INDEX cycle_runs_by_time ON cycle_runs (started_at);
+   CREATE TABLE cycle_stages (run TEXT NOT NULL REFERENCES cycle_runs (id), stage TEXT NOT NULL, started_at BIGINT NOT NULL, ended_at BIGINT,
+     outcome TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (run, stage));
+   CREATE TABLE notices (id TEXT PRIMARY KEY, at BIGINT NOT NULL, type TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL);
+   CREATE INDEX notices_by_time ON notices (at);
+   CREATE TABLE deliveries (notice TEXT NOT NULL REFERENCES notices (id), file TEXT NOT NULL, target TEXT NOT NULL, outcome TEXT NOT NULL,
+     attempts BIGINT NOT NULL, message TEXT, PRIMARY KEY (notice, file, target));
+   CREATE INDEX deliveries_by_outcome ON deliveries (outcome)`,
 ];

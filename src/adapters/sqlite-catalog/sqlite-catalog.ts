@@ -10,6 +10,8 @@ import type { ReachPoint } from "../../ports/crash-points.ts";
 import type { AuditMirror, Ledger } from "../../ports/ledger.ts";
 import { storeError } from "../local-store/files.ts";
 import { ledgerOn, rebuildLedger, type LedgerOptions } from "./ledger.ts";
+import { cyclesOn } from "./cycles.ts";
+import { noticesOn } from "./notices.ts";
 import { CATALOG_VERSION, MIGRATIONS, type CatalogTables } from "./schema.ts";
 
 export interface SqliteCatalogOptions {
@@ -198,6 +200,8 @@ function catalogOn(db: Kysely<CatalogTables>, ledger: Ledger, options: SqliteCat
           .where("digest", "in", [...digests])
           .execute();
     },
+    cycles: cyclesOn(db, options),
+    notices: noticesOn(db),
     images: async () => (await db.selectFrom("images").selectAll().orderBy("baked_at", "desc").orderBy("name").execute()).map(imageOf),
     ledger,
     close: () => db.destroy(),

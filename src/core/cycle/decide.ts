@@ -22,7 +22,8 @@ export interface Finding {
 /** Why a run begins. `missed`: runs of the schedule before this one that nobody made. */
 export type Cause =
   | { readonly kind: "schedule"; readonly slot: Date; readonly missed: number }
-  | { readonly kind: "trigger"; readonly trigger: Trigger; readonly what: string };
+  | { readonly kind: "trigger"; readonly trigger: Trigger; readonly what: string }
+  | { readonly kind: "asked"; readonly by: string };
 
 export type Decision =
   /** One run, whatever number was missed. */
@@ -84,6 +85,7 @@ const earlier = (one: Date | undefined, other: Date | undefined): Date | undefin
 
 /** `its schedule (Mon …)`: why a run began, for people. */
 export function describeCause(cause: Cause): string {
+  if (cause.kind === "asked") return `${cause.by} asked for it`;
   if (cause.kind === "trigger") return `${TRIGGER_WORDS[cause.trigger]}: ${cause.what}`;
   const missed = cause.missed === 0 ? "" : `, and ${cause.missed} missed before it`;
   return `its schedule: ${cause.slot.toISOString().slice(0, 16)}Z${missed}`;
