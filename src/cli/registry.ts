@@ -123,6 +123,12 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/sbom.ts"),
   },
   {
+    name: "image verify",
+    group: "Prove it",
+    summary: "Verify signatures, digests and the chain down to the foundation",
+    load: () => import("./commands/image-verify.ts"),
+  },
+  {
     name: "image papers",
     group: "Prove it",
     summary: "List what is said about an image, and who signed it",

@@ -1,1 +1,2 @@
 export { localPapers } from "./local-papers.ts";
+export { readPaper } from "./read-paper.ts";

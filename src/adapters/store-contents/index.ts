@@ -1,1 +1,1 @@
-export { localStoreContents } from "./store-contents.ts";
+export { hashBlob, localStoreContents } from "./store-contents.ts";

@@ -1,0 +1,1 @@
+export { isOciLayout, openOciLayout } from "./oci-layout.ts";
