@@ -158,6 +158,17 @@ describe("importing", () => {
     expect(execFileSync("ls", ["-lR", "--time-style=full-iso", tree], { encoding: "utf8" })).toBe(before);
   });
 
+  it("refuses a folder that holds the store, and tells what cannot be copied", async () => {
+    await expect(imported(scratch, { name: "everything" })).rejects.toMatchObject({
+      code: "INPUT_INVALID",
+      message: expect.stringContaining("holds the store"),
+    });
+    await expect(imported("/proc/sys/net/ipv4/route", { name: "living" }) /* holds a file that nobody can read */).rejects.toMatchObject({
+      code: "INPUT_INVALID",
+      message: expect.stringContaining("Cannot copy /proc/sys/net/ipv4/route"),
+    });
+  });
+
   it("refuses a tar that would leave its folder, all entries at once", async () => {
     const bad = join(scratch, "bad.tar");
     put(scratch, { x: "x" });

@@ -16,6 +16,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { EPOCH_SECONDS, fixtureStore, put, whiteout, type FixtureStore } from "../../test/image-store.ts";
 import type { ImageDigest } from "../core/digest.ts";
 import { openImages, type ImageParts } from "../presets/images.ts";
+import { importImage } from "./import-image.ts";
 import { listImages } from "./list-images.ts";
 import { verifyStore, type VerifyOptions, type VerifyResult } from "./verify-store.ts";
 
@@ -156,6 +157,18 @@ describe("verifying a store", () => {
     expect(await listImages(images, { all: true })).toEqual(before);
     expect(await verify()).toMatchObject({ damaged: [] });
     expect(readdirSync(fixture.store.path("oci")).some((name) => name.startsWith("index.json.damaged-"))).toBe(true);
+  });
+
+  it("finds imported images again, whose manifests do not say what they are called", async () => {
+    const folder = join(fixture.folder, "tree");
+    put(folder, { "etc/motd": "from elsewhere\n" });
+    await importImage(
+      { store: images.store, imports: await images.imports(), clock: images.clock, baker: "me@here", tool: "t", catalog: images.catalog },
+      { path: folder, source: "tree", name: "golden/tree", signal: new AbortController().signal, onProgress: () => undefined },
+    );
+    writeFileSync(fixture.store.path("oci", "index.json"), "");
+    expect(await verify({ repair: true })).toMatchObject({ sound: true, images: 4 });
+    expect((await listImages(images, { all: false })).map(({ name }) => name)).toContain("golden/tree");
   });
 
   it("takes an entry out of the index that names no image", async () => {

@@ -160,7 +160,7 @@ class Verification {
     });
   }
 
-  /** Every manifest that is still there, with the lineage that the catalog has; the newest of each name gets the name. */
+  /** Every manifest of an image (it says so, or the catalog does: of those that came from elsewhere) that is still there, with the lineage that the catalog has; the newest of each name gets the name. */
   private async restoredEntries(): Promise<readonly IndexEntry[]> {
     const { store } = this.parts;
     const known = new Map((await this.catalogImages()).map((image) => [image.digest, image]));
@@ -169,7 +169,7 @@ class Verification {
       .map((digest) => ({ digest, manifest: smallManifest(store, digest), image: known.get(digest) }))
       .filter(
         (each): each is typeof each & { readonly manifest: ImageManifest } =>
-          each.manifest !== undefined && each.manifest.annotations?.[ANNOTATIONS.title] !== undefined,
+          each.manifest !== undefined && (each.image !== undefined || each.manifest.annotations?.[ANNOTATIONS.title] !== undefined),
       )
       .sort((a, b) => ((a.image?.bakedAt ?? "") < (b.image?.bakedAt ?? "") ? 1 : -1));
     const taken = new Set<string>();

@@ -8,6 +8,7 @@ import {
   openSync,
   readFileSync,
   readSync,
+  realpathSync,
   rmSync,
   statSync,
   writeSync,
@@ -71,12 +72,26 @@ function folderSource(opening: Opening): OpenedSource {
     takeTree: async (epochSeconds) => {
       const tree = join(opening.work, "tree");
       mkdirSync(tree);
-      await runProgram(["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", `${opening.path}/.`, tree], {
-        signal: opening.signal,
-      });
+      await copyFolder(opening, tree);
       return takeTree(opening, tree, epochSeconds);
     },
   };
+}
+
+/** @throws INPUT_INVALID when the folder holds the store, or something in it cannot be copied: other programs may be at work there */
+async function copyFolder({ store, path, signal }: Opening, target: string): Promise<void> {
+  const folder = realpathSync(path);
+  if (`${realpathSync(store.root)}/`.startsWith(folder === "/" ? folder : `${folder}/`))
+    throw new BakehouseError("INPUT_INVALID", `${path} holds the store ${store.root}, which cannot be taken into itself`, {
+      hint: "import a copy of the folder, or into a store elsewhere: --store DIR",
+    });
+  try {
+    await runProgram(["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", `${path}/.`, target], { signal });
+  } catch (error) {
+    if (error instanceof BakehouseError) throw error;
+    if (store.isFull()) throw new BakehouseError("STORE_FULL", `No space left to copy ${path}`, { hint: "bakehouse gc" }, error);
+    throw new BakehouseError("INPUT_INVALID", `Cannot copy ${path}: ${(error as Error).message}`, {}, error);
+  }
 }
 
 async function fileSource(opening: Opening): Promise<OpenedSource> {

@@ -42,6 +42,13 @@ describe("init", () => {
     expect(existsSync(join(folder, "bakehouse.schema.json"))).toBe(false);
   });
 
+  it.each(["file", "file/below", "/dev/null/x"])("tells that %s cannot be a folder", async (target) => {
+    writeFileSync(join(folder, "file"), "mine");
+    const { code, err } = await run(target, "--name", "machines");
+    expect(err).toMatch(/^error USAGE .* cannot be a folder \(ENOTDIR\); nothing was written/);
+    expect(code).toBe(2);
+  });
+
   it("refuses a name that no recipe can have, and a template that there is not", async () => {
     expect(await run("--name", "Über!")).toMatchObject({ code: 2, err: expect.stringContaining("--name uber") as string });
     expect(await run("--template", "wbe")).toMatchObject({ code: 2 });
