@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 
@@ -55,5 +55,32 @@ describe("stopping a command", () => {
 
   it("a second Ctrl-C ends at once", async () => {
     expect(await wait("stubborn", ["SIGINT", "SIGINT"])).toEqual({ code: 130, out: "ready\ntidying\n", err: "" });
+  });
+});
+
+describe("output that cannot be written", () => {
+  const say = `
+    import { main } from "${join(root, "src/cli/main.ts")}";
+    const command = { name: "say", summary: "Say", examples: [], run: async () => "the result\\n", render: (data) => data };
+    process.exitCode = await main(["say"], { commands: [{ name: "say", group: "Bake", summary: "Say", load: async () => ({ command }) }] });
+    process.stderr.write("and on\\n");
+  `;
+  const run = (redirected: string): { readonly code: number | null; readonly err: string } => {
+    const { status, stderr } = spawnSync("sh", ["-c", `exec "$0" --input-type=module -e "$1" ${redirected}`, process.execPath, say], {
+      cwd: root,
+      encoding: "utf8",
+    });
+    return { code: status, err: stderr };
+  };
+
+  it("is told, without a stack, when it is the result", () => {
+    const { code, err } = run(">/dev/full");
+    expect(err).toContain("error OUTPUT_LOST Cannot write the result: ENOSPC");
+    expect(err).not.toMatch(/^ +at /m);
+    expect(code).toBe(1);
+  });
+
+  it("is not missed when it is progress", () => {
+    expect(run("2>/dev/full")).toEqual({ code: 0, err: "" });
   });
 });

@@ -26,16 +26,21 @@ export async function main(argv: readonly string[], options: MainOptions = {}): 
   const plain = { json: argv.includes("--json"), verbose: argv.includes("--verbose") || argv.includes("-v") };
   const commands = options.commands ?? COMMANDS;
   const terminal = createTerminal(streams, { color: !argv.includes("--no-color") });
-  const pipe = watchBrokenPipe(streams);
+  let lost: number | undefined;
+  const output = watchOutput(streams, (error) => {
+    lost ??= printError(new BakehouseError("OUTPUT_LOST", `Cannot write the result: ${error.message}`, {}, error), terminal, plain);
+    process.exitCode = lost; // the last write mostly fails when all else is done
+  });
   try {
     const invocation = await readCommandLine(argv.length === 0 ? ["--help"] : argv, commands, terminal);
     if (invocation === undefined) return 0;
-    return await runCommand(invocation, { terminal, streams, commands, folder: options.folder ?? process.cwd() });
+    const code = await runCommand(invocation, { terminal, streams, commands, folder: options.folder ?? process.cwd() });
+    return lost ?? code;
   } catch (error) {
-    if (pipe.isBroken()) return 0;
+    if (output.isBroken()) return 0;
     return printError(error, terminal, plain);
   } finally {
-    pipe.stop();
+    output.stop();
   }
 }
 
@@ -116,22 +121,30 @@ function listenForSignals(terminal: Terminal): { readonly signal: AbortSignal; d
   };
 }
 
-/** A reader that has gone away (`bakehouse images | head -1`, a closed window: EIO) is no error: the process ends quietly. */
-function watchBrokenPipe(streams: Streams): { isBroken(): boolean; stop(): void } {
+/**
+ * A reader that has gone away (`bakehouse images | head -1`, a closed window: EIO) is no error: the process ends quietly. A result
+ * that cannot be written (a file on a full disk) is one; progress and warnings that cannot are lost, and the work goes on.
+ */
+function watchOutput(streams: Streams, onLost: (error: Error) => void): { isBroken(): boolean; stop(): void } {
   let broken = false;
-  const onError = (error: NodeJS.ErrnoException): void => {
-    if (error.code !== "EPIPE" && error.code !== "EIO") throw error;
+  const isGone = ({ code }: NodeJS.ErrnoException): boolean => code === "EPIPE" || code === "EIO";
+  const onError = (error: Error): void => {
+    if (!isGone(error)) return;
     broken = true;
     process.exitCode = 0;
   };
-  streams.stdout.on("error", onError);
+  const onOutputError = (error: Error): void => {
+    onError(error);
+    if (!broken) onLost(error);
+  };
+  streams.stdout.on("error", onOutputError);
   streams.stderr.on("error", onError);
   return {
     isBroken: () => broken,
     stop: () => {
-      // Kept on the process's own streams: an EPIPE may arrive after the last write.
+      // Kept on the process's own streams: an error may arrive after the last write.
       if (streams.stdout === process.stdout) return;
-      streams.stdout.off("error", onError);
+      streams.stdout.off("error", onOutputError);
       streams.stderr.off("error", onError);
     },
   };

@@ -12,10 +12,12 @@ export function printError(thrown: unknown, terminal: Terminal, options: { reado
   return error instanceof BakehouseError ? ERROR_CODES[error.code].exit : EXIT_FAULT;
 }
 
-/** Files that this user may not read or write are no fault of ours: a store of root's, looked at by somebody else. */
+/** Files that this user may not read or write are no fault of ours (a store of root's, looked at by somebody else), nor paths that cannot be. */
 function asRefusal(error: unknown): unknown {
   if (error instanceof BakehouseError || !(error instanceof Error)) return error;
   const { code, path } = error as NodeJS.ErrnoException;
+  if (code === "ENAMETOOLONG" || code === "ELOOP" || code === "ENOTDIR")
+    return new BakehouseError("INPUT_INVALID", `${path ?? "A path"} cannot be used (${code})`, {}, error);
   if ((code !== "EACCES" && code !== "EPERM") || path === undefined) return error;
   const hint = "run the same command through sudo, or with a store of your own: --store DIR";
   return new BakehouseError("SETUP_INCOMPLETE", `This user may not use ${path} (${code})`, { hint }, error);

@@ -76,6 +76,12 @@ describe("table", () => {
     expect(table(columns, rows, { width: 5 }).split("\n")[1]).toBe("found…   98 MB  not …");
   });
 
+  it("leaves out what can be missed before anything else is cut below its minimum", () => {
+    const dispensable = columns.map((column, index) => (index === 1 ? { ...column, dispensable: 1 } : column));
+    expect(table(dispensable, rows, { width: 20 }).split("\n")[1]).toBe("foundati…  not bake…");
+    expect(table(dispensable, rows, { width: Infinity }).split("\n")[1]).toBe(table(columns, rows, { width: Infinity }).split("\n")[1]);
+  });
+
   it("is empty without rows", () => expect(table(columns, [], { width: 80 })).toBe(""));
 });
 

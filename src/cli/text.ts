@@ -67,6 +67,8 @@ export interface Column {
   readonly align?: "left" | "right";
   /** Columns that it may be cut down to on a narrow terminal; without it, it is never cut. */
   readonly minimum?: number;
+  /** On a terminal that is too narrow for all minima it is left out, the lowest number first. */
+  readonly dispensable?: number;
 }
 
 export interface TableOptions {
@@ -78,6 +80,28 @@ export interface TableOptions {
 /** Lines of a table, each ending in a newline, cells two blanks apart. `""` for no rows. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[], options: TableOptions): string {
   if (rows.length === 0) return "";
+  const kept = columnsThatFit(columns, rows, options.width);
+  if (kept.length === columns.length) return linesOf(columns, rows, options);
+  const pick = <T>(cells: readonly T[]): readonly T[] => cells.filter((_, index) => kept.includes(index));
+  return linesOf(pick(columns), rows.map(pick), options);
+}
+
+/** Indexes of the columns that are shown. */
+function columnsThatFit(columns: readonly Column[], rows: readonly (readonly string[])[], available: number): readonly number[] {
+  if (available === Infinity) return [...columns.keys()];
+  const narrowest = columns.map(({ title, minimum }, index) =>
+    Math.min(minimum ?? Infinity, Math.max(widthOf(title), ...rows.map((cells) => widthOf(cells[index] ?? "")))),
+  );
+  const kept = new Set(columns.keys());
+  const takes = (): number => [...kept].reduce((sum, index) => sum + 2 + (narrowest[index] ?? 0), -2);
+  const inOrder = [...kept]
+    .filter((index) => columns[index]?.dispensable !== undefined)
+    .sort((a, b) => (columns[a]?.dispensable ?? 0) - (columns[b]?.dispensable ?? 0));
+  for (const index of inOrder) if (takes() > available) kept.delete(index);
+  return [...kept];
+}
+
+function linesOf(columns: readonly Column[], rows: readonly (readonly string[])[], options: TableOptions): string {
   const widths = fitWidths(columns, rows, options.width);
   const line = (cells: readonly string[], style = (text: string) => text): string =>
     columns

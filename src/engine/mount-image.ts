@@ -58,11 +58,6 @@ function matching(mounts: readonly MountState[], where: { readonly directory: st
     mounts.map(({ directory }) => directory),
   );
   throw new BakehouseError("INPUT_INVALID", `No image of this store is mounted at ${where.directory}`, {
-    hint:
-      near === undefined
-        ? mounts.length === 0
-          ? "nothing is mounted"
-          : "bakehouse image mount   (lists what is mounted)"
-        : `did you mean ${near}?`,
+    hint: near === undefined ? "bakehouse image mount   (lists what is mounted)" : `did you mean ${near}?`,
   });
 }

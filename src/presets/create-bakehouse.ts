@@ -9,6 +9,7 @@ import type { RecipeProblem } from "../core/recipe/problems.ts";
 import type { ParameterValue, Recipe } from "../core/recipe/model.ts";
 import type { BakehouseEvent, EventBody } from "../core/events.ts";
 import {
+  isFolder,
   readLockText,
   readRecipeFile,
   removeUnfinishedLock,
@@ -100,7 +101,7 @@ export interface Bakehouse {
   readonly parts: EmbeddedParts;
   /** Reads a recipe (a file, or the folder that holds `bakehouse.yaml`). @throws RECIPE_NOT_FOUND, RECIPE_INVALID with every mistake */
   load(path: string, options?: LoadOptions): LoadedRecipe;
-  /** Takes a recipe that was built in TypeScript. @throws RECIPE_INVALID with every mistake, placed in the YAML that it gives */
+  /** Takes a recipe that was built in TypeScript. @throws RECIPE_NOT_FOUND when its folder is not there, RECIPE_INVALID with every mistake, placed in the YAML that it gives */
   define(recipe: { toYaml(): string }, options: DefineOptions): LoadedRecipe;
   /** Resolves what the recipe needs and writes `bakehouse.lock`, unless nothing changed. */
   lock(loaded: LoadedRecipe, options?: LockRunOptions): Promise<LockOutcome>;
@@ -176,6 +177,10 @@ function define(
   { folder, name = RECIPE_NAME, parameters }: DefineOptions,
 ): LoadedRecipe {
   const file = join(resolve(folder), name);
+  if (!isFolder(dirname(file)))
+    throw new BakehouseError("RECIPE_NOT_FOUND", `There is no folder ${folder} for the recipe to stand in`, {
+      hint: "make it, or name another: its files and its lock lie there",
+    });
   return read(parts, { text: recipe.toYaml(), file, folder: dirname(file), shownAs: name, lockFile: lockFileOf(file) }, parameters);
 }
 

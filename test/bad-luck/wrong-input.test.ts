@@ -62,6 +62,17 @@ describe("a command line that is wrong", () => {
     ["an image that is not there", ["image", "show", "nothing/here"], { exit: 2, code: "IMAGE_NOT_FOUND", message: /nothing\/here/ }],
     ["a bake that is not there", ["logs", "20000101-000000-abcdef"], { exit: 2, code: "BAKE_NOT_FOUND", message: /20000101/ }],
     ["a store that is a file", ["bake", "--store", "app/file"], { exit: 1, code: "STORE_DAMAGED", message: /app\/file/ }],
+    [
+      "a store below a file",
+      ["bake", "--store", "app/file/x"],
+      { exit: 1, code: "STORE_DAMAGED", message: /app\/file\/x cannot be a folder/ },
+    ],
+    [
+      "images of a store that is a file",
+      ["images", "--store", "app/file"],
+      { exit: 2, code: "IMAGE_NOT_FOUND", message: /app\/file is no store/ },
+    ],
+    ["images of a folder that is no store", ["images", "--store", "app"], { exit: 2, code: "IMAGE_NOT_FOUND", message: /app is no store/ }],
   ])("%s", async (_, args, told) => {
     await expectTold(args, told);
   });
@@ -105,6 +116,25 @@ describe("a recipe that is wrong", () => {
   it("of a megabyte that is right is baked", async () => {
     kitchen.steps(`- file: { path: /srv/large, content: "${"x".repeat(1_000_000)}" }`);
     expect((await kitchen.bake()).baked).toBe(1);
+  });
+});
+
+describe("a recipe or lock that is no file", () => {
+  const told = async (args: readonly string[], code: string, message: RegExp): Promise<void> =>
+    expectTold(args, { exit: 2, code, message });
+
+  it("but a pipe, device, folder or endless is told, and not waited for", async () => {
+    execFileSync("mkfifo", [join(kitchen.recipe, "pipe.yaml")]);
+    await told(["plan", "pipe.yaml"], "RECIPE_INVALID", /pipe\.yaml is a device or pipe/);
+    await told(["plan", "/dev/zero"], "RECIPE_INVALID", /\/dev\/zero is a device or pipe/);
+    execFileSync("truncate", ["--size=300M", join(kitchen.recipe, "huge.yaml")]);
+    await told(["plan", "huge.yaml"], "RECIPE_INVALID", /huge\.yaml has 314572800 bytes/);
+    execFileSync("mkfifo", [join(kitchen.recipe, "bakehouse.lock")]);
+    await told(["bake"], "LOCK_INVALID", /bakehouse\.lock is a device or pipe/);
+    rmSync(join(kitchen.recipe, "bakehouse.lock"));
+    mkdirSync(join(kitchen.recipe, "bakehouse.lock"));
+    await told(["bake"], "LOCK_INVALID", /bakehouse\.lock is a folder/);
+    for (const name of ["bakehouse.lock", "pipe.yaml", "huge.yaml"]) rmSync(join(kitchen.recipe, name), { recursive: true });
   });
 });
 

@@ -23,10 +23,11 @@ export function readRecipeFile(path: string, from: string): RecipeFile {
   const file = isFolder(given) ? join(given, RECIPE_NAME) : given;
   const shownAs = shown(file, from);
   try {
-    const text = readFileSync(file, "utf8");
+    const text = readText(file);
     return { text, file, folder: dirname(file), shownAs, lockFile: lockFileOf(file) };
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (error instanceof UnreadableText) throw new BakehouseError("RECIPE_INVALID", `${shownAs} ${message}`, {}, error);
     const why = code === "ENOENT" || code === "ENOTDIR" ? "There is no recipe at" : `Cannot read (${code ?? "unknown"})`;
     throw new BakehouseError(
       "RECIPE_NOT_FOUND",
@@ -40,7 +41,20 @@ export function readRecipeFile(path: string, from: string): RecipeFile {
 /** Beside the recipe, under its name. */
 export const lockFileOf = (recipeFile: string): string => join(dirname(recipeFile), basename(recipeFile).replace(/(\.ya?ml)?$/, ".lock"));
 
-const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+/** Many times what a recipe or lock may be, which their parsers say; half of what Node can hold as one text. */
+const MOST_BYTES = 256 * 1024 * 1024;
+
+class UnreadableText extends Error {}
+
+/** Only of files: a pipe may never say anything, a device never end, and nothing can be stopped by Ctrl-C while it is waited for. */
+function readText(path: string): string {
+  const stats = statSync(path);
+  if (!stats.isFile()) throw new UnreadableText(stats.isDirectory() ? "is a folder, not a file" : "is a device or pipe, not a file");
+  if (stats.size > MOST_BYTES) throw new UnreadableText(`has ${stats.size} bytes, which is too large to be read`);
+  return readFileSync(path, "utf8");
+}
+
+export const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
 const shown = (file: string, from: string): string => {
   const short = relative(from, file);
@@ -49,10 +63,12 @@ const shown = (file: string, from: string): string => {
 
 export function readLockText(file: string): string | undefined {
   try {
-    return readFileSync(file, "utf8");
+    return readText(file);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw new BakehouseError("LOCK_INVALID", `Cannot read ${file}: ${(error as Error).message}`, {}, error);
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return undefined;
+    const why = error instanceof UnreadableText ? `${file} ${message}` : `Cannot read ${file}: ${message}`;
+    throw new BakehouseError("LOCK_INVALID", why, { hint: "remove it, then bakehouse lock" }, error);
   }
 }
 

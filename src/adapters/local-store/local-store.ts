@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, chmodSync, constants, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { ANNOTATIONS, MEDIA_TYPES, type Descriptor, type ImageConfig, type ImageManifest, type IndexEntry } from "../../core/image/oci.ts";
 import { isReferrersEntry, referrersEntry, subjectOfReferrers } from "../../core/image/referrers.ts";
 import { BakehouseError } from "../../core/errors.ts";
@@ -78,6 +78,10 @@ export function openLocalStore(root: string, options: LocalStoreOptions = {}): S
 function prepare(root: string): boolean {
   if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === false)
     throw new BakehouseError("STORE_DAMAGED", `${root} is no folder`, { hint: "name an empty or new folder: --store DIR" });
+  if (standsOnFile(root))
+    throw new BakehouseError("STORE_DAMAGED", `${root} cannot be a folder: something above it is a file`, {
+      hint: "name an empty or new folder: --store DIR",
+    });
   const format = readIfThere(join(root, "format"))?.trim();
   if (format === undefined) return create(root);
   if (!/^\d+$/.test(format))
@@ -89,6 +93,12 @@ function prepare(root: string): boolean {
       hint: "use the newer Bakehouse that made it, or another store: --store DIR",
     });
   return !isWritable(root);
+}
+
+/** Node says of what stands below a file that there is nothing, as of what may be made. */
+function standsOnFile(path: string): boolean {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats === undefined ? dirname(path) !== path && standsOnFile(dirname(path)) : !stats.isDirectory();
 }
 
 function create(root: string): boolean {

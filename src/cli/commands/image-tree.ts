@@ -2,7 +2,7 @@ import { shortDigest } from "../../core/digest.ts";
 import type { ImageBranch } from "../../engine/image-tree.ts";
 import { defineCommand } from "../command.ts";
 import { formatAge } from "../images/words.ts";
-import { storeExists, withImages } from "../images/with-images.ts";
+import { refuseOtherThanStore, storeExists, withImages } from "../images/with-images.ts";
 import type { Terminal } from "../terminal.ts";
 import { fit } from "../text.ts";
 
@@ -12,7 +12,10 @@ export const command = defineCommand({
   options: { all: { short: "a", summary: "Also images whose name has moved on to a newer one" } },
   examples: [{ line: "image tree", does: "From the foundations to the releases" }],
   run: async ({ options, global, terminal }) => {
-    if (!storeExists(global.store)) return { images: [] };
+    if (!storeExists(global.store)) {
+      refuseOtherThanStore(global.store);
+      return { images: [] };
+    }
     const { imageTree } = await import("../../engine/image-tree.ts");
     return withImages({ global, terminal }, async ({ store }) => ({ images: imageTree(store, options) }));
   },

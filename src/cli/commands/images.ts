@@ -1,7 +1,7 @@
 import { shortDigest } from "../../core/digest.ts";
 import { defineCommand } from "../command.ts";
 import { formatAge, hermeticWord } from "../images/words.ts";
-import { storeExists, withImages } from "../images/with-images.ts";
+import { refuseOtherThanStore, storeExists, withImages } from "../images/with-images.ts";
 import { formatBytes, table } from "../text.ts";
 
 export const command = defineCommand({
@@ -15,7 +15,10 @@ Images that were baked with an open network are marked NOT HERMETIC.`,
     { line: "images --all --json", does: "Everything that the catalog knows, for programs" },
   ],
   run: async ({ options, global, terminal }) => {
-    if (!storeExists(global.store)) return { images: [] };
+    if (!storeExists(global.store)) {
+      refuseOtherThanStore(global.store);
+      return { images: [] };
+    }
     const { listImages } = await import("../../engine/list-images.ts");
     return withImages({ global, terminal }, async (parts) => ({ images: await listImages(parts, { all: options.all }) }));
   },
@@ -33,11 +36,11 @@ Images that were baked with an open network are marked NOT HERMETIC.`,
     ]);
     const columns = [
       { title: "name", minimum: 12 },
-      { title: "kind", minimum: 3 },
-      { title: "digest", minimum: 7 },
-      { title: "size", align: "right" },
-      { title: "baked", minimum: 5 },
-      { title: "by", minimum: 2 },
+      { title: "kind", dispensable: 2 },
+      { title: "digest" },
+      { title: "size", align: "right", dispensable: 4 },
+      { title: "baked", dispensable: 3 },
+      { title: "by", minimum: 7, dispensable: 1 },
       { title: "hermetic" },
     ] as const;
     const damaged = images.some(({ problem }) => problem !== undefined)

@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { BakehouseError } from "../../core/errors.ts";
 import type { ImageParts } from "../../presets/images.ts";
@@ -12,6 +12,13 @@ export interface StoreContext {
 
 /** Whether there is a store already. Commands that only look make none. */
 export const storeExists = (folder: string): boolean => statSync(join(folder, "format"), { throwIfNoEntry: false }) !== undefined;
+
+/** A list of nothing is the wrong answer for a mistyped folder. @throws IMAGE_NOT_FOUND when something else than a store is there */
+export function refuseOtherThanStore(folder: string): void {
+  const stats = statSync(folder, { throwIfNoEntry: false });
+  if (stats === undefined || (stats.isDirectory() && readdirSync(folder).length === 0)) return;
+  throw new BakehouseError("IMAGE_NOT_FOUND", `${folder} is no store`, { hint: "name another: --store DIR, or $BAKEHOUSE_HOME" });
+}
 
 /**
  * Opens the store for one command and closes it again.
