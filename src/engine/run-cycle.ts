@@ -99,6 +99,8 @@ interface Outcome {
   known: boolean;
   /** Where the last run with these candidates left them. */
   standsIn?: string;
+  /** How many candidates have checks. */
+  checked: number;
   notPassed: readonly string[];
   promoted: readonly (Promoted | undefined)[];
   notes: readonly string[];
@@ -113,6 +115,7 @@ class Attempt {
     lock: { changed: false, changes: [] },
     candidates: [],
     known: false,
+    checked: 0,
     notPassed: [],
     promoted: [],
     notes: [],
@@ -209,8 +212,11 @@ class Attempt {
     const outcome = this.#outcome;
     if (stage === "lock") outcome.lock = data as unknown as MovedLock;
     else if (stage === "bake") Object.assign(outcome, data as unknown as Pick<Outcome, "candidates" | "known" | "standsIn">);
-    else if (stage === "check") outcome.notPassed = badOf(outcome.candidates, data as unknown as readonly (CheckedCandidate | null)[]);
-    else if (stage === "publish" && data === "edited")
+    else if (stage === "check") {
+      const checked = data as unknown as readonly (CheckedCandidate | null)[];
+      outcome.checked = checked.filter((one) => one !== null).length;
+      outcome.notPassed = badOf(outcome.candidates, checked);
+    } else if (stage === "publish" && data === "edited")
       outcome.notes = [...outcome.notes, "the recipe's lock was changed meanwhile and is left as it is"];
     else if (stage === "promote") outcome.promoted = (data as unknown as readonly (Promoted | null)[]).map((one) => one ?? undefined);
   }
@@ -326,10 +332,10 @@ function channelOf(promoted: readonly (Promoted | undefined)[]): string | undefi
   return first !== undefined && promoted.every((one) => one !== undefined && one.unmet.length === 0) ? first.channel : undefined;
 }
 
-function summaryOf(stage: StageName, { lock, candidates, known, notPassed: bad, promoted }: Outcome): string {
+function summaryOf(stage: StageName, { lock, candidates, known, checked, notPassed: bad, promoted }: Outcome): string {
   if (stage === "lock") return lock.changed ? (lock.changes.length === 1 ? "1 change" : `${lock.changes.length} changes`) : "nothing newer";
   if (stage === "bake") return known ? "the same images as before" : candidates.map(({ name }) => name).join(", ");
-  if (stage === "check") return bad.length === 0 ? "passed" : bad.join("; ");
+  if (stage === "check") return bad.length > 0 ? bad.join("; ") : checked === 0 ? "none declared" : "passed";
   if (stage === "promote") return channelOf(promoted) ?? promoted.flatMap((one) => one?.unmet ?? ["no channels"]).join("; ");
   return "";
 }

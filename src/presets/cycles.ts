@@ -15,10 +15,12 @@ import type { CycleWork } from "../engine/cycle-work.ts";
 import type { CascadeParts } from "../engine/cascade.ts";
 import type { BakeResult } from "../engine/bake.ts";
 import type { NotifyPlace } from "../engine/deliver-notices.ts";
+import type { Promoted } from "../engine/cycle-work.ts";
 import type { Candidate } from "../ports/cycle-records.ts";
 import type { Delivery, NoticeToSend } from "../ports/notice-log.ts";
 import { createBakehouse, type Bakehouse, type LoadedRecipe, type LoadOptions } from "./create-bakehouse.ts";
 import type { EmbeddedOptions } from "./embedded.ts";
+import type { ImageParts } from "./images.ts";
 
 /** Cycles of recipes on this machine. */
 export interface Cycles {
@@ -40,7 +42,10 @@ export interface CyclesOptions extends EmbeddedOptions {
 export function openCycles(options: CyclesOptions): Cycles {
   const bakehouse = createBakehouse(options);
   const { parts } = bakehouse;
-  const work = (path: string, loadOptions: LoadOptions = {}): CycleWork => cycleWork(bakehouse, bakehouse.load(path, loadOptions), options);
+  let opened: Promise<ImageParts> | undefined;
+  const images = (): Promise<ImageParts> => (opened ??= import("./images.ts").then(({ openImages }) => openImages(options)));
+  const work = (path: string, loadOptions: LoadOptions = {}): CycleWork =>
+    cycleWork(bakehouse, images, bakehouse.load(path, loadOptions), options);
   return {
     bakehouse,
     parts: {
@@ -62,7 +67,10 @@ export function openCycles(options: CyclesOptions): Cycles {
       const place = (file: string): NotifyPlace | undefined => notifyPlace(bakehouse, file);
       return deliverNotices({ notices: parts.catalog().notices, messenger: localMessenger, place, sleep }, signal);
     },
-    close: () => bakehouse.close(),
+    close: async () => {
+      await opened?.then((parts) => parts.close());
+      await bakehouse.close();
+    },
   };
 }
 
@@ -94,7 +102,8 @@ function notifyPlace(bakehouse: Bakehouse, file: string): NotifyPlace | undefine
   }
 }
 
-function cycleWork(bakehouse: Bakehouse, loaded: LoadedRecipe, { onEvent = () => undefined }: CyclesOptions): CycleWork {
+function cycleWork(bakehouse: Bakehouse, images: () => Promise<ImageParts>, loaded: LoadedRecipe, options: CyclesOptions): CycleWork {
+  const { onEvent = () => undefined } = options;
   const { recipe } = loaded;
   const { parts } = bakehouse;
   const settings = recipe.cycle;
@@ -126,12 +135,47 @@ function cycleWork(bakehouse: Bakehouse, loaded: LoadedRecipe, { onEvent = () =>
       return topsOf(recipe, await bakehouse.bake({ ...loaded, lockFile: moved }, { signal, onEvent }));
     },
     check: () => Promise.resolve(undefined),
-    papers: () => Promise.resolve(0),
+    papers: async ({ digest }, signal) => {
+      const { writePapersOfLineage } = await import("../engine/write-papers.ts");
+      const written = await writePapersOfLineage(await (await images()).paperParts(), digest, { only: false, signal });
+      return written.reduce((sum, { papers }) => sum + papers.length, 0);
+    },
     publish: (run) => Promise.resolve(publish(own(run).lockFile, loaded.lockFile)),
-    promote: () => Promise.resolve(undefined),
+    promote: async (candidate) => {
+      const [first] = recipe.channels;
+      return first === undefined ? undefined : promote(await images(), options, recipe, candidate, first.name);
+    },
     clean: (run) => rmSync(runFolder(bakehouse, run), { recursive: true, force: true }),
     notice: (happening) => noticeFor(bakehouse, recipe, happening),
   };
+}
+
+/** What a gate says against it is an answer, not a failure: a later run promotes it. */
+async function promote(
+  images: ImageParts,
+  { env = process.env }: CyclesOptions,
+  recipe: Recipe,
+  { digest }: Candidate,
+  channel: string,
+): Promise<Promoted> {
+  const { channelParts } = await import("./channels.ts");
+  const { declareChannels } = await import("../engine/declare-channels.ts");
+  const { promoteImage } = await import("../engine/promote-image.ts");
+  const parts = channelParts(images, env);
+  await declareChannels(parts, recipe);
+  try {
+    await promoteImage(parts, { image: digest, to: channel });
+    return { channel, unmet: [] };
+  } catch (error) {
+    if (!(error instanceof BakehouseError) || (error.code !== "PROMOTION_BLOCKED" && error.code !== "CHANNEL_MOVED")) throw error;
+    return {
+      channel,
+      unmet: error.message
+        .split("\n")
+        .slice(error.code === "CHANNEL_MOVED" ? 0 : 1)
+        .map((line) => line.trim()),
+    };
+  }
 }
 
 /** `<store>/cycles/<run>/`: the lock as it was when the run began, and as the run moved it. */
