@@ -7,6 +7,7 @@ import type { ImageMounts } from "../ports/image-mounts.ts";
 import type { StoreArea, StoreContents, StoreItem } from "../ports/store-contents.ts";
 import type { StepRecord, Store } from "../ports/store.ts";
 import { allAttached, blobsOfList } from "./attached.ts";
+import { channelPins } from "./channel-pins.ts";
 import { nameOf } from "./find-image.ts";
 import { kindOf } from "./image-content.ts";
 import { VOLUME_STEP } from "./plan-bake.ts";
@@ -18,7 +19,7 @@ export interface CollectGarbageParts {
   readonly contents: StoreContents;
   readonly mounts: Pick<ImageMounts, "list" | "unmount">;
   readonly clock: Clock;
-  catalog(): Promise<Pick<Catalog, "bakes" | "removeImages">>;
+  catalog(): Promise<Pick<Catalog, "bakes" | "removeImages" | "ledger">>;
 }
 
 export interface CollectGarbageOptions {
@@ -61,7 +62,8 @@ export interface GarbageReport {
 
 /**
  * Finds what nothing refers to, and removes it with `apply`. Referred to are: images with a name, the newest `keep` of
- * each name, what those were baked onto, the papers of all these, mounts, running bakes and shells, kept failures, and whatever any of these stands on.
+ * each name, what channels point to and can be rolled back to, what those were baked onto, the papers of all these, mounts, running bakes and shells, kept
+ * failures, and whatever any of these stands on.
  *
  * What happens at the same time: index entries and step records go first; then it is looked again whether a bake runs. One
  * that began before may have taken a record from the cache, so then nothing it may stand on is removed in this run. One that
@@ -76,7 +78,7 @@ export async function collectGarbage(parts: CollectGarbageParts, options: Collec
       hint: "run as a user who may write to it",
     });
   const running = await runningBakes(parts);
-  if (!options.apply) return reportOf(survey(parts, options, running), running, false, []);
+  if (!options.apply) return reportOf(survey(parts, options, running, await channelPins(await parts.catalog())), running, false, []);
   return store.withLock(STORE_CONTENT_LOCK, { signal: options.signal }, () => sweep(parts, options, running));
 }
 
@@ -86,7 +88,7 @@ const runningBakes = async (parts: CollectGarbageParts): Promise<readonly string
 async function sweep(parts: CollectGarbageParts, options: CollectGarbageOptions, running: readonly string[]): Promise<GarbageReport> {
   const { store, contents } = parts;
   store.tidy();
-  const found = survey(parts, options, running);
+  const found = survey(parts, options, running, await channelPins(await parts.catalog()));
   const images = found.filter(isGoing("image", "volume", "launch")).map(({ id }) => id as ImageDigest);
   if (images.length > 0) {
     await store.images.remove(images);
@@ -103,7 +105,7 @@ async function sweep(parts: CollectGarbageParts, options: CollectGarbageOptions,
           `${begun.length === 1 ? `Bake ${begun[0] ?? ""} is` : `${begun.length} bakes are`} running: blobs, diffs and packages stay until it is done; run gc again then`,
         ];
   // index and records may have changed meanwhile: what something refers to now stays
-  const still = new Map(survey(parts, options, begun).map((item) => [keyOf(item), item]));
+  const still = new Map(survey(parts, options, begun, await channelPins(await parts.catalog())).map((item) => [keyOf(item), item]));
   const items: GarbageItem[] = [];
   for (const item of found) {
     options.signal.throwIfAborted();
@@ -148,9 +150,14 @@ function reportOf(items: readonly GarbageItem[], running: readonly string[], app
 }
 
 /** Everything in the store with a verdict. */
-function survey(parts: CollectGarbageParts, options: CollectGarbageOptions, running: readonly string[]): readonly GarbageItem[] {
+function survey(
+  parts: CollectGarbageParts,
+  options: CollectGarbageOptions,
+  running: readonly string[],
+  pins: ReadonlyMap<ImageDigest, string>,
+): readonly GarbageItem[] {
   const nowMs = parts.clock.now().getTime();
-  const images = judgeImages(parts.store, options.keep);
+  const images = judgeImages(parts.store, options.keep, pins);
   const references = new References();
   for (const { entry, item } of images) if (item.keep) references.addImage(parts.store, entry);
   const papers = judgePapers(parts.store, images, references);
@@ -211,13 +218,17 @@ interface JudgedImage {
   readonly item: GarbageItem;
 }
 
-function judgeImages(store: Store, keep: number): readonly JudgedImage[] {
+function judgeImages(store: Store, keep: number, pins: ReadonlyMap<ImageDigest, string>): readonly JudgedImage[] {
   const entries = store.images.entries().filter(({ digest }) => isSha256(digest));
   const reasons = new Map<ImageDigest, string>();
   for (const entry of entries) if (entry.annotations[ANNOTATIONS.name] !== undefined) reasons.set(entry.digest, "has a name");
   for (const [name, group] of groupedByName(entries)) {
     for (const entry of group.slice(0, keep))
       if (!reasons.has(entry.digest)) reasons.set(entry.digest, `among the newest ${keep} of ${name}`);
+  }
+  for (const entry of entries) {
+    const why = pins.get(entry.digest);
+    if (why !== undefined && !reasons.has(entry.digest)) reasons.set(entry.digest, why);
   }
   keepParents(store, entries, reasons);
   return entries.map((entry): JudgedImage => {

@@ -63,7 +63,10 @@ export function findPointer<Pointer extends ChannelPointer>(pointers: readonly P
       hint: "use the whole name",
       details: found.map(shown),
     });
-  const near = didYouMean(reference, pointers.map(at < 0 ? ({ channel: each }) => each : shown));
+  const known = pointers.flatMap((pointer) =>
+    at < 0 ? [pointer.channel] : [shown(pointer), `${pointer.name.split("/")[0] ?? ""}@${pointer.channel}`],
+  );
+  const near = didYouMean(reference, known);
   throw new BakehouseError("CHANNEL_NOT_FOUND", `No channel ${JSON.stringify(reference)} points to an image`, {
     hint: near === undefined ? "bakehouse channels" : `did you mean ${near}? \`bakehouse channels\` shows all`,
   });

@@ -1,10 +1,12 @@
 import type { ImageDigest } from "../core/digest.ts";
 import { ANNOTATIONS, type IndexEntry } from "../core/image/oci.ts";
 import type { ImageKind } from "../ports/catalog.ts";
+import type { Clock } from "../ports/host.ts";
 import type { Store } from "../ports/store.ts";
+import { imageMarks, type ImageMarks } from "./image-marks.ts";
 import { catalogImageOf } from "./images-from-store.ts";
 
-export interface ImageBranch {
+export interface ImageBranch extends ImageMarks {
   readonly digest: ImageDigest;
   readonly name: string;
   readonly kind: ImageKind;
@@ -21,9 +23,13 @@ export interface ImageBranch {
 /**
  * All images by what they were baked onto.
  *
- * @param options.all  also images whose name has moved on, unless something current stands on them: those are always there
+ * @param options.all  also images whose name has moved on; those that something current stands on, or that are in a channel, are always there
  */
-export function imageTree(store: Store, options: { readonly all: boolean }): readonly ImageBranch[] {
+export function imageTree(
+  { store, clock }: { readonly store: Store; readonly clock: Pick<Clock, "now"> },
+  options: { readonly all: boolean },
+): readonly ImageBranch[] {
+  const marksOf = imageMarks(store, clock);
   const entries = store.images.entries();
   const here = new Set(entries.map(({ digest }) => digest));
   const childrenOf = new Map<string | undefined, IndexEntry[]>();
@@ -34,8 +40,8 @@ export function imageTree(store: Store, options: { readonly all: boolean }): rea
   }
   const branches = (parent: string | undefined): readonly ImageBranch[] =>
     (childrenOf.get(parent) ?? [])
-      .map((entry) => branchOf(entry, here, branches(entry.digest)))
-      .filter((branch) => options.all || branch.current || branch.children.length > 0)
+      .map((entry): ImageBranch => ({ ...branchOf(entry, here, branches(entry.digest)), ...marksOf(entry.digest) }))
+      .filter((branch) => options.all || branch.current || branch.channels !== undefined || branch.children.length > 0)
       .sort(byName);
   return branches(undefined);
 }

@@ -176,7 +176,7 @@ describe("references", () => {
 
 describe("one image", () => {
   it("shows its lineage from the foundation up, its settings, and each layer with its step", () => {
-    const shown = showImage(fixture.store, "shop/release");
+    const shown = showImage(parts, "shop/release");
     expect(shown.lineage.map(({ name }) => name)).toEqual(["shop/foundation", "shop/base", "shop/release"]);
     expect(shown).toMatchObject({
       digest: release,
@@ -191,14 +191,14 @@ describe("one image", () => {
     expect(shown.layers.map(({ step }) => step)).toEqual(["foundation/debian", "base/apt", "base/remove", "release/copy"]);
     expect(shown.sizeBytes).toBe(shown.layers.reduce((sum, layer) => sum + layer.sizeBytes, 0));
     expect(
-      showImage(fixture.store, "shop/base")
+      showImage(parts, "shop/base")
         .children.map(({ digest }) => digest)
         .sort(),
     ).toEqual([oldRelease, release, volume].sort());
   });
 
   it("shows a volume with its root image", () => {
-    expect(showImage(fixture.store, "shop/site")).toMatchObject({
+    expect(showImage(parts, "shop/site")).toMatchObject({
       kind: "volume",
       volume: { path: "/srv/site", root: base, rootName: "shop/base" },
     });
@@ -217,10 +217,8 @@ describe("one image", () => {
   it("stands in the tree under what it was baked onto", () => {
     const outline = (branches: readonly ImageBranch[]): unknown =>
       branches.map(({ name, children }) => (children.length === 0 ? name : [name, outline(children)]));
-    expect(outline(imageTree(fixture.store, { all: false }))).toEqual([
-      ["shop/foundation", [["shop/base", ["shop/release", "shop/site"]]]],
-    ]);
-    expect(outline(imageTree(fixture.store, { all: true }))).toEqual([
+    expect(outline(imageTree(parts, { all: false }))).toEqual([["shop/foundation", [["shop/base", ["shop/release", "shop/site"]]]]]);
+    expect(outline(imageTree(parts, { all: true }))).toEqual([
       ["shop/foundation", [["shop/base", ["shop/release", "shop/release", "shop/site"]]]],
     ]);
   });

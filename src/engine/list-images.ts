@@ -1,11 +1,13 @@
 import type { ImageDigest } from "../core/digest.ts";
 import { ANNOTATIONS } from "../core/image/oci.ts";
 import type { Catalog, CatalogImage } from "../ports/catalog.ts";
+import type { Clock } from "../ports/host.ts";
 import type { Store } from "../ports/store.ts";
 import { nameOf } from "./find-image.ts";
+import { imageMarks, type ImageMarks } from "./image-marks.ts";
 import { catalogImageOf, imageSize } from "./images-from-store.ts";
 
-export interface ListedImage extends CatalogImage {
+export interface ListedImage extends CatalogImage, ImageMarks {
   /** Whether the name stands for this image now; false when it has moved on to a newer one. */
   readonly current: boolean;
   /** Where it came from, when it was not baked here. */
@@ -16,6 +18,7 @@ export interface ListedImage extends CatalogImage {
 
 export interface ListImagesParts {
   readonly store: Store;
+  readonly clock: Pick<Clock, "now">;
   /** What the catalog has, read the fast way; undefined when it cannot be read or is not there. */
   indexed(): ReadonlyMap<ImageDigest, { readonly name: string; readonly sizeBytes: number }> | undefined;
   /** Opened only when it has to be mended. */
@@ -33,12 +36,13 @@ export async function listImages(parts: ListImagesParts, options: { readonly all
   const indexed = parts.indexed();
   const missing: CatalogImage[] = [];
   const stale = new Set(indexed?.keys());
+  const marksOf = imageMarks(store, parts.clock);
   const images = store.images.entries().map((entry): ListedImage => {
     const known = indexed?.get(entry.digest);
     stale.delete(entry.digest);
     const current = entry.annotations[ANNOTATIONS.name] !== undefined;
     const imported = entry.annotations[ANNOTATIONS.imported];
-    const more = { current, ...(imported === undefined ? {} : { imported }) };
+    const more = { current, ...marksOf(entry.digest), ...(imported === undefined ? {} : { imported }) };
     if (known !== undefined && known.name === nameOf(entry)) return { ...catalogImageOf(entry, known.sizeBytes), ...more };
     const sizeBytes = imageSize(store, entry.digest);
     if (sizeBytes === undefined) return { ...catalogImageOf(entry, 0), ...more, problem: "its manifest is missing or damaged" };

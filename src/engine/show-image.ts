@@ -1,8 +1,10 @@
 import type { ImageDigest, Sha256 } from "../core/digest.ts";
 import { ANNOTATIONS, type Annotations, type IndexEntry } from "../core/image/oci.ts";
 import type { CatalogImage } from "../ports/catalog.ts";
+import type { Clock } from "../ports/host.ts";
 import type { Store } from "../ports/store.ts";
 import { nameOf } from "./find-image.ts";
+import { imageMarks, type ImageMarks } from "./image-marks.ts";
 import { catalogImageOf } from "./images-from-store.ts";
 import { layersOf, readImage, type ImageLayer } from "./image-content.ts";
 
@@ -16,7 +18,7 @@ export interface LineageLink {
   readonly here: boolean;
 }
 
-export interface ImageDetails extends CatalogImage {
+export interface ImageDetails extends CatalogImage, ImageMarks {
   readonly current: boolean;
   /** Newest time in the image: that of its packages, not of the bake. */
   readonly created: string;
@@ -37,7 +39,10 @@ export interface ImageDetails extends CatalogImage {
 }
 
 /** Everything that is known about one image. @throws IMAGE_NOT_FOUND, REFERENCE_AMBIGUOUS, STORE_DAMAGED */
-export function showImage(store: Store, reference: string): ImageDetails {
+export function showImage(
+  { store, clock }: { readonly store: Store; readonly clock: Pick<Clock, "now"> },
+  reference: string,
+): ImageDetails {
   const content = readImage(store, reference);
   const { entry, manifest, config, source } = content;
   const entries = store.images.entries();
@@ -50,6 +55,7 @@ export function showImage(store: Store, reference: string): ImageDetails {
       manifest.layers.reduce((sum, layer) => sum + layer.size, 0),
     ),
     current: entry.annotations[ANNOTATIONS.name] !== undefined,
+    ...imageMarks(store, clock)(entry.digest),
     created: config.created,
     architecture: config.architecture,
     configDigest: manifest.config.digest,

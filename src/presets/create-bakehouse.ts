@@ -22,6 +22,7 @@ import { bindSteps, wantedLayers, type BoundStep } from "../engine/bound-recipe.
 import { bake, type BakeOptions, type BakeResult } from "../engine/bake.ts";
 import { requireFreshLock } from "../engine/check-lock.ts";
 import { findImage } from "../engine/find-image.ts";
+import { requireNotRevoked } from "../engine/require-not-revoked.ts";
 import type { LockResult } from "../engine/lock-recipe.ts";
 import { checkPlaybooks, type PlaybookCheck } from "../engine/check-playbooks.ts";
 import { readBaseSystem, recordNetwork } from "../engine/lock-by-baking.ts";
@@ -238,7 +239,11 @@ async function lock(parts: EmbeddedParts, loaded: LoadedRecipe, options: LockRun
     downloader: await parts.downloader(),
     hasher: parts.hasher,
     ociSource: { resolve: async (...args) => (await parts.ociSource()).resolve(...args) },
-    resolveImage: (reference) => findImage(parts.store, reference).digest,
+    resolveImage: (reference) => {
+      const { digest } = findImage(parts.store, reference);
+      requireNotRevoked(parts, digest);
+      return digest;
+    },
     baseSystem: (lowest, image) =>
       readBaseSystem(parts, { recipe: loaded.recipe, steps: loaded.steps, recipeDigest: loaded.digest }, lowest, image, {
         signal,

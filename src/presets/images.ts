@@ -30,7 +30,7 @@ export interface ImagePartsOptions {
 }
 
 /** What the commands about images and the store need, each part loaded when it is asked for. */
-export interface ImageParts extends Pick<ListImagesParts, "store" | "indexed"> {
+export interface ImageParts extends Pick<ListImagesParts, "indexed"> {
   readonly store: Store;
   readonly clock: Clock;
   /** `user@host`. */

@@ -16,7 +16,7 @@ export const command = defineCommand({
   ],
   run: async ({ args, global, terminal }) => {
     const { showImage } = await import("../../engine/show-image.ts");
-    return withImages({ global, terminal }, async ({ store }) => showImage(store, args.image));
+    return withImages({ global, terminal }, async (parts) => showImage(parts, args.image));
   },
   render: (image, { terminal }) => `${about(image, terminal)}\n${layers(image, terminal)}`,
 });
@@ -27,6 +27,8 @@ function about(image: ImageDetails, terminal: Terminal): string {
   return facts(
     [
       ["name", `${image.name}${moved}`],
+      ["channels", (image.channels ?? []).join(", ")],
+      ["revoked", image.revoked === undefined ? "" : terminal.colors.red(image.revoked)],
       ["kind", kindWords(image)],
       ["digest", image.digest],
       ["hermetic", hermeticWord(image.hermetic, terminal)],

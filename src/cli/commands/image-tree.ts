@@ -17,7 +17,7 @@ export const command = defineCommand({
       return { images: [] };
     }
     const { imageTree } = await import("../../engine/image-tree.ts");
-    return withImages({ global, terminal }, async ({ store }) => ({ images: imageTree(store, options) }));
+    return withImages({ global, terminal }, async (parts) => ({ images: imageTree(parts, options) }));
   },
   render: ({ images }, { terminal, global }) => {
     if (images.length === 0) return `No images in ${global.store} yet. bakehouse bake makes some.\n`;
@@ -26,10 +26,12 @@ export const command = defineCommand({
 });
 
 function lines(branch: ImageBranch, first: string, rest: string, terminal: Terminal): readonly string[] {
-  const { dim, red, yellow } = terminal.colors;
+  const { dim, green, red, yellow } = terminal.colors;
   const marks = [
     branch.kind === "image" ? "" : dim(` ${branch.kind}`),
     branch.current ? "" : dim(" (older)"),
+    ...(branch.channels ?? []).map((channel) => green(` @${channel}`)),
+    branch.revoked === undefined ? "" : red(` REVOKED: ${branch.revoked}`),
     branch.hermetic ? "" : red(" NOT HERMETIC"),
     branch.missingParent === undefined ? "" : yellow(` onto ${shortDigest(branch.missingParent)}, which is not in this store`),
   ].join("");

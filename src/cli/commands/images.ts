@@ -2,7 +2,7 @@ import { shortDigest } from "../../core/digest.ts";
 import { defineCommand } from "../command.ts";
 import { formatAge, hermeticWord } from "../images/words.ts";
 import { refuseOtherThanStore, storeExists, withImages } from "../images/with-images.ts";
-import { formatBytes, table } from "../text.ts";
+import { formatBytes, table, type Column } from "../text.ts";
 
 export const command = defineCommand({
   name: "images",
@@ -25,8 +25,10 @@ Images that were baked with an open network are marked NOT HERMETIC.`,
   render: ({ images }, { terminal, global }) => {
     const { dim, red } = terminal.colors;
     if (images.length === 0) return `No images in ${global.store} yet. bakehouse bake makes some.\n`;
+    const marked = images.some(({ channels, revoked }) => channels !== undefined || revoked !== undefined);
     const rows = images.map((image) => [
       image.current ? image.name : dim(`${image.name} (older)`),
+      ...(marked ? [image.revoked === undefined ? (image.channels ?? []).join(", ") : red("REVOKED")] : []),
       image.kind,
       shortDigest(image.digest),
       image.problem === undefined ? formatBytes(image.sizeBytes) : red("damaged"),
@@ -34,15 +36,24 @@ Images that were baked with an open network are marked NOT HERMETIC.`,
       image.imported === undefined ? image.bakedBy : `${image.bakedBy} (imported)`,
       hermeticWord(image.hermetic, terminal),
     ]);
-    const columns = [
+    const columns: readonly Column[] = [
       { title: "name", minimum: 12 },
+<<<<<<< HEAD
       { title: "kind", dispensable: 2 },
       { title: "digest" },
       { title: "size", align: "right", dispensable: 4 },
       { title: "baked", dispensable: 3 },
       { title: "by", minimum: 7, dispensable: 1 },
+=======
+      ...(marked ? [{ title: "channels", minimum: 3 }] : []),
+      { title: "kind", minimum: 3 },
+      { title: "digest", minimum: 7 },
+      { title: "size", align: "right" },
+      { title: "baked", minimum: 5 },
+      { title: "by", minimum: 2 },
+>>>>>>> 480def0 (feat(channels): marks on images, gc keeps what channels need, no lock onto revoked parents)
       { title: "hermetic" },
-    ] as const;
+    ];
     const damaged = images.some(({ problem }) => problem !== undefined)
       ? `${red("Some images are damaged.")} bakehouse verify says what is.\n`
       : "";

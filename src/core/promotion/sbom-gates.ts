@@ -11,7 +11,7 @@ export function sbomGates({ sbom }: Channel, facts: PromotionFacts, now: Date): 
   const unknown = {
     verdict: "inconclusive",
     why: "no SBOM of this image is signed by a key that is trusted here",
-    command: `bakehouse sbom ${facts.image.reference}`,
+    command: `bakehouse attest ${facts.image.reference}`,
   } as const;
   if (sbom.packages.length > 0)
     gates.push({ gate: "packages", ...(packages === undefined ? unknown : forbiddenPackages(sbom.packages, packages)) });
