@@ -38,20 +38,12 @@ Images that were baked with an open network are marked NOT HERMETIC.`,
     ]);
     const columns: readonly Column[] = [
       { title: "name", minimum: 12 },
-<<<<<<< HEAD
+      ...(marked ? [{ title: "channels", minimum: 3 }] : []),
       { title: "kind", dispensable: 2 },
       { title: "digest" },
       { title: "size", align: "right", dispensable: 4 },
       { title: "baked", dispensable: 3 },
       { title: "by", minimum: 7, dispensable: 1 },
-=======
-      ...(marked ? [{ title: "channels", minimum: 3 }] : []),
-      { title: "kind", minimum: 3 },
-      { title: "digest", minimum: 7 },
-      { title: "size", align: "right" },
-      { title: "baked", minimum: 5 },
-      { title: "by", minimum: 2 },
->>>>>>> 480def0 (feat(channels): marks on images, gc keeps what channels need, no lock onto revoked parents)
       { title: "hermetic" },
     ];
     const damaged = images.some(({ problem }) => problem !== undefined)
