@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
 import type { DiskFormat } from "../../core/artifact/artifact-record.ts";
 import { hexOf, type Sha256 } from "../../core/digest.ts";
+import { BakehouseError } from "../../core/errors.ts";
 import { runProgram } from "../overlay-diffs/run-program.ts";
 
 type ContainerFormat = Exclude<DiskFormat, "raw">;
@@ -71,3 +72,28 @@ function settleVhd(file: string, request: { readonly content: Sha256; readonly e
     closeSync(descriptor);
   }
 }
+
+/**
+ * The disk in a container, as a sparse file. Containers may name other files (backing files, extents), which would be read in
+ * their place: such a one is refused.
+ */
+export async function unpackDisk(file: string, raw: string, format: ContainerFormat, signal: AbortSignal): Promise<void> {
+  const { name } = CONTAINERS[format];
+  try {
+    const about = JSON.parse(await runProgram(["qemu-img", "info", "-f", name, "--output=json", file], { signal })) as ContainerInfo;
+    const kind = about["format-specific"]?.data?.["create-type"];
+    if (about["backing-filename"] !== undefined || (kind !== undefined && kind !== "monolithicSparse"))
+      throw new BakehouseError("DISK_INVALID", `${file} stands on other files`, { hint: "qemu-img convert makes one file of them" });
+    await runProgram(["qemu-img", "convert", "-f", name, "-O", "raw", file, raw], { signal });
+  } catch (error) {
+    if (error instanceof BakehouseError || isFull(error)) throw error;
+    throw new BakehouseError("DISK_INVALID", `${file} cannot be read as ${format}: ${(error as Error).message}`, {}, error);
+  }
+}
+
+interface ContainerInfo {
+  readonly "backing-filename"?: string;
+  readonly "format-specific"?: { readonly data?: { readonly "create-type"?: string } };
+}
+
+const isFull = (error: unknown): boolean => String((error as Error).message).includes("No space left");

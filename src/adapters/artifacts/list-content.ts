@@ -7,7 +7,7 @@ import type { TreeEntry } from "../../core/layer/merge-layers.ts";
 import type { TarEntryKind, Xattrs } from "../../core/layer/model.ts";
 import { joinRaw, type RawPath } from "../../core/layer/raw-path.ts";
 import { belongsToContent } from "../../core/layer/xattrs.ts";
-import { readAttributes } from "../overlay-diffs/extended-attributes.ts";
+import { readAttributes, readAttributesIfAny } from "../overlay-diffs/extended-attributes.ts";
 import { throwIfCancelled } from "../overlay-diffs/run-program.ts";
 import { deviceNumber } from "../overlay-diffs/write-tree.ts";
 
@@ -19,16 +19,22 @@ export interface ListContentOptions {
   readonly onBytes?: (doneBytes: number) => void;
   /** The tree is an ext4 of our own making. */
   readonly ignoreLostAndFound?: boolean;
+  /** A squashfs is, or is part of, the tree. */
+  readonly isSquashfs?: boolean;
 }
 
 export const digestOfListing = (listing: string): Sha256 => `sha256:${hash("sha256", listing, "hex")}`;
 
 /** Reads a mounted tree, every byte of it, into a content listing. Sockets are left out. */
-export async function listContent(directory: string, options: ListContentOptions): Promise<string> {
-  const attributes = await readAttributes(directory, options.signal);
+export const listContent = async (directory: string, options: ListContentOptions): Promise<string> =>
+  contentListing(canonicalLinks(await listEntries(directory, options)));
+
+/** The entries by themselves, parents first. */
+export async function listEntries(directory: string, options: ListContentOptions): Promise<readonly TreeEntry[]> {
+  const attributes = await (options.isSquashfs === true ? readAttributesIfAny : readAttributes)(directory, options.signal);
   const walk = new Walk(directory, attributes, options);
   await walk.visit("");
-  return contentListing(canonicalLinks(walk.entries));
+  return walk.entries;
 }
 
 /** How long the event loop may wait for us; see write-tree.ts. */

@@ -25,13 +25,10 @@ export interface StorePlaces {
  *     <cover>/volume     the volume by itself
  */
 export function openPrivateTree(places: StorePlaces, source: TreeSource, uncovered?: string): Promise<OpenTree> {
-  return inHolder([places.diffs, places.blobs, ...(uncovered === undefined ? [] : [uncovered])], async (holder, cover) => {
+  return openPrivately([places.diffs, places.blobs, ...(uncovered === undefined ? [] : [uncovered])], async (holder, cover) => {
     const point = source.volume === undefined ? "" : source.volume.path;
     const lowers = [...[...source.diffs].reverse().map((diff) => places.diffName(diff)), `${cover}/points`];
-    // folders that the image itself lacks on the way to the volume look the same everywhere and always
-    await holder.run(
-      `umask 022; mkdir -p ${shellQuote(`${cover}/points${point}`)} ${cover}/tree && find ${cover}/points -exec touch -d @0 {} +`,
-    );
+    await holder.run(makePoints(cover, point));
     // relative names keep the options within the one page that the kernel takes
     await holder.run(`cd ${shellQuote(places.diffs)} && mount -t overlay -o ro,lowerdir=${lowers.join(":")} overlay ${cover}/tree`);
     if (source.volume !== undefined)
@@ -40,15 +37,19 @@ export function openPrivateTree(places: StorePlaces, source: TreeSource, uncover
   });
 }
 
+/** Folders that the image itself lacks on the way to its volume: they look the same everywhere and always. */
+export const makePoints = (cover: string, path: string): string =>
+  `umask 022; mkdir -p ${shellQuote(`${cover}/points${path}`)} ${cover}/tree && find ${cover}/points -exec touch -d @0 {} +`;
+
 /** The place of a path with the image's own links followed inside the image: one of them may be absolute. */
-function insideTree(holder: Holder, tree: string, path: string): string {
+export function insideTree(holder: Holder, tree: string, path: string): string {
   const prefix = `/proc/${holder.pid}/root`;
   return hostImageRoot(`${prefix}${tree}`).resolve(path).slice(prefix.length);
 }
 
 /** A volume by itself. */
 export function openPrivateVolume(places: StorePlaces, blob: Sha256): Promise<OpenTree> {
-  return inHolder([places.blobs], async (holder, cover) => {
+  return openPrivately([places.blobs], async (holder, cover) => {
     await holder.run(`mkdir ${cover}/volume`);
     await mountVolume(holder, places, blob, `${cover}/volume`);
     return `${cover}/volume`;
@@ -64,7 +65,16 @@ const COVERS = ["/mnt", "/media", "/srv", "/opt", "/home"] as const;
 /** With links followed, of what is there already. */
 const realPath = (path: string): string => (existsSync(path) ? realpathSync(path) : join(realPath(dirname(path)), basename(path)));
 
-async function inHolder(uncovered: readonly string[], mount: (holder: Holder, cover: string) => Promise<string>): Promise<OpenTree> {
+/**
+ * Mounts something in a namespace of its own.
+ *
+ * @param uncovered  host paths that `mount` needs
+ * @param mount      given a folder of its own below which everything may be mounted; returns the tree's path in the namespace
+ */
+export async function openPrivately(
+  uncovered: readonly string[],
+  mount: (holder: Holder, cover: string) => Promise<string>,
+): Promise<OpenTree> {
   if (process.getuid?.() !== 0) throw new BakehouseError("SETUP_INCOMPLETE", "Mounting an image needs root", { hint: "run it with sudo" });
   const cover = COVERS.find((folder) => existsSync(folder) && !uncovered.some((path) => realPath(path).startsWith(`${folder}/`)));
   if (cover === undefined)

@@ -3,13 +3,18 @@ import type { RawPath } from "../../core/layer/raw-path.ts";
 import { formatAttributeDump, parseAttributeDump } from "./attribute-dump.ts";
 import { runProgram } from "./run-program.ts";
 
+const GETFATTR = ["getfattr", "-R", "-h", "-P", "-d", "-m", "-", "-e", "hex", "--absolute-names", "."] as const;
+
 /** All extended attributes of a tree, by path relative to it, with one process: Node has no call for them. */
 export async function readAttributes(directory: string, signal?: AbortSignal): Promise<ReadonlyMap<RawPath, Xattrs>> {
-  const dump = await runProgram(["getfattr", "-R", "-h", "-P", "-d", "-m", "-", "-e", "hex", "--absolute-names", "."], {
-    cwd: directory,
-    ...(signal === undefined ? {} : { signal }),
-  });
-  return parseAttributeDump(dump);
+  return parseAttributeDump(await runProgram(GETFATTR, { cwd: directory, ...(signal === undefined ? {} : { signal }) }));
+}
+
+/** The same where a squashfs is part of the tree: one that holds no attribute at all says of every file that it does not know them. */
+export async function readAttributesIfAny(directory: string, signal: AbortSignal): Promise<ReadonlyMap<RawPath, Xattrs>> {
+  const script = '"$@" 2>&1 >&3 | grep -v "Operation not supported" >&2';
+  // what is complained about besides comes to light when the contents are read
+  return parseAttributeDump(await runProgram(["sh", "-c", `{ ${script} || true; } 3>&1`, "sh", ...GETFATTR], { cwd: directory, signal }));
 }
 
 /** Sets attributes below `directory`, not following links, with one process. */

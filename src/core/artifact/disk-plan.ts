@@ -3,7 +3,7 @@ import { uuidOfDigest } from "../layer/volume-id.ts";
 import type { RootType } from "./artifact-record.ts";
 
 export const MIB = 1024 * 1024;
-const SECTOR = 512;
+export const SECTOR = 512;
 
 export type PartitionRole = "boot" | "volume" | "data" | "root";
 

@@ -5,7 +5,7 @@ Description=Grow the root file system to its partition
 DefaultDependencies=no
 Conflicts=shutdown.target
 After=systemd-repart.service systemd-remount-fs.service
-Before=shutdown.target local-fs.target
+Before=shutdown.target
 ConditionPathIsReadWrite=/
 
 [Service]
