@@ -65,7 +65,7 @@ export const COMMANDS: readonly CommandRow[] = [
   {
     name: "image diff",
     group: "Look at images",
-    summary: "Compare two images: packages, files, settings",
+    summary: "Compare two images: packages, fixes, services, files",
     load: () => import("./commands/image-diff.ts"),
   },
   {
@@ -121,6 +121,12 @@ export const COMMANDS: readonly CommandRow[] = [
     group: "Prove it",
     summary: "Print what an image is made of, as SPDX 2.3 or CycloneDX 1.6",
     load: () => import("./commands/sbom.ts"),
+  },
+  {
+    name: "image report",
+    group: "Prove it",
+    summary: "Write what a release changed, in Markdown",
+    load: () => import("./commands/image-report.ts"),
   },
   {
     name: "image verify",

@@ -1,9 +1,13 @@
 import type { ImageDigest } from "../core/digest.ts";
+import { fixesBetween } from "../core/debian/changelog.ts";
 import { comparePackages, installedPackages, type InstalledPackage, type PackageChange } from "../core/debian/installed.ts";
 import { canonicalJson, type JsonValue } from "../core/json.ts";
 import { ANNOTATIONS } from "../core/image/oci.ts";
 import { compareTrees, totalsOf, type ChangedAspect, type ChangeTotals, type TreeChange } from "../core/layer/changes.ts";
 import { imagePathOf, mergeLayers, type LayerListing, type ListedEntry, type TreeEntry } from "../core/layer/merge-layers.ts";
+import { compareFacts, isFactSource, systemFacts, type FactChange, type Facts } from "../core/image/system-facts.ts";
+import { compareInventories, type InventoryComparison } from "../core/papers/compare-inventories.ts";
+import { changelogOf, isChangelog, isInventorySource, takeInventory, type Inventory } from "../core/papers/inventory.ts";
 import type { ImageTrees } from "../ports/image-trees.ts";
 import type { ImageKind } from "../ports/catalog.ts";
 import type { Store } from "../ports/store.ts";
@@ -26,6 +30,27 @@ export interface SettingChange {
   readonly after: JsonValue;
 }
 
+/** What a newer version of a source package mends, as its changelog in the image says. */
+export interface KnownFix {
+  readonly source: string;
+  readonly before: string;
+  readonly after: string;
+  /** Packages of the image that were built from it. */
+  readonly packages: readonly string[];
+  readonly vulnerabilities: readonly string[];
+}
+
+/** What a machine made from the image would do otherwise. */
+export interface SystemComparison {
+  readonly services: readonly FactChange[];
+  readonly users: readonly FactChange[];
+  readonly groups: readonly FactChange[];
+  /** Ports that the image exposes or systemd opens. */
+  readonly ports: readonly FactChange[];
+  /** setuid, setgid, file capabilities. */
+  readonly privileged: readonly FactChange[];
+}
+
 export interface ImageComparison {
   readonly before: ComparedImage;
   readonly after: ComparedImage;
@@ -35,6 +60,9 @@ export interface ImageComparison {
   readonly files: readonly FileChange[];
   readonly totals: ChangeTotals;
   readonly settings: readonly SettingChange[];
+  readonly system: SystemComparison;
+  readonly sbom: InventoryComparison;
+  readonly fixes: readonly KnownFix[];
 }
 
 export interface ComparedImage {
@@ -46,7 +74,8 @@ export interface ComparedImage {
 }
 
 /**
- * What differs between two images (or volumes on their roots): packages, files and settings. Contents are compared by
+ * What differs between two images (or volumes on their roots): packages, their licences, sizes and known fixes, files, settings,
+ * services, users, ports and privileged files. Contents are compared by
  * SHA-256, except for layers that both have.
  *
  * @throws IMAGE_NOT_FOUND, REFERENCE_AMBIGUOUS, STORE_DAMAGED
@@ -61,6 +90,7 @@ export async function compareImages(
   const [treeA, treeB] = await hashedTrees(parts.trees, a, b, options.signal);
   const changes = compareTrees(treeA, treeB, { times: options.times ?? false });
   const [packagesA, packagesB] = [await packagesOf(parts.trees, a), await packagesOf(parts.trees, b)];
+  const [inventoryA, inventoryB] = [takeInventory(treeA), takeInventory(treeB)];
   return {
     before: summaryOf(a, packagesA),
     after: summaryOf(b, packagesB),
@@ -69,7 +99,62 @@ export async function compareImages(
     files: changes.map(fileChange),
     totals: totalsOf(changes),
     settings: compareSettings(settingsOf(a), settingsOf(b)),
+    system: compareSystems([a, treeA], [b, treeB]),
+    sbom: compareInventories(inventoryA, inventoryB),
+    fixes: await knownFixes(inventoryA, inventoryB, treeB),
   };
+}
+
+/** What is said about the image besides its files: small files whose contents are looked into. */
+const isLookedInto = (entry: { readonly path: string }): boolean => isInventorySource(entry) || isFactSource(entry) || isChangelog(entry);
+
+type Looked = readonly [ImageContent, readonly TreeEntry[]];
+
+function compareSystems([a, treeA]: Looked, [b, treeB]: Looked): SystemComparison {
+  const [before, after] = [systemFacts(treeA), systemFacts(treeB)];
+  return {
+    services: compareFacts(before.services, after.services),
+    users: compareFacts(before.users, after.users),
+    groups: compareFacts(before.groups, after.groups),
+    ports: compareFacts(withExposed(before.ports, a), withExposed(after.ports, b)),
+    privileged: compareFacts(before.privileged, after.privileged),
+  };
+}
+
+const withExposed = (ports: Facts, { config }: ImageContent): Facts =>
+  new Map([...ports, ...Object.keys(config.config.ExposedPorts ?? {}).map((port) => [port, "exposed"] as const)]);
+
+/** By source package: its binaries share one changelog. */
+async function knownFixes(before: Inventory, after: Inventory, tree: readonly TreeEntry[]): Promise<readonly KnownFix[]> {
+  const old = new Map(before.packages.map((pkg) => [pkg.name, pkg]));
+  const byPath = new Map(tree.map((entry) => [entry.path, entry]));
+  const fixes = new Map<string, KnownFix>();
+  for (const { name, source, sourceVersion } of after.packages) {
+    const previous = old.get(name);
+    if (previous === undefined || previous.sourceVersion === sourceVersion || previous.source !== source) continue;
+    const key = `${source} ${previous.sourceVersion} ${sourceVersion}`;
+    const known = fixes.get(key);
+    const changelog = known === undefined || known.vulnerabilities.length === 0 ? changelogOf(byPath, name) : undefined;
+    const found = changelog === undefined ? [] : fixesBetween(await gunzipped(changelog), previous.sourceVersion, sourceVersion);
+    fixes.set(key, {
+      source,
+      before: previous.sourceVersion,
+      after: sourceVersion,
+      packages: [...(known?.packages ?? []), name],
+      vulnerabilities: known !== undefined && known.vulnerabilities.length > 0 ? known.vulnerabilities : found,
+    });
+  }
+  return [...fixes.values()].filter(({ vulnerabilities }) => vulnerabilities.length > 0);
+}
+
+/** A damaged changelog says nothing. */
+async function gunzipped(bytes: Uint8Array): Promise<string> {
+  try {
+    const stream = new Blob([Uint8Array.from(bytes)]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return await new Response(stream).text();
+  } catch {
+    return "";
+  }
 }
 
 /** Layers that both have are hashed only where a file of theirs stands against one of the same size from another layer. */
@@ -81,7 +166,12 @@ async function hashedTrees(
 ): Promise<readonly [readonly TreeEntry[], readonly TreeEntry[]]> {
   const known = new Map<string, Promise<readonly ListedEntry[]>>();
   const listing = (content: ImageContent, unhashed: ReadonlySet<string>): Promise<readonly LayerListing[]> =>
-    listTree(remembering(trees, known), content.source, { hash: true, ...(signal === undefined ? {} : { signal }) }, unhashed);
+    listTree(
+      remembering(trees, known),
+      content.source,
+      { hash: true, wantsContent: isLookedInto, ...(signal === undefined ? {} : { signal }) },
+      unhashed,
+    );
   const shared = sharedLayers(a, b);
   const first = [mergeLayers(await listing(a, shared)), mergeLayers(await listing(b, shared))] as const;
   const doubtful = doubtfulLayers(first[0], first[1]);

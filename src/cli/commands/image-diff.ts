@@ -1,5 +1,6 @@
 import { shortDigest } from "../../core/digest.ts";
 import type { PackageChange } from "../../core/debian/installed.ts";
+import type { FactChange } from "../../core/image/system-facts.ts";
 import type { JsonValue } from "../../core/json.ts";
 import type { ComparedImage, FileChange, ImageComparison } from "../../engine/compare-images.ts";
 import { defineCommand } from "../command.ts";
@@ -9,8 +10,10 @@ import { count, fit, formatBytes } from "../text.ts";
 
 export const command = defineCommand({
   name: "image diff",
-  summary: "Compare two images: packages, files, settings",
-  description: "Files are compared by content. The summary shows the largest changes; --all shows each file, --json everything.",
+  summary: "Compare two images: packages, fixes, services, files",
+  description: `Packages with licences, sizes and known fixes (CVE numbers in the changelogs that the image holds), services, ports, users, files with
+privileges (setuid and the like), settings, and files by content. The summary shows the largest changes; --all shows each file, --json everything.
+\`bakehouse image report\` writes it down in Markdown.`,
   arguments: { before: IMAGE_ARGUMENT, after: IMAGE_ARGUMENT },
   options: {
     all: { short: "a", summary: "Every changed file instead of the largest changes" },
@@ -33,6 +36,9 @@ export const command = defineCommand({
     return [
       head,
       packageSection(packages, terminal),
+      fixSection(comparison, terminal),
+      ...factSections(comparison, terminal),
+      sizeSection(comparison, terminal),
       fileSection(comparison, terminal, options.all ? Infinity : SHOWN_FILES),
       settingSection(comparison, terminal),
     ]
@@ -64,6 +70,46 @@ function packageSection(packages: readonly PackageChange[], { colors }: Terminal
     return `  ${colors.yellow(change.change === "upgraded" ? "↑" : "↓")} ${change.name} ${change.before} → ${change.after}${size}`;
   });
   return `${colors.bold("Packages")}: ${summary}\n${lines.join("\n")}\n`;
+}
+
+function fixSection({ fixes }: ImageComparison, { colors }: Terminal): string {
+  if (fixes.length === 0) return "";
+  const lines = fixes.map(
+    ({ source, before, after, vulnerabilities }) => `  ${source} ${before} → ${after}  ${colors.green(vulnerabilities.join(" "))}\n`,
+  );
+  return `${colors.bold("Known fixes")}\n${lines.join("")}`;
+}
+
+function factSections({ system, sbom }: ImageComparison, { colors }: Terminal): readonly string[] {
+  const sections: readonly (readonly [string, readonly FactChange[]])[] = [
+    ["Services", system.services],
+    ["Ports", system.ports],
+    ["Users", system.users],
+    ["Groups", system.groups],
+    ["Files with privileges", system.privileged],
+    ["Licences", sbom.licences],
+  ];
+  return sections.map(([title, changes]) => {
+    if (changes.length === 0) return "";
+    const lines = changes.map(({ name, before, after }) => {
+      if (before === null) return `  ${colors.green("+")} ${name} ${colors.dim(after ?? "")}\n`;
+      if (after === null) return `  ${colors.red("-")} ${name} ${colors.dim(before)}\n`;
+      return `  ${colors.yellow("~")} ${name} ${colors.dim(`${before} → ${after}`)}\n`;
+    });
+    return `${colors.bold(title)}\n${lines.join("")}`;
+  });
+}
+
+/** As much as says where the bytes went. */
+const SHOWN_SIZES = 10;
+
+function sizeSection({ sbom }: ImageComparison, { colors }: Terminal): string {
+  if (sbom.sizes.length === 0) return "";
+  const lines = sbom.sizes
+    .slice(0, SHOWN_SIZES)
+    .map(({ name, beforeBytes, afterBytes }) => `  ${signed(afterBytes - beforeBytes)} ${name} ${colors.dim(formatBytes(afterBytes))}\n`);
+  const rest = sbom.sizes.length - lines.length;
+  return `${colors.bold("Sizes per package")}\n${lines.join("")}${rest > 0 ? colors.dim(`  and ${rest} more\n`) : ""}`;
 }
 
 function fileSection({ files, totals }: ImageComparison, terminal: Terminal, limit: number): string {

@@ -73,6 +73,9 @@ function identifierOf(name: string): string {
   const known = SPDX_NAMES[trimmed.toLowerCase()];
   if (known !== undefined) return known;
   const [, family, later] = GNU.exec(trimmed) ?? [];
-  if (family === undefined) return `LicenseRef-${trimmed.replaceAll(/[^A-Za-z0-9.-]+/g, "-")}`;
+  if (family === undefined) {
+    const name = trimmed.replaceAll("+", "-or-later").replaceAll(/[^A-Za-z0-9.-]+/g, "-");
+    return `LicenseRef-${name.replaceAll(/^-+|-+$/g, "") || "unnamed"}`;
+  }
   return `${family.toUpperCase()}${family.includes(".") ? "" : ".0"}-${later === undefined ? "only" : "or-later"}`;
 }

@@ -97,6 +97,16 @@ export function takeInventory(tree: readonly TreeEntry[]): Inventory {
   };
 }
 
+/** The changelog of a package: Debian's, or the only one of a package that is Debian's own. */
+export const isChangelog = ({ path }: { readonly path: string }): boolean =>
+  /^usr\/share\/doc\/[^/]+\/changelog(?:\.Debian)?(?:\.amd64)?\.gz$/.test(path);
+
+/** Gzipped; undefined when it is not in the image. */
+export function changelogOf(tree: ReadonlyMap<string, TreeEntry>, name: string): Uint8Array | undefined {
+  const folder = `usr/share/doc/${name}`;
+  return contentOf(tree, `${folder}/changelog.Debian.gz`) ?? contentOf(tree, `${folder}/changelog.gz`);
+}
+
 /** A link in place of the file (`/etc/os-release`, the documents of a package that shares another's) is followed, within its folder's reach. */
 function contentOf(tree: ReadonlyMap<string, TreeEntry>, path: string, depth = 0): Uint8Array | undefined {
   const entry = tree.get(path);
