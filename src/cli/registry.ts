@@ -83,7 +83,7 @@ export const COMMANDS: readonly CommandRow[] = [
   {
     name: "shell",
     group: "Look at images",
-    summary: "Open a shell in an image, or in what a failed step left",
+    summary: "Open a shell in an image, a cell, or what a failed step left",
     load: () => import("./commands/shell.ts"),
   },
   {
@@ -107,8 +107,32 @@ export const COMMANDS: readonly CommandRow[] = [
   {
     name: "logs",
     group: "Look at images",
-    summary: "Show what the steps of a bake printed",
+    summary: "Show what the steps of a bake printed, or the journal of a cell",
     load: () => import("./commands/logs.ts"),
+  },
+  {
+    name: "run",
+    group: "Run images",
+    summary: "Boot an image here as a cell, in under a second",
+    load: () => import("./commands/run.ts"),
+  },
+  {
+    name: "ps",
+    group: "Run images",
+    summary: "List the cells of this store, the oldest first",
+    load: () => import("./commands/ps.ts"),
+  },
+  {
+    name: "exec",
+    group: "Run images",
+    summary: "Run a program in a cell",
+    load: () => import("./commands/exec.ts"),
+  },
+  {
+    name: "stop",
+    group: "Run images",
+    summary: "End cells, and remove what is left of them",
+    load: () => import("./commands/stop.ts"),
   },
   {
     name: "attest",
