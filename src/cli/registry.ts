@@ -135,6 +135,12 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/stop.ts"),
   },
   {
+    name: "compare-cakes",
+    group: "Run images",
+    summary: "Measure how long machines take that bake more or less beforehand",
+    load: () => import("./commands/compare-cakes.ts"),
+  },
+  {
     name: "attest",
     group: "Prove it",
     summary: "Write and sign what images are made of and how they were baked",

@@ -44,7 +44,14 @@ afterEach(async () => {
 
 const collect = async (options: Partial<CollectGarbageOptions> = {}): Promise<GarbageReport> =>
   collectGarbage(
-    { store: images.store, contents: await images.contents(), mounts: await images.mounts(), clock: images.clock, catalog: images.catalog },
+    {
+      store: images.store,
+      contents: await images.contents(),
+      mounts: await images.mounts(),
+      cells: await images.cells(),
+      clock: images.clock,
+      catalog: images.catalog,
+    },
     {
       apply: false,
       keep: 3,

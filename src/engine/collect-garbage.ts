@@ -2,6 +2,7 @@ import { isSha256, shortDigest, type DiffId, type ImageDigest, type Sha256 } fro
 import { BakehouseError } from "../core/errors.ts";
 import { ANNOTATIONS, type IndexEntry } from "../core/image/oci.ts";
 import type { Catalog, ImageKind } from "../ports/catalog.ts";
+import type { Cells, CellState } from "../ports/cells.ts";
 import type { Clock } from "../ports/host.ts";
 import type { ImageMounts } from "../ports/image-mounts.ts";
 import type { StoreArea, StoreContents, StoreItem } from "../ports/store-contents.ts";
@@ -18,6 +19,7 @@ export interface CollectGarbageParts {
   readonly store: Store;
   readonly contents: StoreContents;
   readonly mounts: Pick<ImageMounts, "list" | "unmount">;
+  readonly cells: Pick<Cells, "list" | "find">;
   readonly clock: Clock;
   catalog(): Promise<Pick<Catalog, "bakes" | "removeImages" | "ledger">>;
 }
@@ -36,7 +38,7 @@ export interface CollectGarbageOptions {
   readonly signal: AbortSignal;
 }
 
-export type GarbageKind = ImageKind | "papers" | "step" | "diff" | "blob" | "mount" | "work" | StoreArea;
+export type GarbageKind = ImageKind | "papers" | "step" | "diff" | "blob" | "mount" | "cell" | "work" | StoreArea;
 
 /** One thing of the store, and what is to become of it. */
 export interface GarbageItem {
@@ -133,10 +135,11 @@ const isGoing =
 
 const keyOf = ({ kind, id }: GarbageItem): string => `${kind} ${id}`;
 
-async function removeItem({ store, contents, mounts }: CollectGarbageParts, item: GarbageItem): Promise<void> {
+async function removeItem({ store, contents, mounts, cells }: CollectGarbageParts, item: GarbageItem): Promise<void> {
   if (item.kind === "blob") store.blobs.remove(item.id as Sha256);
   else if (item.kind === "diff") store.diffs.remove(item.id);
   else if (item.kind === "work") contents.removeWorkFolder(item.id);
+  else if (item.kind === "cell") await cells.find(item.id).stop({ now: true });
   else if (item.kind === "mount") {
     const record = mounts.list().find(({ id }) => id === item.id);
     if (record !== undefined) await mounts.unmount(record);
@@ -157,7 +160,11 @@ function survey(
   pins: ReadonlyMap<ImageDigest, string>,
 ): readonly GarbageItem[] {
   const nowMs = parts.clock.now().getTime();
-  const images = judgeImages(parts.store, options.keep, pins);
+  const ran = parts.cells
+    .list()
+    .filter(isHeldCell)
+    .map(({ name, image }) => [image.digest, `cell ${name} runs it`] as const);
+  const images = judgeImages(parts.store, options.keep, new Map([...pins, ...ran]));
   const references = new References();
   for (const { entry, item } of images) if (item.keep) references.addImage(parts.store, entry);
   const papers = judgePapers(parts.store, images, references);
@@ -284,8 +291,10 @@ function judgePapers(store: Store, images: readonly JudgedImage[], references: R
   });
 }
 
-/** Mounts, running work and kept failures: they keep what they stand on. */
-function judgeHolders({ contents, mounts }: CollectGarbageParts, references: References): readonly GarbageItem[] {
+const isHeldCell = ({ status }: CellState): boolean => status === "starting" || status === "running";
+
+/** Mounts, cells, running work and kept failures: they keep what they stand on. */
+function judgeHolders({ contents, mounts, cells }: CollectGarbageParts, references: References): readonly GarbageItem[] {
   const items: GarbageItem[] = [];
   for (const mount of mounts.list()) {
     if (mount.mounted)
@@ -301,6 +310,13 @@ function judgeHolders({ contents, mounts }: CollectGarbageParts, references: Ref
       keep: mount.mounted,
       why: mount.mounted ? `mounted at ${mount.directory}` : `no longer mounted at ${mount.directory}`,
     });
+  }
+  for (const cell of cells.list()) {
+    const { id, name, image, source } = cell;
+    const keep = isHeldCell(cell);
+    if (keep)
+      references.addUse([...source.diffs, image.digest, ...(source.volume === undefined ? [] : [source.volume.blob])], `cell ${name}`);
+    items.push({ kind: "cell", id, name, sizeBytes: 0, keep, why: keep ? `runs ${image.name}` : "has ended" });
   }
   for (const { id, sizeBytes, owner, kept, uses } of contents.workFolders()) {
     const why =

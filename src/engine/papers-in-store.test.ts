@@ -47,7 +47,14 @@ afterEach(async () => {
 
 const collect = async (keep: number): Promise<GarbageReport> =>
   collectGarbage(
-    { store: images.store, contents: await images.contents(), mounts: await images.mounts(), clock: images.clock, catalog: images.catalog },
+    {
+      store: images.store,
+      contents: await images.contents(),
+      mounts: await images.mounts(),
+      cells: await images.cells(),
+      clock: images.clock,
+      catalog: images.catalog,
+    },
     { apply: true, keep, recentMs: 0, packagesOlderThanMs: 0, packages: false, signal },
   );
 

@@ -12,12 +12,12 @@ import type { Cell, CellRequest, Cells } from "../../ports/cells.ts";
 let baked: BakedExample;
 let cells: Cells;
 beforeAll(async () => {
-  baked = await bakeExample("examples/three-cakes/baked.yaml");
+  baked = await bakeExample("examples/shop");
   cells = await baked.bakehouse.parts.cells();
 });
 afterAll(() => baked?.dispose());
 
-const start = (request: Partial<CellRequest> = {}, image = "three-cakes-baked/release"): Promise<Cell> => {
+const start = (request: Partial<CellRequest> = {}, image = "shop/release"): Promise<Cell> => {
   const { entry, name, source } = readImage(baked.bakehouse.parts.store, image);
   return cells.start(
     { image: { digest: entry.digest, name }, source, purpose: "check", publish: [], files: {}, ...request },
@@ -58,7 +58,7 @@ describe("a cell", () => {
   afterAll(() => cell?.stop());
 
   it("boots with systemd and answers from beside", async () => {
-    expect((await answer(cell, "http://shop.example/")).body).toContain("Three cakes, version 1.0.0");
+    expect((await answer(cell, "http://shop.example/health")).body).toContain('"status": "ok"');
     expect(await cell.booted(60_000)).toBe("running");
     expect(cell.bootMs).toBeGreaterThan(0);
     expect(cell.state).toMatchObject({ status: "running", purpose: "check", address: "10.77.0.2" });
@@ -152,7 +152,7 @@ describe("what is left", () => {
       `import { createBakehouse } from "${source}/src/presets/create-bakehouse.ts";
 import { readImage } from "${source}/src/engine/image-content.ts";
 const { parts } = createBakehouse({ store: ${JSON.stringify(baked.bakehouse.parts.store.root)} });
-const { entry, name, source } = readImage(parts.store, "three-cakes-baked/release");
+const { entry, name, source } = readImage(parts.store, "shop/release");
 const cell = await (await parts.cells()).start({ image: { digest: entry.digest, name }, source, purpose: "check", publish: [], files: {} }, new AbortController().signal);
 process.stdout.write(cell.state.id + "\\n");
 setInterval(() => undefined, 1000);`,

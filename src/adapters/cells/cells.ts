@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
+import { FABRIC } from "../../core/cell/fabric.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import { didYouMean } from "../../core/text/did-you-mean.ts";
 import type { Cell, CellRequest, Cells, Serve } from "../../ports/cells.ts";
@@ -12,7 +13,7 @@ import { cellOf } from "./cell.ts";
 import { makeCgroups } from "./cgroups.ts";
 import { makeRoomForCells } from "./inotify-limit.ts";
 import { credentialPath, keeperRoot, startKeeper, type StartedKeeper } from "./keeper.ts";
-import { FABRIC, hasSystemd, writeNetworkSettings } from "./network-settings.ts";
+import { hasSystemd, writeNetworkSettings } from "./network-settings.ts";
 import {
   cellFolderOf,
   cellFolders,

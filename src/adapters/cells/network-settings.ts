@@ -1,7 +1,5 @@
+import { FABRIC } from "../../core/cell/fabric.ts";
 import type { ImageRoot } from "../../ports/image-root.ts";
-
-/** Of the fabric, the same in every cell: each has a network of its own. */
-export const FABRIC = { gateway: "10.77.0.1", cell: "10.77.0.2", resolver: "10.77.0.53" } as const;
 
 /**
  * What a machine would otherwise be told by DHCP, and what keeps its own network services from undoing the address that the

@@ -9,7 +9,7 @@ import { count, formatBytes, table } from "../text.ts";
 export const command = defineCommand({
   name: "gc",
   summary: "Show what nothing refers to any more, and remove it with --apply",
-  description: `Kept are: images with a name, the newest ones of each name (--keep), what they were baked onto, the papers of all these, mounts, running bakes and shells, failures that
+  description: `Kept are: images with a name, the newest ones of each name (--keep), what they were baked onto, the papers of all these, mounts, cells, running bakes and shells, failures that
 were kept, and everything that these stand on. Steps that no image is made of yet are kept for a while (--recent), because a failed bake goes on from there.
 Packages, downloads and recordings may be named by lock files, which lie outside of the store: they go when they were not used for long
 (--packages-older-than), or all with --packages; then a bake has to fetch them again, and a mirror may not have them any more.`,
@@ -28,7 +28,14 @@ Packages, downloads and recordings may be named by lock files, which lie outside
     const { collectGarbage } = await import("../../engine/collect-garbage.ts");
     return withImages({ global, terminal }, async (parts) =>
       collectGarbage(
-        { store: parts.store, contents: await parts.contents(), mounts: await parts.mounts(), clock: parts.clock, catalog: parts.catalog },
+        {
+          store: parts.store,
+          contents: await parts.contents(),
+          mounts: await parts.mounts(),
+          cells: await parts.cells(),
+          clock: parts.clock,
+          catalog: parts.catalog,
+        },
         {
           apply: options.apply,
           keep: options.keep,
@@ -98,7 +105,13 @@ function summary(items: readonly GarbageItem[], terminal: Terminal): string {
     { readonly kind: GarbageKind; readonly why: string; count: number; sizeBytes: number; readonly example: string }
   >();
   for (const item of items) {
-    const one = item.kind === "mount" || item.kind === "work" || item.kind === "image" || item.kind === "volume" || item.kind === "launch";
+    const one =
+      item.kind === "mount" ||
+      item.kind === "cell" ||
+      item.kind === "work" ||
+      item.kind === "image" ||
+      item.kind === "volume" ||
+      item.kind === "launch";
     const why = one
       ? item.why
       : item.why
