@@ -114,7 +114,16 @@ export interface CommandDefinition<A extends ArgumentDefinitions, O extends Opti
 /** A command whose types are forgotten: what registry, help, completion and reference work with. */
 export type AnyCommand = CommandDefinition<ArgumentDefinitions, OptionDefinitions, unknown>;
 
-export const COMMAND_GROUPS = ["Bake", "Look at images", "Run images", "Prove it", "Release it", "Renew", "Keep the store", "This machine"] as const;
+export const COMMAND_GROUPS = [
+  "Bake",
+  "Look at images",
+  "Run images",
+  "Prove it",
+  "Release it",
+  "Renew",
+  "Keep the store",
+  "This machine",
+] as const;
 export type CommandGroup = (typeof COMMAND_GROUPS)[number];
 
 export interface CommandRow {
