@@ -1,12 +1,15 @@
 import { shortDigest, type ImageDigest } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
 import type { Cell, CellRequest, Cells, CellState } from "../ports/cells.ts";
+import type { Clock } from "../ports/host.ts";
 import type { Store } from "../ports/store.ts";
 import { readImage } from "./image-content.ts";
+import { requireNotRevoked } from "./require-not-revoked.ts";
 
 export interface RunCellParts {
   readonly store: Store;
   readonly cells: Cells;
+  readonly clock: Clock;
 }
 
 export interface RunCellOptions extends Pick<CellRequest, "publish" | "files"> {
@@ -37,11 +40,11 @@ export interface ShownCell {
 /**
  * Starts a cell and waits until it has booted. When it is stopped meanwhile, nothing of it is left.
  *
- * @throws IMAGE_NOT_FOUND, INPUT_INVALID (a launch, a name that cannot be), RESOURCE_BUSY (name or port), CELL_FAILED (it died: its
+ * @throws IMAGE_NOT_FOUND, IMAGE_REVOKED, INPUT_INVALID (a launch, a name that cannot be), RESOURCE_BUSY (name or port), CELL_FAILED (it died: its
  *         console is in the message, its logs are kept), CANCELLED
  */
 export async function runCell(
-  { store, cells }: RunCellParts,
+  { store, cells, clock }: RunCellParts,
   options: RunCellOptions,
 ): Promise<{ readonly cell: Cell; readonly shown: ShownCell }> {
   const { entry, name, kind, root, source } = readImage(store, options.image);
@@ -49,6 +52,7 @@ export async function runCell(
     throw new BakehouseError("INPUT_INVALID", `${name} is what machines are given at launch, and no image to boot`, {
       hint: `bakehouse run ${root === undefined ? "<image>" : shortDigest(root)}   (the image that it belongs to)`,
     });
+  requireNotRevoked({ store, clock }, entry.digest);
   await cells.tidy();
   const cell = await cells.start(
     {

@@ -34,7 +34,7 @@ way in. Without --foreground it runs until \`bakehouse stop\`; with it, the jour
     const { runCell } = await import("../../engine/run-cell.ts");
     return withImages({ global, terminal }, async (parts) => {
       const { cell, shown } = await runCell(
-        { store: parts.store, cells: await parts.cells() },
+        { store: parts.store, cells: await parts.cells(), clock: parts.clock },
         {
           image: args.image,
           publish,

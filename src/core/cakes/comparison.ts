@@ -52,7 +52,7 @@ export function figuresOf(recipe: string, cake: Cake, mirror: MirrorState, runs:
 }
 
 /** Nearest rank: always a value that was measured. */
-export function quantile(values: readonly number[], share: number): number {
+function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0;
 }
