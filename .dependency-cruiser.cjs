@@ -42,6 +42,14 @@ module.exports = {
       },
     ),
     rule(
+      "checks-ask-for-ports",
+      "A check gets what it needs from the engine: core, port types, node:path/posix.",
+      { path: "^src/checks/", ...notTests },
+      {
+        pathNot: ["^src/core/", "^src/ports/", "^src/checks/", "^node_modules/zod/", "^(node:)?path(/posix)?$"],
+      },
+    ),
+    rule(
       "engine-knows-no-adapter",
       "The engine sees adapters through ports; presets put them together.",
       { path: "^src/engine/", ...notTests },
@@ -51,10 +59,10 @@ module.exports = {
     ),
     rule(
       "adapters-decide-nothing",
-      "An adapter implements ports; it knows neither engine nor steps.",
+      "An adapter implements ports; it knows neither engine nor steps nor checks.",
       { path: "^src/adapters/", ...notTests },
       {
-        path: "^src/(engine|steps|presets|cli|api)/",
+        path: "^src/(engine|steps|checks|presets|cli|api)/",
       },
     ),
     rule(

@@ -7,6 +7,7 @@ import { GLOBAL_OPTIONS } from "../src/cli/program.ts";
 import { COMMANDS } from "../src/cli/registry.ts";
 import { formatProblem } from "../src/core/errors.ts";
 import { parseRecipe } from "../src/core/recipe/parse-recipe.ts";
+import { checks } from "../src/checks/registry.ts";
 import { steps } from "../src/steps/registry.ts";
 
 const root = resolve(import.meta.dirname, "..");
@@ -81,7 +82,7 @@ describe("links", () => {
 
 describe("recipes", () => {
   const problemsIn = (text: string): readonly string[] =>
-    parseRecipe({ text, file: "/docs/bakehouse.yaml", folder: "/docs", shownAs: "snippet", steps }).problems.map(formatProblem);
+    parseRecipe({ text, file: "/docs/bakehouse.yaml", folder: "/docs", shownAs: "snippet", steps, checks }).problems.map(formatProblem);
   const yaml = SNIPPETS.filter(({ language }) => language === "yaml");
   const recipes = yaml.filter(({ text }) => /^name:/m.test(text) && /^layers:/m.test(text));
   const lists = yaml.filter(({ file, text }) => text.startsWith("- ") && !file.startsWith("docs/reference/"));

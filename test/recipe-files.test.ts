@@ -9,14 +9,24 @@ import { generateSchema, recipeJsonSchema } from "../src/core/recipe/json-schema
 import { parseRecipe } from "../src/core/recipe/parse-recipe.ts";
 import { readYaml } from "../src/core/recipe/read-yaml.ts";
 import { nameFromFolder, nameRecipe, RECIPE_FILE, TEMPLATES } from "../src/core/recipe/templates.ts";
+import { checks } from "../src/checks/registry.ts";
 import { steps } from "../src/steps/registry.ts";
 
 const root = resolve(import.meta.dirname, "..");
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
-const accepts = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allErrors: true }).compile(recipeJsonSchema(steps));
+const accepts = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allErrors: true }).compile(
+  recipeJsonSchema(steps, checks),
+);
 
 function expectRight(text: string, file: string): void {
-  const { recipe, problems } = parseRecipe({ text, file: join(root, file), folder: dirname(join(root, file)), shownAs: file, steps });
+  const { recipe, problems } = parseRecipe({
+    text,
+    file: join(root, file),
+    folder: dirname(join(root, file)),
+    shownAs: file,
+    steps,
+    checks,
+  });
   expect(problems.map(formatProblem)).toEqual([]);
   accepts(readYaml(text, file).value);
   expect(accepts.errors ?? []).toEqual([]);
@@ -30,7 +40,7 @@ function expectRight(text: string, file: string): void {
 
 describe("the published schema", () => {
   it("is what the code gives, else `npm run reference` writes it", () => {
-    expect(read("schema/bakehouse.schema.json")).toBe(generateSchema(steps));
+    expect(read("schema/bakehouse.schema.json")).toBe(generateSchema(steps, checks));
   });
 });
 
@@ -85,7 +95,7 @@ describe("every step", () => {
     fc.assert(
       fc.property(fc.constantFrom(...steps.keys()), value, (id, options) => {
         const text = recipeToYaml({ name: "a", layers: { b: { from: "image:c", steps: [{ [id]: options }] } } });
-        const { recipe, problems } = parseRecipe({ text, file: "/r", folder: "/", shownAs, steps });
+        const { recipe, problems } = parseRecipe({ text, file: "/r", folder: "/", shownAs, steps, checks });
         expect(recipe === undefined).toBe(problems.some(({ severity }) => severity === "error"));
       }),
       { numRuns: 600 },
@@ -104,7 +114,7 @@ describe("every step", () => {
       ...(secrets.length === 0 ? [] : ["secrets:", ...secrets.map((name) => `  ${name}: { env: A }`)]),
       `layers:\n  b:\n${head}    steps:\n${example.replace(/^(?=.)/gm, "      ")}\n`,
     ].join("\n");
-    const { problems } = parseRecipe({ text, file: "/r", folder: "/", shownAs, steps });
+    const { problems } = parseRecipe({ text, file: "/r", folder: "/", shownAs, steps, checks });
     expect(problems.map(formatProblem)).toEqual([]);
     accepts(readYaml(text, "r").value);
     expect(accepts.errors ?? []).toEqual([]);
@@ -116,7 +126,7 @@ describe("docs/guide/recipe.md", () => {
     ([, text = ""]) => [/^name: (.*)$/m.exec(text)?.[1] ?? text, text] as const,
   );
   it.each(snippets)("the recipe %s is right", (_name, text) => {
-    const { problems } = parseRecipe({ text, file: "/docs/bakehouse.yaml", folder: "/docs", shownAs: "recipe.md", steps });
+    const { problems } = parseRecipe({ text, file: "/docs/bakehouse.yaml", folder: "/docs", shownAs: "recipe.md", steps, checks });
     expect(problems.map(formatProblem)).toEqual([]);
     accepts(readYaml(text, "recipe.md").value);
     expect(accepts.errors ?? []).toEqual([]);

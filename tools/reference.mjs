@@ -2,24 +2,27 @@
 // nothing: it says which file is stale and the command that refreshes it.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { checksPage } from "./reference/checks-page.ts";
 import { cliPage } from "./reference/cli-page.ts";
 import { errorsPage } from "./reference/errors-page.ts";
 import { eventsPage } from "./reference/events-page.ts";
 import { recipePage } from "./reference/recipe-page.ts";
 import { stepsPage } from "./reference/steps-page.ts";
 import { generateSchema } from "../src/core/recipe/json-schema.ts";
+import { checks } from "../src/checks/registry.ts";
 import { steps } from "../src/steps/registry.ts";
 
 const root = dirname(import.meta.dirname);
 const HEAD = "<!-- Generated from the code by `npm run reference`. Change the code, not this file. -->\n\n";
 
 const pages = {
+  "docs/reference/checks.md": HEAD + checksPage([...checks.values()]),
   "docs/reference/cli.md": HEAD + (await cliPage()),
   "docs/reference/errors.md": HEAD + errorsPage(),
   "docs/reference/events.md": HEAD + eventsPage(),
   "docs/reference/recipe.md": HEAD + recipePage(),
   "docs/reference/steps.md": HEAD + stepsPage([...steps.values()]),
-  "schema/bakehouse.schema.json": generateSchema(steps),
+  "schema/bakehouse.schema.json": generateSchema(steps, checks),
 };
 
 const stale = Object.entries(pages).filter(

@@ -33,6 +33,12 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/schema.ts"),
   },
   {
+    name: "check",
+    group: "Bake",
+    summary: "Boot an image as a cell and ask it what it promises to pass",
+    load: () => import("./commands/check.ts"),
+  },
+  {
     name: "images",
     group: "Look at images",
     summary: "List the images of the store, newest first",

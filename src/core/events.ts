@@ -1,3 +1,4 @@
+import type { CheckPlatform, Verdict } from "./checks/verdict.ts";
 import type { DiffId, ImageDigest } from "./digest.ts";
 
 /** Why a step was not taken from the cache: the inputs that changed, with short old and new values. */
@@ -17,6 +18,7 @@ export type MissReason =
 interface Common {
   /** ISO 8601, UTC. */
   readonly at: string;
+  /** Id of the bake, or of the run of checks. */
   readonly bake: string;
 }
 
@@ -63,6 +65,20 @@ export type BakehouseEvent = Common &
         readonly cached: boolean;
         readonly sizeBytes: number;
       }
+    | { readonly type: "checks-started"; readonly image: ImageDigest; readonly name: string; readonly checks: number }
+    | { readonly type: "cell-starting"; readonly name: string }
+    | { readonly type: "cell-started"; readonly cell: string; readonly state: string; readonly durationMs: number }
+    | { readonly type: "check-started"; readonly check: string; readonly platform: CheckPlatform }
+    | { readonly type: "check-progress"; readonly check: string; readonly message: string }
+    | {
+        readonly type: "check-answered";
+        readonly check: string;
+        readonly verdict: Verdict;
+        readonly summary: string;
+        readonly attempts: number;
+        readonly durationMs: number;
+      }
+    | { readonly type: "checks-ended"; readonly image: ImageDigest; readonly verdict: Verdict; readonly durationMs: number }
     | { readonly type: "tidied"; readonly kind: string; readonly id: string }
     | { readonly type: "warning"; readonly message: string }
     | { readonly type: "bake-ended"; readonly outcome: "completed" | "failed" | "cancelled"; readonly durationMs: number }

@@ -14,6 +14,7 @@ import { imagesFromStore } from "./images-from-store.ts";
 import type { Launch } from "./split-cake.ts";
 import { limiter } from "./limiter.ts";
 import { lastInputs, saveLastInputs, type LastInputs } from "./last-inputs.ts";
+import { declareChecks } from "./declared-checks.ts";
 import type { EngineParts, Report } from "./parts.ts";
 import {
   askedToBake,
@@ -87,7 +88,7 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
   const startedMs = parts.clock.elapsedMs();
   const hasher = hashOnce(parts.hasher);
   const last = lastInputs(parts, input.recipe);
-  const unchanged = unchangedResult(parts, input, options, { hasher, last, startedMs });
+  const unchanged = await unchangedResult(parts, input, options, { hasher, last, startedMs });
   if (unchanged !== undefined) return withLaunches(parts, input, options, unchanged);
   const id = parts.newBakeId();
   const log = parts.openLog(id);
@@ -113,6 +114,7 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
   let result: BakeResult;
   try {
     const images = await session.run();
+    await declareChecks(parts, input.recipe, images, hasher);
     remember(parts, input, { ...hasher.lookedAt(), ...session.standsOn(), images, hits: session.ended.length });
     const count = (outcome: CatalogStep["outcome"]): number => session.ended.filter((step) => step.outcome === outcome).length;
     result = await withLaunches(
@@ -137,18 +139,19 @@ export async function bake(parts: EngineParts, input: BakeInput, options: BakeOp
  * What a bake gives when every step is cached and every image stands in the index already: found with a few stats and
  * reads, without catalog, log or a bake of its own.
  */
-function unchangedResult(
+async function unchangedResult(
   parts: EngineParts,
   input: BakeInput,
   options: BakeOptions,
   { hasher, last, startedMs }: Looking & { readonly startedMs: number },
-): BakeResult | undefined {
+): Promise<BakeResult | undefined> {
   const layers = wantedLayers(input.recipe, options.layers);
   const steps = input.steps.filter((bound) => layers.includes(bound.layer));
   const { plan, ends } = planWithEnds(parts, input.recipe, steps, layers, input.lock, options.force, hasher, last);
   if (plan.misses > 0 || (!parts.store.readOnly && parts.store.hasLeftovers())) return undefined;
   const standing = standingImages(parts, input.recipe, layers, ends, lineageValues(input.recipe));
   if (standing === undefined) return undefined;
+  if (!parts.store.readOnly) await declareChecks(parts, input.recipe, standing, hasher);
   parts.hasher.save();
   const diffs = [...ends.values()].flatMap((end) => end.diffs);
   const blobs = [...ends.values()].flatMap(({ volume }) => (volume === undefined ? [] : [volume.diffId]));

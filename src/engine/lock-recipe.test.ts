@@ -93,6 +93,7 @@ function recipeOf(layers: TestLayers, repositories: readonly AptRepository[] = [
       ...(from === undefined ? {} : { from }),
       steps: steps.map((step) => stepOf(name, step)),
       image: { ports: [], users: [], labels: {} },
+      checks: [],
       release: { as: "layer" },
       parameters: [],
       position,

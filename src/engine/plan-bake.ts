@@ -1,4 +1,5 @@
 import { changedInputs, type ChainId, type StepInputs } from "../core/cache/step-inputs.ts";
+import { plannedChecks, type PlannedCheck } from "../core/checks/declared-check.ts";
 import type { DiffId, ImageDigest } from "../core/digest.ts";
 import type { MissReason } from "../core/events.ts";
 import type { Lock } from "../core/lock/model.ts";
@@ -47,6 +48,8 @@ export interface BakePlan {
     readonly release: "layer" | "volume";
     readonly hermetic: boolean;
     readonly steps: readonly PlannedStep[];
+    /** What its image must pass, those of the layers below first. */
+    readonly checks: readonly PlannedCheck[];
   }[];
   readonly hits: number;
   readonly misses: number;
@@ -148,6 +151,7 @@ export function planWithEnds(
       release: layer.release.as,
       hermetic: isHermetic(recipe, layer),
       steps: result,
+      checks: plannedChecks(layerChain(recipe, layer)),
     };
   });
   const all = planned.flatMap((layer) => layer.steps);

@@ -34,6 +34,9 @@ export const CRASH_POINTS = [
   "gc-index-written",
   "gc-records-removed",
   "gc-blob-removed",
+  "check-cell-started",
+  "check-answered",
+  "check-attached",
 ] as const;
 
 export type CrashPoint = (typeof CRASH_POINTS)[number];

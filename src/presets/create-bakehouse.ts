@@ -29,6 +29,7 @@ import { readBaseSystem, recordNetwork } from "../engine/lock-by-baking.ts";
 import { NO_FORCE, planBake, type BakePlan, type Force, type PlannedLaunch } from "../engine/plan-bake.ts";
 import { splitCake, type Launch } from "../engine/split-cake.ts";
 import type { BakeTexts } from "../engine/standing-bake.ts";
+import { checks } from "../checks/registry.ts";
 import { steps } from "../steps/registry.ts";
 import { embedded, type EmbeddedOptions, type EmbeddedParts } from "./embedded.ts";
 
@@ -187,7 +188,15 @@ function define(
 
 function read(parts: EmbeddedParts, file: RecipeFile, parameters: LoadOptions["parameters"]): LoadedRecipe {
   const { text, folder, shownAs, lockFile } = file;
-  const parsed = parseRecipe({ text, file: file.file, folder, shownAs, steps, ...(parameters === undefined ? {} : { parameters }) });
+  const parsed = parseRecipe({
+    text,
+    file: file.file,
+    folder,
+    shownAs,
+    steps,
+    checks,
+    ...(parameters === undefined ? {} : { parameters }),
+  });
   const whole = requireRecipe(parsed);
   return {
     ...splitCake(whole, bindSteps(whole, steps)),

@@ -19,8 +19,11 @@ content:
   steps:
     - copy: { from: app, to: /srv/content }`;
 
-/** Points of the lock are in kill-in-the-middle.test.ts, since this recipe needs none; those of the ledger in promotion.test.ts. */
-const POINTS = CRASH_POINTS.filter((point) => !/^(?:lock|ledger|cycle|gc)-/.test(point));
+/**
+ * Points of the lock are in kill-in-the-middle.test.ts, since this recipe needs none; those of the ledger in promotion.test.ts, those of
+ * checks in checks.test.ts.
+ */
+const POINTS = CRASH_POINTS.filter((point) => !/^(?:lock|ledger|cycle|gc|check)-/.test(point));
 
 function write(kitchen: Kitchen): void {
   for (let number = 0; number < 20; number++) kitchen.write(`app/page-${number}.html`, `<p>${"text ".repeat(number * 50)}</p>`);

@@ -4,6 +4,7 @@ import { notifySchema } from "../../src/core/recipe/notify-section.ts";
 import { retentionSchema } from "../../src/core/recipe/retention-section.ts";
 import { channelFields } from "../../src/core/recipe/channels.ts";
 import {
+  checkSettingFields,
   imageSchema,
   layerFields,
   parameterSchema,
@@ -39,12 +40,19 @@ export function recipePage(): string {
     "",
     "Below `layers.<name>`:",
     "",
-    fieldTable(z.strictObject(layerFields), { types: { steps: "list of [steps](#steps)", image: "[image settings](#image)" } }),
+    fieldTable(z.strictObject(layerFields), {
+      types: { steps: "list of [steps](#steps)", checks: "list of [checks](#checks)", image: "[image settings](#image)" },
+    }),
     "## Steps",
     "",
     "An item of `steps` is a mapping with the step's id and its options, `apt: { install: [curl] }`, and beside it:",
     "",
     fieldTable(z.strictObject(stepSettingFields)),
+    "## Checks",
+    "",
+    "An item of `checks` is a mapping with the check's id and its options, `http: { path: /health }`, and beside it (the options are in [checks](checks.md)):",
+    "",
+    fieldTable(z.strictObject(checkSettingFields)),
     "## Image",
     "",
     "Below `layers.<name>.image`:",

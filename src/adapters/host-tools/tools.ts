@@ -1,9 +1,21 @@
 /**
  * What a machine needs for a part of Bakehouse. `core`: every bake. `runc`: `bake --runner runc`. `ansible`: recipes with `ansible` steps.
  * `registry`: foundations from a registry. `squashfs`: that export. `artifacts`: disks that machines start from, and what reads them. `machines`: virtual machines.
- * `cells`: what boots an image as a cell. `reference`: `foundation.builder: mmdebstrap`. `test`: what only the project's own tests run.
+ * `cells`: what boots an image as a cell. `checks`: the tools of the checks `cis` and `lynis`. `reference`: `foundation.builder: mmdebstrap`. `test`: what only the project's own tests run.
  */
-export const FEATURES = ["core", "runc", "ansible", "registry", "squashfs", "artifacts", "machines", "cells", "reference", "test"] as const;
+export const FEATURES = [
+  "core",
+  "runc",
+  "ansible",
+  "registry",
+  "squashfs",
+  "artifacts",
+  "machines",
+  "cells",
+  "checks",
+  "reference",
+  "test",
+] as const;
 export type Feature = (typeof FEATURES)[number];
 
 /** A program, or a file that comes in a package. */
@@ -140,7 +152,13 @@ export const HOST_TOOLS: readonly HostTool[] = [
     versionArguments: ["-version"],
     minimum: "4.5",
   },
-  { name: "/bin/busybox", debianPackage: "busybox-static", purpose: "the programs of initrds", features: ["artifacts", "machines"], minimum: "1.30" },
+  {
+    name: "/bin/busybox",
+    debianPackage: "busybox-static",
+    purpose: "the programs of initrds",
+    features: ["artifacts", "machines"],
+    minimum: "1.30",
+  },
   {
     name: "/usr/lib/systemd/boot/efi/linuxx64.efi.stub",
     debianPackage: "systemd-boot-efi",
@@ -268,6 +286,28 @@ export const HOST_TOOLS: readonly HostTool[] = [
     purpose: "the keeper of a cell",
     features: ["cells"],
     minimum: "5.32",
+  },
+  {
+    name: "oscap",
+    debianPackage: "openscap-scanner",
+    purpose: "the check cis",
+    features: ["checks"],
+    versionArguments: ["--version"],
+    minimum: "1.3",
+  },
+  {
+    name: "/usr/share/doc/ssg-debian/copyright",
+    debianPackage: "ssg-debian",
+    purpose: "the rules of the check cis",
+    features: ["checks"],
+  },
+  {
+    name: "lynis",
+    debianPackage: "lynis",
+    purpose: "the check lynis",
+    features: ["checks"],
+    versionArguments: ["--version"],
+    minimum: "3.0",
   },
   {
     name: "docker-registry",

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseRecipe } from "../../core/recipe/parse-recipe.ts";
 import { TEMPLATE_NAMES } from "../../core/recipe/template-names.ts";
 import { TEMPLATES } from "../../core/recipe/templates.ts";
+import { checks } from "../../checks/registry.ts";
 import { steps } from "../../steps/registry.ts";
 import { main } from "../main.ts";
 import { recordingStreams } from "../../../test/recording-streams.ts";
@@ -28,7 +29,7 @@ describe("init", () => {
     const target = join(folder, "My Machines");
     for (const file of [...files, "bakehouse.schema.json"]) expect(existsSync(join(target, file)), file).toBe(true);
     const text = readFileSync(join(target, "bakehouse.yaml"), "utf8");
-    const parsed = parseRecipe({ text, file: join(target, "bakehouse.yaml"), folder: target, steps });
+    const parsed = parseRecipe({ text, file: join(target, "bakehouse.yaml"), folder: target, steps, checks });
     expect(parsed.problems).toEqual([]);
     expect(parsed.recipe?.name).toBe("my-machines");
   });

@@ -23,6 +23,7 @@ touched: then nothing is written.`,
     const { nameSchema, NAME_RULE } = await import("../../core/recipe/schema.ts");
     const { BakehouseError } = await import("../../core/errors.ts");
     const { steps } = await import("../../steps/registry.ts");
+    const { checks } = await import("../../checks/registry.ts");
     const target = resolve(folder, args.folder);
     const name = options.name ?? nameFromFolder(basename(target));
     if (!nameSchema.safeParse(name).success)
@@ -33,7 +34,7 @@ touched: then nothing is written.`,
     if (template === undefined) throw new Error(`no template ${options.template}`);
     const files = Object.fromEntries(template.files.map((path) => [path, readTemplateFile(template.name, path)]));
     const recipe = nameRecipe(files[RECIPE_FILE] ?? "", name);
-    writeProject(target, { ...files, [RECIPE_FILE]: recipe, "bakehouse.schema.json": generateSchema(steps) });
+    writeProject(target, { ...files, [RECIPE_FILE]: recipe, "bakehouse.schema.json": generateSchema(steps, checks) });
     const shown = relative(folder, target);
     return { folder: target, shown, template: template.name, files: [...Object.keys(files), "bakehouse.schema.json"], next: template.next };
   },

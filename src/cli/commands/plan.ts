@@ -1,3 +1,4 @@
+import type { PlannedCheck } from "../../core/checks/declared-check.ts";
 import { shortDigest } from "../../core/digest.ts";
 import type { MissReason } from "../../core/events.ts";
 import type { PlaybookCheck } from "../../engine/check-playbooks.ts";
@@ -42,7 +43,8 @@ export const command = defineCommand({
     const layers = plan.layers.map((layer) => {
       const from = layer.from === undefined ? "" : dim(` from ${layer.from}`);
       const marks = [layer.release === "volume" ? dim(" (volume)") : "", layer.hermetic ? "" : yellow(" not hermetic")].join("");
-      return [`${bold(layer.name)}${from}${marks}`, ...layer.steps.flatMap((step) => stepLines(step, terminal))].join("\n");
+      const checks = layer.checks.length === 0 ? [] : [checkLine(layer.checks, terminal)];
+      return [`${bold(layer.name)}${from}${marks}`, ...layer.steps.flatMap((step) => stepLines(step, terminal)), ...checks].join("\n");
     });
     const launches = (plan.launches ?? []).map(
       (launch) =>
@@ -56,6 +58,28 @@ export const command = defineCommand({
     return `${[...layers, ...launches, ...playbooks].join("\n")}\n${summary}\n`;
   },
 });
+
+/** Own checks by name, inherited ones by the layer that they come from. */
+function checkLine(checks: readonly PlannedCheck[], { colors, columns }: Terminal): string {
+  const { dim } = colors;
+  const shown = checks.map(({ name, layer, inherited, replaces }) => {
+    const from = inherited ? ` (${layer})` : "";
+    return `${name}${from}${replaces === undefined ? "" : ` in place of ${replaces}`}`;
+  });
+  return wrap(shown, columns - 9)
+    .map((line, index) => `  ${index === 0 ? "must pass " : "          "}${dim(line)}`)
+    .join("\n");
+}
+
+function wrap(words: readonly string[], columns: number): readonly string[] {
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + word.length + 2 > columns) lines.push(word);
+    else lines[lines.length - 1] = `${last}, ${word}`;
+  }
+  return lines;
+}
 
 function stepLines(step: PlannedStep, terminal: Terminal): readonly string[] {
   const { dim, green, yellow } = terminal.colors;

@@ -9,7 +9,8 @@ export const command = defineCommand({
   run: async () => {
     const { recipeJsonSchema } = await import("../../core/recipe/json-schema.ts");
     const { steps } = await import("../../steps/registry.ts");
-    return recipeJsonSchema(steps);
+    const { checks } = await import("../../checks/registry.ts");
+    return recipeJsonSchema(steps, checks);
   },
   render: (schema) => `${JSON.stringify(schema, null, 2)}\n`,
 });

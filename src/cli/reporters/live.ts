@@ -3,7 +3,7 @@ import type { BakehouseEvent } from "../../core/events.ts";
 import type { Terminal } from "../terminal.ts";
 import { fit, formatBytes, formatDuration } from "../text.ts";
 import type { Reporter } from "./reporter.ts";
-import { eventText, reasonText } from "./words.ts";
+import { eventText, reasonText, VERDICT_SIGNS } from "./words.ts";
 
 const FRAMES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 /** Redraws a second cost about 1 % of a core at ten; a guess that reads as smooth. */
@@ -70,10 +70,14 @@ export function createLiveReporter(terminal: Terminal, options: LiveOptions = {}
         return `${green("✔")} ${event.step} ${dim(`${formatDuration(event.durationMs)} · ${formatBytes(event.sizeBytes)} · ${shortDigest(event.diffId)}`)}`;
       case "step-failed":
         return `${red("✖")} ${event.step} ${dim(`${event.code} after ${formatDuration(event.durationMs)}`)}`;
+      case "check-answered":
+        return `${VERDICT_SIGNS[event.verdict](terminal.errorColors)} ${event.check} ${event.summary} ${dim(`· ${formatDuration(event.durationMs)}${event.attempts > 1 ? `, attempt ${event.attempts}` : ""}`)}`;
       case "warning":
         return yellow(`! ${event.message}`);
       case "step-started":
       case "step-waiting":
+      case "cell-starting":
+      case "cell-started":
       case "packages-fetching":
         return undefined;
       default:
@@ -103,7 +107,7 @@ export function createLiveReporter(terminal: Terminal, options: LiveOptions = {}
       follow(event);
       const finished = finishedLine(event);
       if (finished !== undefined) draw(`${finished}\n`);
-      else if (event.type === "step-started") draw();
+      else if (event.type === "step-started" || event.type === "check-started" || event.type === "cell-starting") draw();
       keepTicking();
     },
     end: () => {

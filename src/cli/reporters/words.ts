@@ -1,6 +1,16 @@
+import type { Verdict } from "../../core/checks/verdict.ts";
 import type { BakehouseEvent, MissReason } from "../../core/events.ts";
 import { shortDigest } from "../../core/digest.ts";
+import type { Terminal } from "../terminal.ts";
 import { count, formatBytes, formatDuration } from "../text.ts";
+
+/** A sign in its colour for each verdict. */
+export const VERDICT_SIGNS: Readonly<Record<Verdict, (colors: Terminal["colors"]) => string>> = {
+  passed: ({ green }) => green("✔"),
+  failed: ({ red }) => red("✖"),
+  error: ({ yellow }) => yellow("!"),
+  inconclusive: ({ yellow }) => yellow("?"),
+};
 
 /** Why a step is baked, in a few words; shared by both reporters, `plan` and the log. */
 export function reasonText(reason: MissReason): string {
@@ -41,6 +51,19 @@ export function eventText(event: BakehouseEvent): string | undefined {
       return `volume ${event.layer}: ${shortDigest(event.volume)} at ${event.path}, ${formatBytes(event.sizeBytes)}`;
     case "launch-made":
       return `launch ${event.layer}: ${shortDigest(event.launch)}${event.cached ? ", as before" : ""}, ${formatBytes(event.sizeBytes)}`;
+    case "checks-started":
+      return `Checking ${event.name} ${shortDigest(event.image)} (${count(event.checks, "check")})`;
+    case "cell-starting":
+      return `${event.name}: starting as a cell`;
+    case "cell-started":
+      return `cell ${event.cell}: ${event.state} after ${formatDuration(event.durationMs)}`;
+    case "check-answered":
+      return `${event.check}: ${event.verdict}, ${event.summary} (${formatDuration(event.durationMs)}${event.attempts > 1 ? `, attempt ${event.attempts}` : ""})`;
+    case "checks-ended":
+      return undefined;
+    case "check-started":
+    case "check-progress":
+      return undefined;
     case "tidied":
       return `Tidied what an earlier run left: ${event.kind} ${event.id}`;
     case "warning":

@@ -42,6 +42,8 @@ export interface CheckRun {
   /** The worst of its results: failed, then error, then inconclusive, then passed. No results at all is inconclusive. */
   readonly verdict: Verdict;
   readonly results: readonly CheckResult[];
+  /** Names or types that were asked for; absent when all declared checks were run. */
+  readonly only?: readonly string[];
   readonly startedAt: string;
   readonly endedAt: string;
   /** `user@host` */

@@ -16,7 +16,12 @@ export const PREDICATES = {
   provenance: "https://slsa.dev/provenance/v1",
   spdx: "https://spdx.dev/Document/v2.3",
   cyclonedx: "https://cyclonedx.org/bom/v1.6",
+  /** A run of checks: a `CheckRun`. */
   checks: "https://bakehouse.dev/predicate/checks/v1",
+  /** What an image promises to pass: a `Declaration`. The newest holds. */
+  declaredChecks: "https://bakehouse.dev/predicate/declared-checks/v1",
+  /** Which types of checks found the fault that was put into the image: a `SelfTest`. */
+  selfTest: "https://bakehouse.dev/predicate/self-test/v1",
 } as const;
 
 export type PredicateType = (typeof PREDICATES)[keyof typeof PREDICATES];

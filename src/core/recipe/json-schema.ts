@@ -4,7 +4,10 @@ import { cycleSchema } from "./cycle-section.ts";
 import { notifySchema } from "./notify-section.ts";
 import { retentionSchema } from "./retention-section.ts";
 import { channelFields } from "./channels.ts";
+import type { CheckDefinition, CheckRegistry } from "../checks/check.ts";
+import type { StepDefinition } from "../step.ts";
 import {
+  checkSettingFields,
   layerFields,
   nameSchema,
   parameterNameSchema,
@@ -27,7 +30,7 @@ export const RECIPE_SCHEMA_ID = "bakehouse.schema.json";
  * complete and check. It accepts all that the parser accepts; what a schema cannot say (parents, secrets that exist,
  * cycles) is left to `bakehouse plan`.
  */
-export function recipeJsonSchema(steps: StepRegistry): JsonObject {
+export function recipeJsonSchema(steps: StepRegistry, checks: CheckRegistry = new Map()): JsonObject {
   const shape = toJson(z.strictObject({ ...recipeFields, layers: z.record(z.string(), z.unknown()) }));
   const properties = objectAt(shape, "properties");
   const sections: JsonObject = {
@@ -57,14 +60,17 @@ export function recipeJsonSchema(steps: StepRegistry): JsonObject {
       secret: { ...toJson(z.strictObject(secretFields)), minProperties: 1, maxProperties: 1 },
       channel: toJson(z.strictObject(channelFields)),
       layer: layerJson(),
-      step: stepJson(steps),
-      ...Object.assign({}, ...[...steps.values()].map((step) => optionsDefs(step.id, step.options, step.summary))),
+      step: itemJson("step", steps, stepSettingFields),
+      check: itemJson("check", checks, checkSettingFields),
+      ...Object.assign({}, ...[...steps.values()].map((step) => optionsDefs(`step-${step.id}`, step.options, step.summary))),
+      ...Object.assign({}, ...[...checks.values()].map((check) => optionsDefs(`check-${check.id}`, check.options, check.summary))),
     },
   };
 }
 
 /** The text of the published file: two spaces, one newline at the end. */
-export const generateSchema = (steps: StepRegistry): string => `${JSON.stringify(recipeJsonSchema(steps), null, 2)}\n`;
+export const generateSchema = (steps: StepRegistry, checks: CheckRegistry): string =>
+  `${JSON.stringify(recipeJsonSchema(steps, checks), null, 2)}\n`;
 
 function section(properties: JsonObject, key: string, names: z.ZodType, values: JsonObject): JsonObject {
   return { ...without(objectAt(properties, key), "default"), propertyNames: toJson(names), additionalProperties: values };
@@ -75,18 +81,23 @@ function layerJson(): JsonObject {
   const properties = objectAt(layer, "properties");
   const filled = (key: string): JsonValue => allowParameters(objectAt(properties, key));
   const steps: JsonObject = { ...objectAt(properties, "steps"), items: { $ref: "#/$defs/step" } };
-  return { ...layer, properties: { ...properties, from: filled("from"), image: filled("image"), steps } };
+  const checks: JsonObject = { ...objectAt(properties, "checks"), items: { $ref: "#/$defs/check" } };
+  return { ...layer, properties: { ...properties, from: filled("from"), image: filled("image"), steps, checks } };
 }
 
-/** One entry of `steps:`: exactly one step, and the settings that every step may have. */
-function stepJson(steps: StepRegistry): JsonObject {
-  const settings = objectAt(toJson(z.strictObject(stepSettingFields)), "properties");
-  const ids = [...steps.keys()];
+/** One entry of `steps:` or `checks:`: exactly one of them, and the settings that each may have. */
+function itemJson(
+  word: "step" | "check",
+  items: ReadonlyMap<string, StepDefinition | CheckDefinition>,
+  fields: typeof stepSettingFields | typeof checkSettingFields,
+): JsonObject {
+  const settings = objectAt(toJson(z.strictObject(fields)), "properties");
+  const ids = [...items.keys()];
   return {
     type: "object",
-    description: "One step: its id and options, and settings such as name and timeout",
+    description: `One ${word}: its id and options, and settings such as name and timeout`,
     properties: {
-      ...Object.fromEntries([...steps.values()].map((step) => [step.id, { $ref: `#/$defs/step-${step.id}`, description: step.summary }])),
+      ...Object.fromEntries([...items.values()].map(({ id, summary }) => [id, { $ref: `#/$defs/${word}-${id}`, description: summary }])),
       ...settings,
     },
     additionalProperties: false,
@@ -94,23 +105,23 @@ function stepJson(steps: StepRegistry): JsonObject {
   };
 }
 
-/** The definition of a step's options, and of what they refer to (a schema that holds itself), under names of the step's own. */
+/** The definition of the options of a step or check, and of what they refer to (a schema that holds itself), under names of the step's own. */
 function optionsDefs(id: string, options: z.ZodType, summary: string): JsonObject {
   const json = optionsJson(options, summary);
   const inner = json["$defs"] === undefined ? {} : objectAt(json, "$defs");
   const defs = {
-    [`step-${id}`]: without(json, "$defs"),
-    ...Object.fromEntries(Object.entries(inner).map(([name, schema]) => [`step-${id}-${name}`, schema])),
+    [id]: without(json, "$defs"),
+    ...Object.fromEntries(Object.entries(inner).map(([name, schema]) => [`${id}-${name}`, schema])),
   };
   return JSON.parse(JSON.stringify(defs), (key, value: unknown) => {
     if (key !== "$ref" || typeof value !== "string" || value === PARAMETER_REFERENCE) return value;
-    return value === "#" ? `#/$defs/step-${id}` : value.replace("#/$defs/", `#/$defs/step-${id}-`);
+    return value === "#" ? `#/$defs/${id}` : value.replace("#/$defs/", `#/$defs/${id}-`);
   }) as JsonObject;
 }
 
 const PARAMETER_REFERENCE = "#/$defs/parameterReference";
 
-/** A step that can do without options may be written as `id:` with nothing behind it. */
+/** What can do without options may be written as `id:` with nothing behind it. */
 function optionsJson(options: z.ZodType, summary: string): JsonObject {
   const json = allowParameters(toJson(options)) as JsonObject;
   const described = { description: summary, ...json };

@@ -4,8 +4,10 @@ import type { Inspection, Mapping } from "./inspect.ts";
 import { hasOrMeans, isMapping, readFields } from "./inspect.ts";
 import type { Cake, ImageSettings, RecipeLayer, RecipeStep } from "./model.ts";
 import { checkCake } from "./cake.ts";
+import { checkInheritance, readChecks } from "./checks.ts";
 import { type imageSchema, layerFields, nameSchema, type releaseSchema } from "./schema.ts";
-import { fillIn, readSteps } from "./steps.ts";
+import { fillIn } from "./items.ts";
+import { readSteps } from "./steps.ts";
 import type { ReadStep, StepSurroundings } from "./steps.ts";
 
 /** A layer as far as it could be made out; `layer` is absent when something in it is wrong. */
@@ -32,6 +34,10 @@ export function readLayers(around: StepSurroundings, section: unknown, cake: Cak
   for (const layer of layers) checkFoundation(around, layer);
   checkVolumes(inspection, layers);
   checkCake(inspection, cake, layers);
+  checkInheritance(
+    inspection,
+    ordered.flatMap((one) => one.layer ?? []),
+  );
   warnAboutUnused(inspection, layers);
   return ordered.flatMap((one) => one.layer ?? []);
 }
@@ -54,12 +60,15 @@ function readLayer(recipe: StepSurroundings, name: string, value: unknown): Read
   const steps = readSteps(around, name, fields?.steps ?? []);
   if (fields?.steps !== undefined ? fields.steps.length === 0 : !hasOrMeans(value, "steps", layerFields))
     inspection.warn(path, "has no steps");
+  // What a check says changes no image: the parameters in it are used, but the layer does not depend on them.
+  const checks = readChecks(recipe, name, fields?.checks ?? []);
   const from = parentOf(fields?.from);
   const layer: RecipeLayer = {
     name,
     ...(from === undefined ? {} : { from }),
     steps: steps.flatMap((one) => (one?.step === undefined ? [] : ([one.step] satisfies RecipeStep[]))),
     image: imageSettings(fields?.image),
+    checks,
     release: releaseOf(fields?.release),
     parameters: parametersOf(around, steps),
     position: inspection.yaml.keyPositionOf(path),

@@ -63,12 +63,32 @@ export interface ImageSettings {
   readonly labels: Readonly<Record<string, string>>;
 }
 
+/** A check of a layer with its options already checked and its parameters filled in. */
+export interface RecipeCheck {
+  /** Type of the check, such as `http`. */
+  readonly id: string;
+  readonly givenName?: string;
+  /** Name of the inherited check in whose place it stands. */
+  readonly replaces?: string;
+  readonly options: JsonValue;
+  /** Files of the recipe's folder that it takes along. */
+  readonly files: readonly string[];
+  /** What the check itself says, where absent. */
+  readonly retries?: number;
+  readonly intervalMs?: number;
+  readonly timeoutMs?: number;
+  readonly path: readonly (string | number)[];
+  readonly position: Position;
+}
+
 export interface RecipeLayer {
   readonly name: string;
   /** A layer of this recipe; absent for a foundation; `image` for an image of the store (name or digest). */
   readonly from?: { readonly layer: string } | { readonly image: string };
   readonly steps: readonly RecipeStep[];
   readonly image: ImageSettings;
+  /** Its own; those of the layers below hold, too. */
+  readonly checks: readonly RecipeCheck[];
   /** `volume`: the tree at `path` becomes a read-only erofs image beside the parent's root image. */
   readonly release: { readonly as: "layer" } | { readonly as: "volume"; readonly path: string };
   /** Names of the parameters that its own steps and settings use, sorted: the others cannot change it. */

@@ -1,3 +1,4 @@
+import type { CheckRegistry } from "../checks/check.ts";
 import { problemsError } from "../errors.ts";
 import type { BakehouseError } from "../errors.ts";
 import { checkRepositories } from "./cake.ts";
@@ -15,7 +16,7 @@ import type { RecipeProblem } from "./problems.ts";
 import { readYaml } from "./read-yaml.ts";
 import { readRetention } from "./retention-section.ts";
 import { nameSchema, recipeFields, repositoryFields, RESERVED_REPOSITORIES, secretSchema } from "./schema.ts";
-import { fillIn } from "./steps.ts";
+import { fillIn } from "./items.ts";
 import type { StepRegistry, StepSurroundings } from "./steps.ts";
 
 export interface ParseRecipeRequest {
@@ -28,6 +29,8 @@ export interface ParseRecipeRequest {
   /** What problems call the file, such as its path relative to where the user stands. Default: `file`. */
   readonly shownAs?: string;
   readonly steps: StepRegistry;
+  /** Default: no check can be named. */
+  readonly checks?: CheckRegistry;
   /** Values of parameters from outside (`--set`). */
   readonly parameters?: ParameterOverrides;
 }
@@ -81,6 +84,7 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
   const around: StepSurroundings = {
     inspection,
     registry: request.steps,
+    checks: request.checks ?? new Map(),
     parameters,
     secretNames: Object.keys(fields?.secrets ?? {}),
     usedParameters: new Set(),

@@ -139,6 +139,10 @@ export const layerFields = {
   from: fromSchema.optional().describe("The parent: a layer of this recipe or an image; absent for a foundation"),
   steps: z.array(z.unknown()).optional().describe("What is done, in order"),
   image: imageSchema.optional().describe("What the image says about itself"),
+  checks: z
+    .array(z.unknown())
+    .optional()
+    .describe("What an image of this layer, and of every layer above, must pass; changes nothing in the image"),
   release: releaseSchema.optional().describe("layer (default): part of the image. { volume: /path }: a read-only volume beside it"),
 };
 
@@ -167,6 +171,36 @@ export const stepSettingFields = {
   secrets: z.array(z.string()).optional().describe("Secrets of the recipe that it may read, as files in /run/secrets"),
 };
 export const STEP_SETTINGS: readonly string[] = Object.keys(stepSettingFields);
+
+// ---- checks ----
+
+/** A guess: who tries longer waits for something that does not come. */
+const MAX_RETRIES = 1000;
+/** An hour: a check that takes longer is a test suite, which belongs before the bake (a guess). */
+const MAX_CHECK_MS = 3_600_000;
+
+const checkTime = (smallestMs: number, rule: string) =>
+  z
+    .string(TIME_RULE)
+    .regex(DURATION, { error: TIME_RULE, abort: true })
+    .refine((text) => parseDuration(text) >= smallestMs && parseDuration(text) <= MAX_CHECK_MS, rule);
+
+const checkNameSchema = z
+  .string()
+  .max(64)
+  .regex(/^[a-z0-9][a-z0-9._-]*$/, "use lower-case letters, digits, hyphens, dots and underscores");
+
+/** What every check may say beside its own options. */
+export const checkSettingFields = {
+  name: checkNameSchema.optional().describe("Name of the check in results, evidence and gates; its type if absent"),
+  replaces: checkNameSchema.optional().describe("Name of an inherited check of the same type, in whose place this one stands"),
+  retries: z.int().min(0).max(MAX_RETRIES).optional().describe("Further attempts after one that did not pass"),
+  interval: checkTime(0, "must be at most 1h").optional().describe("Time between two attempts: 200ms, 5s"),
+  timeout: checkTime(1, "must be more than nothing and at most 1h")
+    .optional()
+    .describe("How long one attempt may take; what takes longer is an error, not a failure"),
+};
+export const CHECK_SETTINGS: readonly string[] = Object.keys(checkSettingFields);
 
 // ---- the recipe ----
 

@@ -1,0 +1,3 @@
+export { checkTreeAt, openCheckTree } from "./check-tree.ts";
+export { hostPrograms } from "./host-programs.ts";
+export { knownSecrets } from "./known-secrets.ts";

@@ -1,0 +1,61 @@
+import type { Cell, ExecResult } from "./cells.ts";
+import type { ImageRoot } from "./image-root.ts";
+
+/** One entry of an image's merged tree. `path` is absolute inside the image. */
+export interface TreeEntry {
+  readonly path: string;
+  readonly kind: "file" | "directory" | "symlink" | "device" | "fifo";
+  /** Permission bits with setuid, setgid and sticky. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly sizeBytes: number;
+}
+
+/** The file system of an image, mounted read-only, nothing started. */
+export interface CheckTree {
+  /** Reads by path inside the image, links followed inside the image. */
+  readonly root: Pick<ImageRoot, "read" | "readText" | "stat" | "lstat" | "readLink" | "list">;
+  /** For programs of the host. */
+  readonly hostPath: string;
+  /** Hex SHA-256 of a regular file, links followed; undefined if there is none. */
+  sha256(path: string): string | undefined;
+  /** Everything in it, parents first; walked once and kept. */
+  entries(): readonly TreeEntry[];
+}
+
+/** Programs of this machine that look at an image from outside. */
+export interface HostPrograms {
+  /** Absolute path of a program on the PATH, or of a file that a package brings; undefined when it is not there. */
+  find(name: string): string | undefined;
+  readText(path: string): string | undefined;
+  /** Ends with everything that it started when the time is over. @throws Error when it cannot be started */
+  run(
+    argv: readonly string[],
+    options: {
+      readonly timeoutMs: number;
+      readonly environment?: Readonly<Record<string, string>>;
+      readonly stdin?: string;
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<ExecResult>;
+  /** An empty folder that is gone when the run of checks is over. */
+  scratchFolder(): string;
+}
+
+/** Secrets that were used in the bake, where their values are given on this machine. */
+export interface KnownSecrets {
+  /** Files of a tree that hold one of them, plain or encoded. */
+  findIn(directory: string): Promise<readonly { readonly path: string; readonly secret: string; readonly form: string }[]>;
+  /** Names of those whose values are not given, so that nobody takes silence for a promise. */
+  readonly missing: readonly string[];
+  readonly names: readonly string[];
+}
+
+/** Everything that checks can ask for. The engine opens each of them once per run, when the first check needs it. */
+export interface CheckServices {
+  readonly cell: Cell;
+  readonly tree: CheckTree;
+  readonly host: HostPrograms;
+  readonly secrets: KnownSecrets;
+}

@@ -1,0 +1,37 @@
+import type { CheckImageParts } from "../engine/check-image.ts";
+import type { Cells } from "../ports/cells.ts";
+import type { ImageTrees } from "../ports/image-trees.ts";
+import type { Clock } from "../ports/host.ts";
+import type { Papers } from "../ports/papers.ts";
+import type { Store } from "../ports/store.ts";
+import { newBakeId } from "../adapters/local-host/clock.ts";
+import { crashAt } from "../adapters/local-host/crash-at.ts";
+import { checks } from "../checks/registry.ts";
+
+export interface CheckPresetParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly baker: string;
+  readonly tool: string;
+  readonly papers: Papers;
+  cells(): Promise<Cells>;
+  trees(): Promise<ImageTrees>;
+}
+
+/** Node's names for processors, in OCI's words. */
+const ARCHITECTURES: Readonly<Record<string, string>> = { x64: "amd64", ia32: "386" };
+
+/** What a run of checks needs, from the parts of either preset. */
+export function checkParts(parts: CheckPresetParts, env: Readonly<Record<string, string | undefined>>): CheckImageParts {
+  const services = () => import("../adapters/check-services/index.ts");
+  return {
+    ...parts,
+    checks,
+    reach: crashAt(env["BAKEHOUSE_CRASH_AT"]),
+    architecture: ARCHITECTURES[process.arch] ?? process.arch,
+    newId: () => `check-${newBakeId(new Date())}`,
+    openTree: async (source) => (await services()).openCheckTree(await parts.trees(), source),
+    openHost: async () => (await services()).hostPrograms(env),
+    secrets: async (declared) => (await services()).knownSecrets(declared, env),
+  };
+}
