@@ -234,7 +234,7 @@ async function lock(parts: EmbeddedParts, loaded: LoadedRecipe, options: LockRun
   const { lockRecipe } = await import("../engine/lock-recipe.ts");
   removeUnfinishedLock(loaded.lockFile);
   const previousText = readLockText(loaded.lockFile);
-  const previous = previousText === undefined ? undefined : readLock(parts, loaded);
+  const previous = previousText === undefined ? undefined : previousLock(parts, loaded, options);
   const signal = options.signal ?? new AbortController().signal;
   const bakeId = parts.newBakeId();
   const report = (body: EventBody): void => options.onEvent?.({ ...body, at: parts.clock.now().toISOString(), bake: bakeId });
@@ -290,6 +290,16 @@ async function declareChannelsOnce(parts: EmbeddedParts, recipe: Recipe): Promis
     recipe,
   );
   parts.store.writeNote(note, declared);
+}
+
+/** Of a lock that is wrong nothing can be kept; who moves everything keeps nothing of it anyway. */
+function previousLock(parts: EmbeddedParts, loaded: LoadedRecipe, { update }: LockRunOptions): Lock | undefined {
+  try {
+    return readLock(parts, loaded);
+  } catch (error) {
+    if (update === true && error instanceof BakehouseError && error.code === "LOCK_INVALID") return undefined;
+    throw error;
+  }
 }
 
 /** The layers and launches asked for; a launch stands on its root's layer. All when none is named. */

@@ -155,6 +155,10 @@ describe("a lock that is wrong", () => {
     });
     expect(run.stderr).not.toMatch(/^ +at .*:\d+:\d+|FAULT/m);
     expect(run.code).toBe(2);
+    expect(errorOf(await kitchen.cli(["lock", "--json"])).code).toBe("LOCK_INVALID"); // it would move versions silently
+    expect(errorOf(run).hint).toMatch(/bakehouse lock --update|take one side/);
+    expect(await kitchen.cli(["lock", "--update"])).toMatchObject({ code: 0 }); // as the hint says
+    expect(await kitchen.cli(["bake"])).toMatchObject({ code: 0 });
   });
 });
 

@@ -54,12 +54,10 @@ the bytes in the store, and writes bakehouse.lock beside the recipe. What is loc
     }
   },
   render: (result, { terminal, options }) => {
-    const { bold, dim, yellow } = terminal.colors;
-    const warnings = result.warnings.map((warning) => `${yellow("warning")} ${warning}\n`);
-    if (!result.changed)
-      return `${warnings.join("")}${bold("The lock is up to date")} ${dim(`(${count(result.packages, "package")}, ${result.file})`)}\n`;
+    const { bold, dim } = terminal.colors; // warnings were told when they arose
+    if (!result.changed) return `${bold("The lock is up to date")} ${dim(`(${count(result.packages, "package")}, ${result.file})`)}\n`;
     const done = options.check ? "The lock would change" : "Locked";
-    return `${warnings.join("")}${formatLockChanges(result.changes)
+    return `${formatLockChanges(result.changes)
       .map((line) => `  ${line}\n`)
       .join("")}${bold(`${done}: ${count(result.packages, "package")}`)} ${dim(result.file)}\n`;
   },

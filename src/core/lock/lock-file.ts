@@ -149,7 +149,7 @@ export function parseLock(text: string, options: { readonly file: string; readon
 
 const invalid = (
   problems: readonly Problem[],
-  hint = `${RELOCK} writes it anew; to undo an edit: git checkout -- the lock file`,
+  hint = `git checkout -- the lock file brings back what was committed; ${RELOCK} --update resolves all of it anew`,
 ): BakehouseError => problemsError("LOCK_INVALID", problems, hint);
 
 function refuseConflicts(text: string, file: string): void {
