@@ -1,5 +1,5 @@
-import { watch } from "node:fs";
-import { dirname } from "node:path";
+import { fstatSync, statSync, watch } from "node:fs";
+import { join } from "node:path";
 import { shortDigest } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { BakeResult } from "../../engine/bake.ts";
@@ -21,17 +21,23 @@ const SETTLE_MS = 60;
 
 /**
  * Bakes, then again whenever something in the recipe's folder is saved, until the signal aborts. A recipe or app that is
- * broken for the moment is told and waited out.
+ * broken for the moment is told and waited out. What was asked to be baked although it is cached is so once.
  */
-export async function watchBake(request: WatchRequest): Promise<BakeResult & { readonly recipe: string }> {
+export async function watchBake(request: WatchRequest): Promise<Baked> {
   const { bakehouse, terminal, signal } = request;
-  const folder = dirname(bakehouse.load(request.path, request.loadOptions).recipe.file);
+  const { folder, name } = bakehouse.load(request.path, request.loadOptions).recipe;
   const changes = folderChanges(folder, signal);
-  let last: (BakeResult & { readonly recipe: string }) | undefined;
+  let last: Baked | undefined;
+  let before: string | undefined;
+  let { runOptions } = request;
   try {
     for (;;) {
-      last = (await bakeOnce(request)) ?? last;
-      terminal.err(`${terminal.errorColors.dim(`Watching ${folder} (Ctrl-C ends it)`)}\n`);
+      const round = await bakeOnce({ ...request, runOptions });
+      last = round.baked ?? last;
+      // A save that changes nothing, and one that leaves the same mistake, are no news.
+      if (round.state !== before) terminal.err(`${round.says}${terminal.errorColors.dim(`Watching ${name} (Ctrl-C ends it)`)}\n`);
+      before = round.state;
+      runOptions = { ...request.runOptions, noCache: false, from: [] };
       if (!(await changes.next())) break;
     }
   } finally {
@@ -41,45 +47,64 @@ export async function watchBake(request: WatchRequest): Promise<BakeResult & { r
   return last;
 }
 
-async function bakeOnce({
-  bakehouse,
-  path,
-  loadOptions,
-  runOptions,
-  terminal,
-}: WatchRequest): Promise<(BakeResult & { readonly recipe: string }) | undefined> {
+type Baked = BakeResult & { readonly recipe: string };
+
+interface Round {
+  readonly baked?: Baked;
+  /** The images that there are, or the mistake. */
+  readonly state: string;
+  /** For people, besides what the bake itself tells. */
+  readonly says: string;
+}
+
+async function bakeOnce({ bakehouse, path, loadOptions, runOptions, terminal }: WatchRequest): Promise<Round> {
   try {
     const loaded = bakehouse.load(path, loadOptions);
     const result = await bakehouse.bake(loaded, runOptions);
     for (const image of result.images)
       if (!image.cached) terminal.out(`${image.name} ${image.digest} ${formatDuration(image.durationMs)}\n`);
-    if (result.baked === 0)
-      terminal.err(`Nothing changed (${result.images.map((image) => `${image.layer} ${shortDigest(image.digest)}`).join(", ")})\n`);
-    return { ...result, recipe: loaded.shownAs };
+    const state = result.images.map((image) => `${image.layer} ${shortDigest(image.digest)}`).join(", ");
+    return { baked: { ...result, recipe: loaded.shownAs }, state, says: result.baked === 0 ? `Nothing changed (${state})\n` : "" };
   } catch (error) {
     if (!(error instanceof BakehouseError) || error.code === "CANCELLED") throw error;
-    terminal.err(`${terminal.errorColors.red(error.code)} ${error.message}\n`);
-    return undefined;
+    return { state: error.message, says: `${terminal.errorColors.red(`error ${error.code}`)} ${error.message}\n` };
   }
 }
 
 function folderChanges(folder: string, signal: AbortSignal): { next(): Promise<boolean>; close(): void } {
   let pending = false;
+  let broken: Error | undefined;
   let wake: (() => void) | undefined;
   const watcher = watch(folder, { recursive: true }, (_event, name) => {
-    if (name?.endsWith(".lock") || name?.includes(".tmp-")) return;
+    if (name?.includes(".tmp-") || (name !== null && isOwnOutput(join(folder, name)))) return;
     pending = true;
+    wake?.();
+  });
+  watcher.on("error", (error) => {
+    broken = error;
     wake?.();
   });
   signal.addEventListener("abort", () => wake?.(), { once: true });
   return {
     async next() {
-      while (!pending && !signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
+      while (!pending && broken === undefined && !signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
       if (signal.aborted) return false;
+      if (broken !== undefined)
+        throw new BakehouseError("SETUP_INCOMPLETE", `Cannot watch ${folder}: ${broken.message}`, { hint: "bakehouse bake" }, broken);
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       pending = false;
       return true;
     },
     close: () => watcher.close(),
   };
+}
+
+/** `bakehouse bake --watch >watch.log` in the recipe's folder: what is told there must not be the next change. */
+function isOwnOutput(file: string): boolean {
+  const stats = statSync(file, { throwIfNoEntry: false });
+  if (stats === undefined) return false;
+  return [1, 2].some((descriptor) => {
+    const { dev, ino } = fstatSync(descriptor);
+    return dev === stats.dev && ino === stats.ino;
+  });
 }
