@@ -22,6 +22,7 @@ export interface DiskOptions {
   readonly sizeBytes: number;
   readonly dataBytes: number;
   readonly append: readonly string[];
+  readonly onto?: string;
 }
 
 export const DEFAULT_DISK: DiskOptions = { root: "erofs", sizeBytes: 0, dataBytes: 0, append: [] };

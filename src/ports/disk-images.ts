@@ -20,12 +20,17 @@ export interface DiskRequest {
   readonly dataBytes: number;
   /** Of the whole disk, at least. */
   readonly sizeBytes: number;
+  /**
+   * Host path of a disk, raw or qcow2, whose root file system is replaced by the tree in a copy of it: everything else on it stays,
+   * down to the root's own UUID and label. Then nothing above but the tree counts.
+   */
+  readonly onto?: string;
   /** Further words for the kernel's command line. */
   readonly append: readonly string[];
 }
 
 /** Makes disks that machines start from, of files only: nothing is mounted for writing, no loop device is used. */
 export interface DiskImages {
-  /** @throws INPUT_INVALID (no kernel; a root that cannot hold the content), SETUP_INCOMPLETE, STORE_FULL, CANCELLED */
+  /** @throws DISK_INVALID (`onto`), INPUT_INVALID (no kernel; a root that cannot hold the content), SETUP_INCOMPLETE, STORE_FULL, CANCELLED */
   write(request: DiskRequest, options: ExportOptions): Promise<Exported>;
 }

@@ -71,6 +71,11 @@ export function openImages(options: ImagePartsOptions): ImageParts {
   const catalog = later(() => openCatalog(store, options));
   const exports = later(async () => (await import("../adapters/image-export/index.ts")).localImageExports(store));
   const bootParts = later(async () => (await import("../adapters/boot-parts/index.ts")).localBootParts());
+  const exporting = later(async () => {
+    const { storedContents, localDiskImages } = await import("../adapters/artifacts/index.ts");
+    const disks = localDiskImages(await bootParts());
+    return { store, trees: await trees(), exports: await exports(), contents: storedContents(store), disks };
+  });
   const clock: Clock = { now: () => new Date(), elapsedMs: () => performance.now() };
   const baker = later(async () => (await import("../adapters/local-host/clock.ts")).currentBaker());
   const keys = later(async () => {
@@ -89,13 +94,9 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     trees,
     mounts: later(async () => (await import("../adapters/image-mount/index.ts")).hostImageMounts(store)),
     exports,
-    exporting: later(async () => {
-      const { storedContents, localDiskImages } = await import("../adapters/artifacts/index.ts");
-      const disks = localDiskImages(await bootParts());
-      return { store, trees: await trees(), exports: await exports(), contents: storedContents(store), disks };
-    }),
+    exporting,
     bootParts,
-    imageMachines: later(async () => machineParts(store, await trees(), await exports(), await bootParts())),
+    imageMachines: later(async () => machineParts(await exporting(), await bootParts())),
     imports: later(async () => (await import("../adapters/image-import/index.ts")).localImageImports(store, await diffs())),
     keys,
     papers,
@@ -164,12 +165,12 @@ async function shellParts(store: Store, trees: ImageTrees): Promise<OpenShellPar
   };
 }
 
-async function machineParts(store: Store, trees: ImageTrees, exports: ImageExports, bootParts: BootParts): Promise<ImageMachineParts> {
+async function machineParts(exporting: ExportImageParts, bootParts: BootParts): Promise<ImageMachineParts> {
   const { qemuMachines } = await import("../adapters/machines/index.ts");
   const { hostImageRoot } = await import("../adapters/image-root/image-root.ts");
   const { newBakeId } = await import("../adapters/local-host/clock.ts");
   return {
-    ...{ store, trees, exports, bootParts, machines: qemuMachines(store), imageRoot: hostImageRoot },
-    newId: () => `root-of-machine-${newBakeId(new Date())}`,
+    ...{ ...exporting, bootParts, machines: qemuMachines(exporting.store), imageRoot: hostImageRoot },
+    newId: () => `machine-parts-${newBakeId(new Date())}`,
   };
 }

@@ -7,6 +7,7 @@ export interface Ext4Request {
   /** Absent: an empty file system. */
   readonly directory?: string;
   readonly uuid: string;
+  readonly label?: string;
   readonly epochSeconds: number;
   /** Of files and folders that it will hold, at least. */
   readonly entries: number;
@@ -29,7 +30,7 @@ const INODE_BYTES = 256;
  * @throws SETUP_INCOMPLETE (e2fsprogs), CANCELLED
  */
 export async function buildExt4(request: Ext4Request): Promise<void> {
-  const { target, directory, uuid, epochSeconds, entries, signal } = request;
+  const { target, directory, uuid, label, epochSeconds, entries, signal } = request;
   await runProgram(
     [
       "mkfs.ext4",
@@ -40,6 +41,7 @@ export async function buildExt4(request: Ext4Request): Promise<void> {
       "-I",
       String(INODE_BYTES),
       ...["-i", "16384", "-m", "1", "-O", FEATURES, "-U", uuid],
+      ...(label === undefined ? [] : ["-L", label]),
       ...inodesFor(target, entries),
       "-E",
       `hash_seed=${uuid},lazy_itable_init=1,nodiscard,root_owner=0:0`,

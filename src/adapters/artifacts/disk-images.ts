@@ -17,6 +17,7 @@ import { buildExt4 } from "./build-ext4.ts";
 import { packDisk } from "./disk-containers.ts";
 import { buildRoot, makeSparse } from "./root-image.ts";
 import { copySparse } from "./sparse-copy.ts";
+import { writeOnto } from "./write-onto.ts";
 
 /** Disks out of files: mkfs fills file systems from folders, sfdisk writes the table, and what is zero stays a hole. */
 export function localDiskImages(bootParts: BootParts): DiskImages {
@@ -33,7 +34,11 @@ export function localDiskImages(bootParts: BootParts): DiskImages {
 type Parts = Readonly<Partial<Record<PartitionRole, string>>>;
 
 async function writeDisk(bootParts: BootParts, request: DiskRequest, work: string, signal: AbortSignal): Promise<Written> {
-  const { format, contents, epochSeconds } = request;
+  const { contents, epochSeconds } = request;
+  if (request.onto !== undefined) {
+    const raw = await writeOnto({ ...request, onto: request.onto }, work, signal);
+    return inFormat(raw, request, work, signal);
+  }
   const parts: Parts = {
     boot: await bootPartition(bootParts, request, join(work, "boot"), signal),
     ...(request.volume === undefined ? {} : { volume: request.volume.hostPath }),
@@ -52,6 +57,10 @@ async function writeDisk(bootParts: BootParts, request: DiskRequest, work: strin
   });
   const raw = join(work, "disk.raw");
   await fillDisk(planDisk(contents.digest, sizesOf({ ...parts, root }), request.sizeBytes), { ...parts, root }, raw, signal);
+  return inFormat(raw, request, work, signal);
+}
+
+async function inFormat(raw: string, { format, contents, epochSeconds }: DiskRequest, work: string, signal: AbortSignal): Promise<Written> {
   const file = format === "raw" ? raw : join(work, `disk.${format}`);
   if (format !== "raw") await packDisk(raw, file, { format, content: contents.digest, epochSeconds, signal });
   return { file, digest: await digestOfFile(file, signal) };

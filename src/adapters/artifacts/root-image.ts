@@ -53,8 +53,8 @@ const BLOCK = 4096;
 /** Room to work in before it has grown, and for the journal. A guess. */
 const SPARE_BYTES = 256 * MIB;
 
-/** Of an ext4 that holds this: whole blocks of each file, an inode and an eighth more for folders and tables, and room to spare. */
-function needsOf(listing: string): { readonly sizeBytes: number; readonly entries: number } {
+/** Of an ext4 that holds this: whole blocks of each file, an inode and an eighth more for folders and tables, and room to spare; `leastBytes` without those. */
+export function needsOf(listing: string): { readonly sizeBytes: number; readonly leastBytes: number; readonly entries: number } {
   let blocks = 0;
   let entries = 0;
   for (const line of listing.split("\n")) {
@@ -62,5 +62,6 @@ function needsOf(listing: string): { readonly sizeBytes: number; readonly entrie
     if (line.startsWith("f ")) blocks += Math.ceil(Number(line.split(" ", 6)[5]) / BLOCK);
     else if (line.startsWith("d ") || line.startsWith("l ")) blocks++;
   }
-  return { sizeBytes: Math.ceil(blocks * BLOCK * 1.125) + entries * 512 + SPARE_BYTES, entries };
+  const leastBytes = blocks * BLOCK + entries * 256;
+  return { sizeBytes: Math.ceil(blocks * BLOCK * 1.125) + entries * 512 + SPARE_BYTES, leastBytes, entries };
 }

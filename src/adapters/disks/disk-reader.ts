@@ -42,26 +42,17 @@ export function diskReader(root: Pick<ImageRoot, "hostPath">, folder: string, si
 }
 
 interface Copying {
-  readonly target: string;
+  /** For copies, and as a mount point that only the holder sees. */
   readonly folder: string;
   readonly signal: AbortSignal;
 }
 
-async function copyRoot(raw: string, choice: RootChoice | undefined, copying: Copying): Promise<DiskFileSystem> {
-  const layout = layoutOf(raw);
-  const candidates = rootCandidates(layout, choice);
-  const point = join(copying.folder, "root");
-  mkdirSync(point, { recursive: true });
-  const holder = await startHolder();
-  try {
-    const mount = (fileSystem: DiskFileSystem): Promise<string> => mountPart(holder, raw, fileSystem, { point, copying });
-    const root = await theRoot(candidates, async (candidate) => {
-      const mounted = await mount(candidate);
-      const isRoot = looksLikeRoot(mounted);
-      await holder.run(`umount ${shellQuote(point)}`);
-      return isRoot;
-    });
-    const mounted = await mount(root);
+async function copyRoot(
+  raw: string,
+  choice: RootChoice | undefined,
+  copying: Copying & { readonly target: string },
+): Promise<DiskFileSystem> {
+  return withRoot(raw, choice, copying, async (root, mounted, layout) => {
     refuseSeparateParts(mounted, layout, root);
     throwIfCancelled(copying.signal);
     // cp keeps owners, modes, times, hard links, sparse files, extended attributes and ACLs; the mount is the holder's, the target ours
@@ -70,8 +61,40 @@ async function copyRoot(raw: string, choice: RootChoice | undefined, copying: Co
     });
     rmSync(join(copying.target, "lost+found"), { recursive: true, force: true });
     return root;
+  });
+}
+
+/**
+ * The root file system of a disk: the one that was chosen, else the only one that looks like it.
+ *
+ * @throws DISK_INVALID
+ */
+export const findRoot = (raw: string, choice: RootChoice | undefined, copying: Copying): Promise<DiskFileSystem> =>
+  withRoot(raw, choice, copying, async (root) => root);
+
+/** Finds the root and works on it while it is mounted. */
+async function withRoot<T>(
+  raw: string,
+  choice: RootChoice | undefined,
+  copying: Copying,
+  work: (root: DiskFileSystem, mounted: string, layout: DiskLayout) => Promise<T>,
+): Promise<T> {
+  const layout = layoutOf(raw);
+  const candidates = rootCandidates(layout, choice);
+  const point = join(copying.folder, "root");
+  mkdirSync(point, { recursive: true });
+  const holder = await startHolder();
+  try {
+    const mount = (fileSystem: DiskFileSystem): Promise<string> => mountPart(holder, raw, fileSystem, { point, copying });
+    const root = await theRoot(candidates, async (candidate) => {
+      const isRoot = looksLikeRoot(await mount(candidate));
+      await holder.run(`umount ${shellQuote(point)}`);
+      return isRoot;
+    });
+    return await work(root, await mount(root), layout);
   } finally {
     await holder.close();
+    rmSync(point, { recursive: true, force: true });
   }
 }
 

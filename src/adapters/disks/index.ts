@@ -1,1 +1,2 @@
-export { diskReader } from "./disk-reader.ts";
+export { diskReader, findRoot } from "./disk-reader.ts";
+export { rawDisk } from "./raw-disk.ts";

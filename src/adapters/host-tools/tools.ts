@@ -236,6 +236,19 @@ export const HOST_TOOLS: readonly HostTool[] = [
     purpose: "UEFI firmware of virtual machines",
     features: ["machines"],
   },
+  {
+    name: "grub-mkimage",
+    debianPackage: "grub-common",
+    purpose: "tests with a disk as distributions make them",
+    features: ["test"],
+    versionArguments: ["--version"],
+  },
+  {
+    name: "/usr/lib/grub/x86_64-efi/normal.mod",
+    debianPackage: "grub-efi-amd64-bin",
+    purpose: "tests with a disk as distributions make them",
+    features: ["test"],
+  },
   { name: "gpg", debianPackage: "gpg", purpose: "tests that sign repositories", features: ["test"], versionArguments: ["--version"] },
   {
     name: "gpgconf",

@@ -9,6 +9,7 @@ import { BakehouseError } from "../../core/errors.ts";
 import type { Acceleration, Machine, MachineAnswer, MachineRequest, Machines } from "../../ports/machines.ts";
 import type { Store } from "../../ports/store.ts";
 import { checkSetup } from "../host-tools/check-setup.ts";
+import { thisHost, type Host } from "../host-tools/host.ts";
 import { findProgram, pathWithSystemFolders } from "../host-tools/find-program.ts";
 import { findAcceleration } from "./acceleration.ts";
 import { QEMU, qemuArguments, type MachineFiles } from "./qemu-arguments.ts";
@@ -18,14 +19,14 @@ import { qmpOf, type Qmp } from "./qmp.ts";
  * Virtual machines by QEMU. Each has a folder `work/machine-…` in the store for its serial log and what it writes; the kernel
  * ends QEMU when this process dies (parent-death signal), and the next run finds the folder.
  */
-export function qemuMachines(store: Store): Machines {
+export function qemuMachines(store: Store, host: Host = thisHost()): Machines {
   return {
     acceleration: (probeKernel) => {
-      checkSetup(["machines"]);
+      checkSetup(["machines"], host);
       return findAcceleration(store, probeKernel);
     },
     start: async (request, signal) => {
-      checkSetup(["machines"]);
+      checkSetup(["machines"], host);
       refuseMissing(request);
       const { boot } = request;
       const acceleration = await findAcceleration(store, boot.kind === "direct" ? boot.kernel : boot.probeKernel);

@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { BakehouseError } from "../../core/errors.ts";
 import { defineCommand } from "../command.ts";
 import { percent, progressLine } from "../images/progress-line.ts";
 import { IMAGE_ARGUMENT, withImages } from "../images/with-images.ts";
@@ -8,6 +9,11 @@ const FORMATS = ["tar", "dir", "oci", "squashfs", "erofs", "raw", "qcow2", "vmdk
 
 /** Compressed or sparse: how much it will be cannot be told from what goes in. */
 const UNFORESEEN: readonly string[] = ["squashfs", "raw", "qcow2", "vmdk", "vhd", "vhdx"];
+
+function refuseOntoOther(format: string): void {
+  if (["raw", "qcow2", "vmdk", "vhd", "vhdx"].includes(format)) return;
+  throw new BakehouseError("USAGE", `--onto writes a disk, and ${format} is none`, { hint: "--format raw, or another disk" });
+}
 
 export const command = defineCommand({
   name: "export",
@@ -21,6 +27,9 @@ with the images that it was baked onto, so that \`image verify\` can follow the 
 with an initrd as one EFI program, and the root. An erofs or squashfs root stays as it is, and what is written lies above it in memory, or with
 --data on a partition; an ext4 root is written to and grows to the disk. A release volume is a partition of its own.
 
+--onto takes a disk such as the one that a \`disk\` step started from, and puts the image in the place of its root: partitions, boot loader, UUIDs
+and labels stay as its maker made them, and the machine starts by its own boot loader.
+
 Whatever the format, the content digest that is printed is the same, and stands in the artifact: \`image verify --artifact\` reads it back.`,
   arguments: { image: IMAGE_ARGUMENT },
   options: {
@@ -32,18 +41,26 @@ Whatever the format, the content digest that is printed is the same, and stands 
     size: { value: "size", summary: "Size of the disk, such as 8GiB, when it shall be larger than needed", completes: "none" },
     data: { value: "size", summary: "Disk: keep what is written above a read-only root on a partition of this size", completes: "none" },
     append: { value: "words", many: true, summary: "Disk: further words for the kernel's command line", completes: "none" },
+    onto: {
+      value: "disk",
+      summary: "Disk: replace the root in a copy of this disk image, and keep everything else of it",
+      completes: "file",
+    },
     force: { summary: "Replace what is there" },
   },
   examples: [
     { line: "export shop --format squashfs --output shop.squashfs", does: "One compressed file" },
     { line: "export shop --format oci --output shop-oci", does: "For skopeo, umoci, buildah or another store" },
     { line: "export shop --format qcow2 --output shop.qcow2", does: "A disk for QEMU, OpenStack or libvirt" },
+    { line: "export shop --format qcow2 --onto vendor.qcow2", does: "With the vendor's partitions and boot loader" },
     { line: "export shop --format vhd --root ext4 --size 30GiB", does: "A disk that is written to, for Azure" },
   ],
   run: async ({ args, options, global, terminal, folder, signal }) => {
     const { exportImage } = await import("../../engine/export-image.ts");
     const { diskOptions } = await import("../images/disk-options.ts");
-    const disk = diskOptions(options);
+    const onto = options.onto === undefined ? undefined : resolve(folder, options.onto);
+    if (onto !== undefined) refuseOntoOther(options.format);
+    const disk = diskOptions({ ...options, onto });
     const line = progressLine({ global, terminal });
     return withImages({ global, terminal }, async (parts) =>
       exportImage(await parts.exporting(), args.image, {
