@@ -63,6 +63,12 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/image-tree.ts"),
   },
   {
+    name: "image stale",
+    group: "Look at images",
+    summary: "Show which images must be baked again, and why",
+    load: () => import("./commands/image-stale.ts"),
+  },
+  {
     name: "image files",
     group: "Look at images",
     summary: "List the files of an image as `ls -l` does",

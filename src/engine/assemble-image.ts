@@ -175,9 +175,12 @@ export async function assembleImage(
     sizeBytes: sizeOf(manifest),
     ...taken(parts, outcome),
   } as const;
-  await publish(parts, result, stored.sizeBytes, manifest.annotations ?? {}, lineage, outcome.parent);
+  await publish(parts, result, stored.sizeBytes, { ...manifest.annotations, ...baseReference(layer) }, lineage, outcome.parent);
   return result;
 }
+
+const baseReference = ({ from }: RecipeLayer): Annotations =>
+  from !== undefined && "image" in from ? { [ANNOTATIONS.baseReference]: from.image } : {};
 
 function putManifest(
   parts: EngineParts,
@@ -252,7 +255,7 @@ export async function assembleVolume(
     sizeBytes: volume.record.sizeBytes,
     ...taken(parts, outcome),
   } as const;
-  await publish(parts, result, stored.sizeBytes, manifest.annotations ?? {}, lineage, volume.root);
+  await publish(parts, result, stored.sizeBytes, { ...manifest.annotations, ...baseReference(layer) }, lineage, volume.root);
   return result;
 }
 

@@ -103,7 +103,7 @@ interface Sbom {
 }
 
 /** The newest SBOM that is signed by a trusted key and about exactly this image: its Debian packages. */
-function readSbom(papers: Pick<Papers, "of" | "read">, digest: ImageDigest): Sbom | undefined {
+export function readSbom(papers: Pick<Papers, "of" | "read">, digest: ImageDigest): Sbom | undefined {
   for (const paper of papers.of(digest, PREDICATES.spdx)) {
     const { trust, statement } = papers.read(paper);
     const document = spdxSchema.safeParse(statement?.predicate);

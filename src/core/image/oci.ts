@@ -67,6 +67,8 @@ export const ANNOTATIONS = {
   name: "org.opencontainers.image.ref.name",
   created: "org.opencontainers.image.created",
   baseDigest: "org.opencontainers.image.base.digest",
+  /** Beside the image, never in it: what the recipe wrote for the parent when that was an image, such as `shop-base@stable`. */
+  baseReference: "dev.bakehouse.base.reference",
   title: "org.opencontainers.image.title",
   recipe: "dev.bakehouse.recipe",
   layer: "dev.bakehouse.layer",
