@@ -177,6 +177,7 @@ describe("gc", () => {
         store: images.store,
         contents: await images.contents(),
         mounts: await images.mounts(),
+        cells: await images.cells(),
         clock: images.clock,
         catalog: images.catalog,
       },

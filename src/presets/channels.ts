@@ -1,5 +1,6 @@
 import { crashAt } from "../adapters/local-host/crash-at.ts";
 import { machineClock } from "../adapters/local-host/machine-clock.ts";
+import { platformOf } from "../core/checks/check.ts";
 import type { RevokedUse, RevokeParts } from "../engine/revoke-image.ts";
 import type { ImageParts } from "./images.ts";
 
@@ -15,9 +16,18 @@ export const channelParts = (parts: ImageParts, env: Readonly<Record<string, str
     const { knownSecurityUpdates } = await import("../adapters/apt-resolver/security-updates.ts");
     return knownSecurityUpdates(parts.store.path("apt"), request);
   },
-  promisedChecks: async () => undefined,
+  promisedChecks: async (image) => {
+    const { declarationOf } = await import("../engine/declared-checks.ts");
+    const { checks } = await import("../checks/registry.ts");
+    return declarationOf(await parts.papers(), image)?.checks.map(({ name, check, options }) => {
+      const definition = checks.get(check);
+      const checked = definition?.options.safeParse(options);
+      if (definition === undefined || checked?.success !== true) return { name }; // of a newer Bakehouse
+      return { name, platform: platformOf(definition, checked.data) };
+    });
+  },
   reach: crashAt(env["BAKEHOUSE_CRASH_AT"]),
-  uses: async () => mountsOf(parts),
+  uses: async () => [...(await mountsOf(parts)), ...(await cellsOf(parts))],
 });
 
 async function mountsOf(parts: ImageParts): Promise<readonly RevokedUse[]> {
@@ -25,4 +35,11 @@ async function mountsOf(parts: ImageParts): Promise<readonly RevokedUse[]> {
     .list()
     .filter(({ mounted }) => mounted)
     .map(({ image, directory }) => ({ kind: "mount", where: directory, image, command: `bakehouse image unmount ${directory}` }));
+}
+
+async function cellsOf(parts: ImageParts): Promise<readonly RevokedUse[]> {
+  return (await parts.cells())
+    .list()
+    .filter(({ status }) => status !== "stopped" && status !== "died")
+    .map(({ image, name }) => ({ kind: "cell", where: name, image: image.digest, command: `bakehouse stop ${name}` }));
 }

@@ -28,7 +28,7 @@ describe("channels of a recipe", () => {
     freeze:
       - { cron: "0 17 * * 5", duration: 63h, zone: Europe/Warsaw, reason: weekend }
       - { cron: "0 0 24 12 *", duration: 8d }`);
-    expect(problems).toEqual([]);
+    expect(problems).toMatchObject([{ severity: "warning", message: 'channels.prod.checks: no layer has a check "vm-boot"' }]);
     const none = { checks: [], minTimeMs: 0, approvals: { count: 0, by: [] }, sbom: { packages: [], licences: [] }, freeze: [] };
     expect(recipe?.channels).toEqual([
       { ...none, name: "dev" },

@@ -2,10 +2,12 @@ import { z } from "zod";
 import { cronProblem, isTimeZone } from "../channel/freeze.ts";
 import type { Channel, Channels, FreezeWindow, RequiredChecks } from "../channel/model.ts";
 import type { CheckPlatform } from "../checks/verdict.ts";
-import { describeValue } from "./describe-value.ts";
+import { suggestion } from "../text/did-you-mean.ts";
+import { describeValue, quote } from "./describe-value.ts";
 import { LONG_DURATION, parseDuration } from "./duration.ts";
 import type { Inspection } from "./inspect.ts";
 import { isMapping, readFields } from "./inspect.ts";
+import type { RecipeLayer } from "./model.ts";
 import { nameSchema } from "./schema.ts";
 
 /** Ten years: longer is a mistake (a guess). */
@@ -86,7 +88,27 @@ export const channelFields = {
 };
 
 /** Reads `channels:`, whose order is the way of an image from the first to the last. Mistakes are told to the inspection. */
-export function readChannels(inspection: Inspection, section: Readonly<Record<string, unknown>>): Channels {
+export function readChannels(
+  inspection: Inspection,
+  section: Readonly<Record<string, unknown>>,
+  layers: readonly Pick<RecipeLayer, "from" | "checks">[],
+): Channels {
+  const channels = channelsOf(inspection, section);
+  warnAboutUnknownChecks(inspection, channels, layers);
+  return channels;
+}
+
+/** A name that no layer has keeps the gate shut for ever; a parent from outside may bring it, though. */
+function warnAboutUnknownChecks(inspection: Inspection, channels: Channels, layers: readonly Pick<RecipeLayer, "from" | "checks">[]): void {
+  if (layers.some(({ from }) => from !== undefined && "image" in from)) return;
+  const known = [...new Set(layers.flatMap(({ checks }) => checks.map(({ id, givenName }) => givenName ?? id)))];
+  for (const { name, checks } of channels)
+    for (const wanted of checks.flatMap(({ names }) => (names === "all" ? [] : names)))
+      if (!known.includes(wanted.replace(/-\d+$/, "")) && !known.includes(wanted))
+        inspection.warn(["channels", name, "checks"], `no layer has a check ${quote(wanted)}`, suggestion(wanted, known, "checks"));
+}
+
+function channelsOf(inspection: Inspection, section: Readonly<Record<string, unknown>>): Channels {
   return Object.entries(section).flatMap(([name, declaration], index): readonly Channel[] => {
     const path = ["channels", name];
     inspection.check(nameSchema, name, path);

@@ -97,7 +97,7 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
   const retention = readRetention(inspection, fields?.retention, isMapping(fields?.layers) ? Object.keys(fields.layers) : []);
   const notify = readNotify(inspection, fields?.notify ?? {}, around.secretNames);
   for (const name of notify.secrets) around.usedSecrets.add(name);
-  const channels = readChannels(inspection, fields?.channels ?? {});
+  const channels = readChannels(inspection, fields?.channels ?? {}, layers);
   if (inspection.failed || fields?.name === undefined) return undefined;
   warnAboutUnused(around, layers, repositories);
   return {
