@@ -1,8 +1,10 @@
 import { isSha256, shortDigest, type DiffId, type ImageDigest, type Sha256 } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
+import { judgeRetention, type Judgement, type KeepableImage, type RetentionFacts } from "../core/retention/judge.ts";
 import { ANNOTATIONS, type IndexEntry } from "../core/image/oci.ts";
 import type { Catalog, ImageKind } from "../ports/catalog.ts";
 import type { Cells, CellState } from "../ports/cells.ts";
+import type { ReachPoint } from "../ports/crash-points.ts";
 import type { Clock } from "../ports/host.ts";
 import type { ImageMounts } from "../ports/image-mounts.ts";
 import type { StoreArea, StoreContents, StoreItem } from "../ports/store-contents.ts";
@@ -11,6 +13,7 @@ import { allAttached, blobsOfList } from "./attached.ts";
 import { channelPins } from "./channel-pins.ts";
 import { nameOf } from "./find-image.ts";
 import { kindOf } from "./image-content.ts";
+import { listSetAside, writeSetAside, type SetAside } from "./set-aside.ts";
 import { VOLUME_STEP } from "./plan-bake.ts";
 import { needsOf, parentsOf } from "./references.ts";
 import { STORE_CONTENT_LOCK } from "../core/store-lock.ts";
@@ -22,6 +25,8 @@ export interface CollectGarbageParts {
   readonly cells: Pick<Cells, "list" | "find">;
   readonly clock: Clock;
   catalog(): Promise<Pick<Catalog, "bakes" | "removeImages" | "ledger">>;
+  /** Told at the moments that tests let it die at. */
+  readonly reach?: ReachPoint;
 }
 
 export interface CollectGarbageOptions {
@@ -29,6 +34,10 @@ export interface CollectGarbageOptions {
   readonly apply: boolean;
   /** How many of the newest images of each name to keep, those counted to which the name no longer points. */
   readonly keep: number;
+  /** `retention:` of the recipes that can be asked; default: none has any. */
+  readonly rules?: RetentionFacts["rules"];
+  /** How long an image whose recipe says nothing can be brought back. Default 0: it goes at once. Milliseconds. */
+  readonly graceMs?: number;
   /** What no image names yet is kept while younger than this: a failed bake goes on from there. Milliseconds. */
   readonly recentMs: number;
   /** What locks may name (packages, downloads, recordings) goes when it was not used for so long. Milliseconds. */
@@ -49,6 +58,8 @@ export interface GarbageItem {
   readonly sizeBytes: number;
   readonly keep: boolean;
   readonly why: string;
+  /** An image that can be brought back until then, ISO 8601: it goes out of sight, and nothing is freed yet. */
+  readonly until?: string;
 }
 
 export interface GarbageReport {
@@ -63,9 +74,9 @@ export interface GarbageReport {
 }
 
 /**
- * Finds what nothing refers to, and removes it with `apply`. Referred to are: images with a name, the newest `keep` of
- * each name, what channels point to and can be rolled back to, what those were baked onto, the papers of all these, mounts, running bakes and shells, kept
- * failures, and whatever any of these stands on.
+ * Finds what nothing refers to, and removes it with `apply`. Referred to are: images with a name, in a channel or in use, those that
+ * `retention:` or `keep` keep, what those were baked onto, the papers of all these, mounts, running bakes and shells, kept failures,
+ * and whatever any of these stands on. An image with a grace time is set aside first, and goes when that is over.
  *
  * What happens at the same time: index entries and step records go first; then it is looked again whether a bake runs. One
  * that began before may have taken a record from the cache, so then nothing it may stand on is removed in this run. One that
@@ -80,7 +91,7 @@ export async function collectGarbage(parts: CollectGarbageParts, options: Collec
       hint: "run as a user who may write to it",
     });
   const running = await runningBakes(parts);
-  if (!options.apply) return reportOf(survey(parts, options, running, await channelPins(await parts.catalog())), running, false, []);
+  if (!options.apply) return reportOf(survey(parts, options, running, await surroundings(parts, options)), running, false, []);
   return store.withLock(STORE_CONTENT_LOCK, { signal: options.signal }, () => sweep(parts, options, running));
 }
 
@@ -90,14 +101,12 @@ const runningBakes = async (parts: CollectGarbageParts): Promise<readonly string
 async function sweep(parts: CollectGarbageParts, options: CollectGarbageOptions, running: readonly string[]): Promise<GarbageReport> {
   const { store, contents } = parts;
   store.tidy();
-  const found = survey(parts, options, running, await channelPins(await parts.catalog()));
-  const images = found.filter(isGoing("image", "volume", "launch")).map(({ id }) => id as ImageDigest);
-  if (images.length > 0) {
-    await store.images.remove(images);
-    await (await parts.catalog()).removeImages(images);
-  }
+  const around = await surroundings(parts, options);
+  const found = survey(parts, options, running, around);
+  await removeImages(parts, found.filter(isGoing("image", "volume", "launch")), around);
   for (const { id } of found.filter(isGoing("papers"))) await store.referrers.remove(id as ImageDigest);
   for (const { id } of found.filter(isGoing("step"))) contents.removeStepFile(id);
+  parts.reach?.("gc-records-removed");
   options.signal.throwIfAborted();
   const begun = await runningBakes(parts);
   const notes =
@@ -107,7 +116,7 @@ async function sweep(parts: CollectGarbageParts, options: CollectGarbageOptions,
           `${begun.length === 1 ? `Bake ${begun[0] ?? ""} is` : `${begun.length} bakes are`} running: blobs, diffs and packages stay until it is done; run gc again then`,
         ];
   // index and records may have changed meanwhile: what something refers to now stays
-  const still = new Map(survey(parts, options, begun, await channelPins(await parts.catalog())).map((item) => [keyOf(item), item]));
+  const still = new Map(survey(parts, options, begun, await surroundings(parts, options)).map((item) => [keyOf(item), item]));
   const items: GarbageItem[] = [];
   for (const item of found) {
     options.signal.throwIfAborted();
@@ -118,10 +127,49 @@ async function sweep(parts: CollectGarbageParts, options: CollectGarbageOptions,
       items.push({ ...item, keep: true, why: now.keep ? now.why : "a bake is running" });
     else {
       await removeItem(parts, item);
+      if (item.kind === "blob") parts.reach?.("gc-blob-removed");
       items.push(item);
     }
   }
   return reportOf(items, begun, true, notes);
+}
+
+/** What is not in the index: what channels and cells need, and what is set aside. */
+interface Surroundings {
+  readonly pins: ReadonlyMap<ImageDigest, string>;
+  readonly aside: readonly SetAside[];
+}
+
+async function surroundings(parts: CollectGarbageParts, { rules }: CollectGarbageOptions): Promise<Surroundings> {
+  const pins = await channelPins(await parts.catalog(), (name, channel) => {
+    const own = rules?.(name.split("/")[0] ?? "");
+    return typeof own === "object" ? own.channels[channel] : undefined;
+  });
+  const ran = parts.cells
+    .list()
+    .filter(isHeldCell)
+    .map(({ name, image }) => [image.digest, `cell ${name} runs it`] as const);
+  return { pins: new Map([...ran, ...pins]), aside: listSetAside(parts.store) };
+}
+
+/** First the note, then the index, then the catalog: whatever ends it in between, nothing is lost and the next one finishes. */
+async function removeImages(parts: CollectGarbageParts, going: readonly GarbageItem[], { aside }: Surroundings): Promise<void> {
+  const { store } = parts;
+  if (going.length === 0) return;
+  const known = new Set(aside.map(({ entry }) => entry.digest));
+  const at = parts.clock.now().toISOString();
+  const entries = new Map(store.images.entries().map((entry) => [entry.digest, entry]));
+  const setAside = going.flatMap(({ id, until, why }): readonly SetAside[] => {
+    const entry = entries.get(id as ImageDigest);
+    return until === undefined || entry === undefined ? [] : [{ entry, at, until, why }];
+  });
+  const over = going.filter(({ id }) => known.has(id as ImageDigest)).map(({ id }) => id as ImageDigest);
+  if (setAside.length + over.length > 0) writeSetAside(store, setAside, over);
+  parts.reach?.("gc-set-aside");
+  const images = going.map(({ id }) => id as ImageDigest).filter((digest) => !known.has(digest));
+  if (images.length > 0) await store.images.remove(images);
+  parts.reach?.("gc-index-written");
+  if (images.length > 0) await (await parts.catalog()).removeImages(images);
 }
 
 const MAY_BE_IN_USE: readonly GarbageKind[] = ["blob", "diff", "packages", "recorded", "downloads", "lent", "apt", "plans", "temporary"];
@@ -157,16 +205,12 @@ function survey(
   parts: CollectGarbageParts,
   options: CollectGarbageOptions,
   running: readonly string[],
-  pins: ReadonlyMap<ImageDigest, string>,
+  around: Surroundings,
 ): readonly GarbageItem[] {
   const nowMs = parts.clock.now().getTime();
-  const ran = parts.cells
-    .list()
-    .filter(isHeldCell)
-    .map(({ name, image }) => [image.digest, `cell ${name} runs it`] as const);
-  const images = judgeImages(parts.store, options.keep, new Map([...pins, ...ran]));
+  const images = [...judgeImages(parts.store, options, around, nowMs), ...judgeSetAside(around, nowMs)];
   const references = new References();
-  for (const { entry, item } of images) if (item.keep) references.addImage(parts.store, entry);
+  for (const { entry, item } of images) if (staysOnDisk(item)) references.addImage(parts.store, entry);
   const papers = judgePapers(parts.store, images, references);
   const holders = judgeHolders(parts, references);
   const steps = judgeSteps(parts, options, references, nowMs, running);
@@ -180,6 +224,9 @@ function survey(
     ...judgeAreas(parts, options, nowMs),
   ];
 }
+
+/** Also of what goes out of sight now: it can be brought back. */
+const staysOnDisk = ({ keep, until }: GarbageItem): boolean => keep || until !== undefined;
 
 /** Who needs a blob or diff, by digest: the first that says so, for the report. */
 class References {
@@ -225,58 +272,51 @@ interface JudgedImage {
   readonly item: GarbageItem;
 }
 
-function judgeImages(store: Store, keep: number, pins: ReadonlyMap<ImageDigest, string>): readonly JudgedImage[] {
+function judgeImages(store: Store, options: CollectGarbageOptions, { pins }: Surroundings, nowMs: number): readonly JudgedImage[] {
   const entries = store.images.entries().filter(({ digest }) => isSha256(digest));
-  const reasons = new Map<ImageDigest, string>();
-  for (const entry of entries) if (entry.annotations[ANNOTATIONS.name] !== undefined) reasons.set(entry.digest, "has a name");
-  for (const [name, group] of groupedByName(entries)) {
-    for (const entry of group.slice(0, keep))
-      if (!reasons.has(entry.digest)) reasons.set(entry.digest, `among the newest ${keep} of ${name}`);
-  }
-  for (const entry of entries) {
-    const why = pins.get(entry.digest);
-    if (why !== undefined && !reasons.has(entry.digest)) reasons.set(entry.digest, why);
-  }
-  keepParents(store, entries, reasons);
-  return entries.map((entry): JudgedImage => {
-    const why = reasons.get(entry.digest);
-    const name = nameOf(entry);
-    const kind = kindOf(entry);
-    return {
-      entry,
-      item: {
-        kind,
-        id: entry.digest,
-        name,
-        sizeBytes: 0,
-        keep: why !== undefined,
-        why: why ?? `${name || "its name"} has moved on, and there are ${keep} newer`,
-      },
-    };
+  const judged = judgeRetention({
+    images: entries.map((entry) => keepable(store, entry)),
+    rules: options.rules ?? (() => undefined),
+    keep: options.keep,
+    graceMs: options.graceMs ?? 0,
+    pins,
+    nowMs,
   });
+  return entries.map((entry): JudgedImage => ({ entry, item: itemOf(entry, judged.get(entry.digest)) }));
 }
 
-function groupedByName(entries: readonly IndexEntry[]): ReadonlyMap<string, readonly IndexEntry[]> {
-  const groups = new Map<string, IndexEntry[]>();
-  for (const entry of entries) groups.set(nameOf(entry), [...(groups.get(nameOf(entry)) ?? []), entry]);
-  const bakedAt = (entry: IndexEntry): string => entry.annotations[ANNOTATIONS.bakedAt] ?? "";
-  const isCurrent = (entry: IndexEntry): number => (entry.annotations[ANNOTATIONS.name] === undefined ? 0 : 1);
-  for (const group of groups.values()) group.sort((a, b) => isCurrent(b) - isCurrent(a) || (bakedAt(a) < bakedAt(b) ? 1 : -1));
-  return groups;
+function itemOf(entry: IndexEntry, judgement: Judgement | undefined): GarbageItem {
+  const common = { kind: kindOf(entry), id: entry.digest, name: nameOf(entry), sizeBytes: 0 };
+  if (judgement?.verdict !== "goes") return { ...common, keep: true, why: judgement?.why ?? "" };
+  const { untilMs, why } = judgement;
+  return { ...common, keep: false, why, ...(untilMs === undefined ? {} : { until: new Date(untilMs).toISOString() }) };
 }
 
-function keepParents(store: Store, entries: readonly IndexEntry[], reasons: Map<ImageDigest, string>): void {
-  const byDigest = new Map(entries.map((entry) => [entry.digest, entry]));
-  const queue = entries.filter(({ digest }) => reasons.has(digest));
-  for (let entry = queue.pop(); entry !== undefined; entry = queue.pop()) {
-    for (const parent of parentsOf(store, entry)) {
-      const found = byDigest.get(parent);
-      if (found === undefined || reasons.has(parent)) continue;
-      reasons.set(parent, `${nameOf(entry)} (${shortDigest(entry.digest)}) stands on it`);
-      queue.push(found);
-    }
-  }
+function keepable(store: Store, entry: IndexEntry): KeepableImage {
+  const { annotations, digest } = entry;
+  const restored = Date.parse(annotations[ANNOTATIONS.restored] ?? "");
+  const bakedAt = Date.parse(annotations[ANNOTATIONS.bakedAt] ?? "");
+  return {
+    digest,
+    name: nameOf(entry),
+    recipe: annotations[ANNOTATIONS.recipe] ?? "",
+    layer: annotations[ANNOTATIONS.layer] ?? "",
+    bakedAtMs: Number.isNaN(bakedAt) ? 0 : bakedAt,
+    isNamed: annotations[ANNOTATIONS.name] !== undefined,
+    ...(Number.isNaN(restored) ? {} : { restoredAtMs: restored }),
+    parents: parentsOf(store, entry),
+  };
 }
+
+const judgeSetAside = ({ aside }: Surroundings, nowMs: number): readonly JudgedImage[] =>
+  aside.map(({ entry, until, at }): JudgedImage => {
+    const keep = !(nowMs >= Date.parse(until));
+    const common = { kind: kindOf(entry), id: entry.digest, name: nameOf(entry), sizeBytes: 0, keep };
+    const why = keep
+      ? `set aside on ${at.slice(0, 10)}; goes after ${until.slice(0, 16)}Z, until then: bakehouse gc --restore ${shortDigest(entry.digest)}`
+      : `was set aside until ${until.slice(0, 16)}Z, and nobody brought it back`;
+    return { entry, item: { ...common, why } };
+  });
 
 /** Papers, and whatever else is attached to an image, stay and go with it. */
 function judgePapers(store: Store, images: readonly JudgedImage[], references: References): readonly GarbageItem[] {
@@ -284,9 +324,15 @@ function judgePapers(store: Store, images: readonly JudgedImage[], references: R
   return [...allAttached(store)].map(([subject, list]): GarbageItem => {
     const image = byDigest.get(subject);
     const name = image === undefined ? "" : nameOf(image.entry);
-    const keep = image?.item.keep === true;
+    const keep = image !== undefined && staysOnDisk(image.item);
     if (keep) references.addBlobs(blobsOfList(list), `the papers of ${name || shortDigest(subject)}`);
-    const why = keep ? "their image is kept" : image === undefined ? "their image is not in this store" : "their image goes";
+    const why = keep
+      ? image.item.keep
+        ? "their image is kept"
+        : "their image is set aside"
+      : image === undefined
+        ? "their image is not in this store"
+        : "their image goes";
     return { kind: "papers", id: subject, ...(name === "" ? {} : { name }), sizeBytes: 0, keep, why };
   });
 }

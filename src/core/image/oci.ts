@@ -89,6 +89,8 @@ export const ANNOTATIONS = {
   /** The name that an image had when it was baked, kept when the name has moved on to a newer one. */
   bakedName: "dev.bakehouse.name",
   imported: "dev.bakehouse.imported",
+  /** When it was brought back after gc had set it aside. */
+  restored: "dev.bakehouse.restored",
   /** Of a paper: what kind of statement its envelope holds (as in-toto's other carriers call it). */
   predicateType: "in-toto.io/predicate-type",
 } as const;

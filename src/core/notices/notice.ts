@@ -25,7 +25,7 @@ export interface Notice<Type extends NoticeType = NoticeType> {
 
 const digest = z.string().describe("Digest of an image: sha256:…");
 const recipe = z.string().describe("Name of the recipe");
-const run = z.string().describe("Id of the run");
+const run = z.string().describe("Id of the run: bakehouse cycle history <id>");
 const by = z.string().describe("Who: user@host");
 const image = z.strictObject({ name: z.string().describe("<recipe>/<layer>"), digest });
 const failure = {
@@ -123,7 +123,7 @@ export const NOTICES = {
     summary: "Something was removed from the store, or set aside",
     data: z.strictObject({
       removed: z.array(digest).describe("Images that are gone"),
-      setAside: z.array(digest).describe("Images that can still be brought back"),
+      setAside: z.array(digest).describe("Images that can still be brought back: bakehouse gc --restore <image>"),
       freedBytes: z.number().describe("Bytes on disk that were freed"),
     }),
   },
