@@ -292,6 +292,23 @@ function relock(bench: Bench): void {
   writeRecipes(job(bench), ["nginx-light", "jq"]);
 }
 
+const papers: Case = (bench, rows) => {
+  const name = "SBOM, provenance and signatures of the release";
+  measure(cli(bench, "bake", job(bench)), 1, bench.log);
+  // an unknown key signed what is there: all of it is written anew
+  const forget = (): void => rmSync(join(bench.store, "keys"), { recursive: true, force: true });
+  const attest = measure({ ...cli(bench, "attest", "job/release", "--only"), before: forget }, bench.runs, bench.log);
+  rows.push({ case: name, who: "bakehouse attest", measured: attest, goal: "≤ 1 CPU s" });
+  measure(cli(bench, "attest", "job/release"), 1, bench.log);
+  const verify = measure(cli(bench, "image", "verify", "job/release"), bench.runs, bench.log);
+  rows.push({
+    case: "every digest, signature and parent of the release",
+    who: "bakehouse image verify",
+    measured: verify,
+    goal: "≥ 400 MB/s",
+  });
+};
+
 const startUp: Case = async (bench, rows) => {
   const bare = measure({ argv: [NODE, "-e", "0"] }, 15, bench.log);
   const over = (measured: Measurement): string =>
@@ -343,6 +360,7 @@ const CASES: Readonly<Record<string, Case>> = {
   unchanged,
   "one-file": oneFile,
   "one-package": onePackage,
+  papers,
   "start-up": startUp,
 };
 

@@ -1,6 +1,7 @@
 import { isSha256, shortDigest, type DiffId, type ImageDigest, type Sha256 } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
 import { ANNOTATIONS, type Descriptor, type ImageConfig, type ImageManifest, type IndexEntry } from "../core/image/oci.ts";
+import { paperName } from "../core/papers/paper-names.ts";
 import type { Provenance } from "../core/papers/provenance.ts";
 import { paperOf } from "../core/papers/read-paper.ts";
 import { PREDICATES } from "../core/papers/statement.ts";
@@ -295,15 +296,7 @@ function fitProblems(parent: ReadImage, child: ReadImage | undefined): readonly 
   return ["its layers are not the lower ones of the image that was baked onto it"];
 }
 
-const WORDS: Readonly<Record<string, string>> = {
-  [PREDICATES.spdx]: "the SBOM (SPDX)",
-  [PREDICATES.cyclonedx]: "the SBOM (CycloneDX)",
-  [PREDICATES.provenance]: "the provenance",
-  [PREDICATES.checks]: "the evidence of checks",
-};
-
-const wordOf = ({ predicateType }: Pick<VerifiedPaper, "predicateType">): string =>
-  WORDS[predicateType] ?? `the paper of type ${predicateType}`;
+const wordOf = ({ predicateType }: Pick<VerifiedPaper, "predicateType">): string => `the ${paperName(predicateType)}`;
 
 function subjectsOf({ statement, paper }: ReadPaper): string {
   const digests = (statement?.subject ?? []).map(({ digest }) => String(digest?.sha256).slice(0, 12));

@@ -9,11 +9,11 @@ import { makeFolder, namesIn, readIfThere, storeError, writeAtomically } from ".
 import { generateKey, keyOf, privatePem, publicPem, verdictOf, type ReadKey } from "./ed25519.ts";
 
 /**
- * Keys in the store's own folder, for nobody but its owner:
+ * Keys in the store's own folder:
  *
- *     keys/            0700
- *       keys.json      0600  who is trusted, and which one signs: KeyRing
- *       <id>.pem       0600  a private half (PKCS #8); written before keys.json names it
+ *     keys/            0755
+ *       keys.json      0644  who is trusted, and which one signs: KeyRing; whoever may read the store may verify
+ *       <id>.pem       0600  a private half (PKCS #8), for the owner alone; written before keys.json names it
  *
  * Whoever changes anything holds the lock `keys`. A private half that keys.json does not name was left by a writer that died:
  * the next one removes it.
@@ -190,7 +190,7 @@ function keyFiles(store: Store): KeyFiles {
   const prepare = (): void => {
     try {
       makeFolder(folder);
-      chmodSync(folder, 0o700);
+      chmodSync(folder, 0o755);
     } catch (error) {
       throw storeError(error, folder);
     }
@@ -209,7 +209,7 @@ function keyFiles(store: Store): KeyFiles {
     },
     write: (ring) => {
       prepare();
-      writeAtomically(ringFile, JSON.stringify(ring), 0o600);
+      writeAtomically(ringFile, JSON.stringify(ring), 0o644);
       const named = new Set(ring.keys.map(({ id }) => `${id}.pem`));
       for (const name of namesIn(folder)) if (name.endsWith(".pem") && !named.has(name)) rmSync(join(folder, name), { force: true });
     },

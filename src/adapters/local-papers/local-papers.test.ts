@@ -1,5 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fixtureStore, put, type FixtureStore } from "../../../test/image-store.ts";
 import type { ImageDigest } from "../../core/digest.ts";
@@ -58,6 +60,23 @@ describe("papers of a store", () => {
     other.close();
     expect(papers.of(image)).toHaveLength(12);
     expect(papers.of(image).map((paper) => papers.read(paper).trust)).toEqual(Array.from({ length: 12 }, () => "signed"));
+  });
+
+  it("on a full disk are refused, and nothing of them is listed", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "bakehouse-papers-full-"));
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", folder]);
+    try {
+      execFileSync("cp", ["-a", "-T", fixture.store.root, join(folder, "store")]);
+      const full = openLocalStore(join(folder, "store"));
+      const there = localPapers({ store: full, keys: localKeys({ store: full, clock, owner: "x" }), clock });
+      const before = await there.attach(subject(), PREDICATES.checks, { n: 1 });
+      await expect(there.attach(subject(), PREDICATES.checks, { n: "x".repeat(2_000_000) })).rejects.toMatchObject({ code: "STORE_FULL" });
+      expect(there.of(image)).toEqual([before]);
+      full.close();
+    } finally {
+      execFileSync("umount", [folder]);
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it("are refused for an image that is not here", async () => {

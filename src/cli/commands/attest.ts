@@ -2,7 +2,8 @@ import { shortDigest } from "../../core/digest.ts";
 import type { WrittenPapers } from "../../engine/write-papers.ts";
 import { defineCommand } from "../command.ts";
 import { IMAGE_ARGUMENT, withImages } from "../images/with-images.ts";
-import { paperName } from "../keys/key-text.ts";
+import { paperName } from "../../core/papers/paper-names.ts";
+
 import { count, formatBytes, table } from "../text.ts";
 
 export const command = defineCommand({

@@ -2,7 +2,8 @@ import { shortDigest } from "../../core/digest.ts";
 import { defineCommand } from "../command.ts";
 import { formatAge } from "../images/words.ts";
 import { IMAGE_ARGUMENT, withImages } from "../images/with-images.ts";
-import { paperName, shortKey, trustWord } from "../keys/key-text.ts";
+import { paperName } from "../../core/papers/paper-names.ts";
+import { shortKey, trustWord } from "../keys/key-text.ts";
 import { formatBytes, table } from "../text.ts";
 
 export const command = defineCommand({

@@ -7,7 +7,8 @@ import { defineCommand } from "../command.ts";
 import { renderArtifact, verifyArtifactFile } from "../images/verified-artifact.ts";
 import { progressLine } from "../images/progress-line.ts";
 import { storeExists, withImages } from "../images/with-images.ts";
-import { paperName, shortKey } from "../keys/key-text.ts";
+import { paperName } from "../../core/papers/paper-names.ts";
+import { shortKey } from "../keys/key-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { count, formatBytes } from "../text.ts";
 

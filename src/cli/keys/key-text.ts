@@ -1,4 +1,3 @@
-import { PREDICATES } from "../../core/papers/statement.ts";
 import type { KeyInfo } from "../../ports/keys.ts";
 import type { Trust } from "../../ports/papers.ts";
 import type { Terminal } from "../terminal.ts";
@@ -11,16 +10,6 @@ export function keyLine(key: KeyInfo, { colors }: Terminal): string {
   const does = key.retiredAt !== undefined ? "retired" : key.signs ? "signs from now on" : "verifies";
   return `${colors.bold(key.name)} ${shortKey(key.id)} ${colors.dim(does)}\n`;
 }
-
-const PAPER_NAMES: Readonly<Record<string, string>> = {
-  [PREDICATES.spdx]: "SBOM (SPDX)",
-  [PREDICATES.cyclonedx]: "SBOM (CycloneDX)",
-  [PREDICATES.provenance]: "provenance",
-  [PREDICATES.checks]: "evidence of checks",
-};
-
-/** What a paper is, for people. */
-export const paperName = (predicateType: string): string => PAPER_NAMES[predicateType] ?? predicateType;
 
 const TRUST_WORDS: Readonly<Record<Trust, string>> = {
   signed: "signed",
