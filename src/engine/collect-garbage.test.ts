@@ -1,5 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fixtureStore, put, type FixtureStore } from "../../test/image-store.ts";
@@ -194,7 +194,7 @@ describe("collecting garbage", () => {
     mkdirSync(fixture.store.path("work", "20260101-000003-dead"));
     writeFileSync(
       fixture.store.path("work", "20260101-000003-dead", "owner.json"),
-      JSON.stringify({ pid: 999_999, startTime: 1, bootId: "another", host: (await import("node:os")).hostname(), what: "bake" }),
+      JSON.stringify({ pid: 999_999, startTime: 1, bootId: "another", host: hostname(), what: "bake" }),
     );
     const dry = await collect();
     expect(
@@ -213,6 +213,17 @@ describe("collecting garbage", () => {
     fixture.store.releaseWorkFolder("20260101-000002-alive");
     await collect({ apply: true, keep: 1 });
     expect(fixture.store.diffs.has(diffs[1]!)).toBe(false);
+  });
+
+  it("removes what failed steps left when nobody looked at it for long", async () => {
+    const folder = fixture.store.workFolder("20260101-000001-failed");
+    fixture.store.keepWorkFolder("20260101-000001-failed", { folder: "x", address: "release/run", lowers: [], recipe: "/x" });
+    const owner = fixture.store.path("work", "20260101-000001-failed", "owner.json");
+    writeFileSync(owner, JSON.stringify({ pid: 999_999, startTime: 1, bootId: "another", host: hostname(), what: "bake" }));
+    expect(whyOf(await collect({ recentMs: 60_000 }), "20260101-000001-failed")).toMatch(/kept for a look at a failed step/);
+    expect(going(await collect({ apply: true, recentMs: 0 }), "work")).toEqual(["20260101-000001-failed"]);
+    expect(existsSync(folder)).toBe(false);
+    expect(fixture.store.kept()).toEqual([]);
   });
 
   it("removes packages that were not used for long, or all when asked", async () => {

@@ -38,7 +38,7 @@ export interface CollectGarbageOptions {
   readonly rules?: RetentionFacts["rules"];
   /** How long an image whose recipe says nothing can be brought back. Default 0: it goes at once. Milliseconds. */
   readonly graceMs?: number;
-  /** What no image names yet is kept while younger than this: a failed bake goes on from there. Milliseconds. */
+  /** What no image names yet, and what a failed step left, is kept while younger than this: a failed bake goes on from there. Milliseconds. */
   readonly recentMs: number;
   /** What locks may name (packages, downloads, recordings) goes when it was not used for so long. Milliseconds. */
   readonly packagesOlderThanMs: number;
@@ -212,7 +212,7 @@ function survey(
   const references = new References();
   for (const { entry, item } of images) if (staysOnDisk(item)) references.addImage(parts.store, entry);
   const papers = judgePapers(parts.store, images, references);
-  const holders = judgeHolders(parts, references);
+  const holders = judgeHolders(parts, options, references, nowMs);
   const steps = judgeSteps(parts, options, references, nowMs, running);
   return [
     ...images.map(({ item }) => item),
@@ -340,7 +340,12 @@ function judgePapers(store: Store, images: readonly JudgedImage[], references: R
 const isHeldCell = ({ status }: CellState): boolean => status === "starting" || status === "running";
 
 /** Mounts, cells, running work and kept failures: they keep what they stand on. */
-function judgeHolders({ contents, mounts, cells }: CollectGarbageParts, references: References): readonly GarbageItem[] {
+function judgeHolders(
+  { contents, mounts, cells }: CollectGarbageParts,
+  { recentMs }: CollectGarbageOptions,
+  references: References,
+  nowMs: number,
+): readonly GarbageItem[] {
   const items: GarbageItem[] = [];
   for (const mount of mounts.list()) {
     if (mount.mounted)
@@ -364,18 +369,18 @@ function judgeHolders({ contents, mounts, cells }: CollectGarbageParts, referenc
       references.addUse([...source.diffs, image.digest, ...(source.volume === undefined ? [] : [source.volume.blob])], `cell ${name}`);
     items.push({ kind: "cell", id, name, sizeBytes: 0, keep, why: keep ? `runs ${image.name}` : "has ended" });
   }
-  for (const { id, sizeBytes, owner, kept, uses } of contents.workFolders()) {
-    const why =
-      owner === undefined
-        ? kept
-          ? "kept for a look at a failed step: bakehouse shell --failed"
-          : "its process is gone"
-        : `${owner} is at work in it`;
-    const keep = owner !== undefined || kept;
-    if (keep) references.addUse(uses, owner === undefined ? `the kept failure ${id}` : owner);
-    items.push({ kind: "work", id, sizeBytes, keep, why });
+  for (const { id, sizeBytes, owner, keptAtMs, uses } of contents.workFolders()) {
+    const holder = owner ?? (keptAtMs !== undefined && nowMs - keptAtMs < recentMs ? `the kept failure ${id}` : undefined);
+    if (holder !== undefined) references.addUse(uses, holder);
+    items.push({ kind: "work", id, sizeBytes, keep: holder !== undefined, why: whyWork(owner, keptAtMs, holder !== undefined) });
   }
   return items;
+}
+
+function whyWork(owner: string | undefined, keptAtMs: number | undefined, keep: boolean): string {
+  if (owner !== undefined) return `${owner} is at work in it`;
+  if (keptAtMs === undefined) return "its process is gone";
+  return keep ? "kept for a look at a failed step: bakehouse shell --failed" : "what a failed step left, kept long enough for a look";
 }
 
 function judgeSteps(

@@ -94,6 +94,7 @@ async function onFailedStep(parts: OpenShellParts, options: ShellOptions): Promi
   const { bake, state } = findKept(parts.store, options.image);
   await parts.trees.ensureUnpacked(state.lowers);
   const target: ShellTarget = { what: "failed step", title: `${state.address} as bake ${bake} left it`, discarded: false };
+  parts.store.writeNote(`work/${bake}/kept.json`, state); // young again, so that gc leaves it alone meanwhile
   return parts.store.withLock(`kept-${bake}`, { signal: options.signal }, () =>
     inWorkspace(
       parts,

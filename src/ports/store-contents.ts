@@ -17,8 +17,8 @@ export interface WorkFolder {
   readonly sizeBytes: number;
   /** What is at work in it, such as `process 123 on host`; undefined when its owner is dead. */
   readonly owner?: string;
-  /** Kept for a look at a failed step. */
-  readonly kept: boolean;
+  /** When it was kept for a look at a failed step, or last looked at; milliseconds. */
+  readonly keptAtMs?: number;
   /** Diffs and blobs that it stands on, as far as it says so. */
   readonly uses: readonly Sha256[];
 }

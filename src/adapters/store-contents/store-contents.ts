@@ -183,7 +183,7 @@ function workFolder(store: Store, id: string): WorkFolder {
     id,
     sizeBytes: sizeOfTree(store.path("work", id)),
     ...(alive ? { owner: `process ${owner.pid} on ${owner.host}` } : young ? { owner: "a process that has just begun" } : {}),
-    kept: kept !== undefined,
+    ...(kept === undefined ? {} : { keptAtMs: changedMs(store.path("work", id, "kept.json")) }),
     uses: [uses, kept?.lowers].flatMap((list) =>
       Array.isArray(list) ? list.filter((digest): digest is Sha256 => typeof digest === "string" && isSha256(digest)) : [],
     ),

@@ -13,8 +13,8 @@ export const command = defineCommand({
   name: "gc",
   summary: "Show what nothing refers to any more, and remove it with --apply",
   description: `Kept are: images with a name, in a channel or at work in a cell, those that the recipe's \`retention:\` keeps (without one the newest of each name,
---keep), what all these were baked onto, their papers, mounts, running bakes and shells, failures that were kept, and everything that these stand on.
-Steps that no image is made of yet are kept for a while (--recent), because a failed bake goes on from there.
+--keep), what all these were baked onto, their papers, mounts, running bakes and shells, and everything that these stand on.
+Steps that no image is made of yet, and what --keep-on-failure left, are kept for a while (--recent), because a failed bake goes on from there.
 Packages, downloads and recordings may be named by lock files, which lie outside of the store: they go when they were not used for long
 (--packages-older-than), or all with --packages; then a bake has to fetch them again, and a mirror may not have them any more.
 
@@ -42,7 +42,7 @@ that it has.`,
     },
     grace: { value: "age", default: "0", summary: "How long images can be brought back, where the recipe does not say" },
     restore: { value: "image", many: true, summary: "Bring back an image that was set aside: name, digest, or its beginning" },
-    recent: { value: "age", default: "24h", summary: "Keep steps without an image while younger than this" },
+    recent: { value: "age", default: "24h", summary: "Keep steps without an image, and what failed steps left, while younger than this" },
     packagesOlderThan: { value: "age", default: "30d", summary: "Remove packages and downloads that were not used for this long" },
     packages: { summary: "Remove all packages and downloads" },
   },
