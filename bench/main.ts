@@ -6,6 +6,7 @@ import { hexOf, type Sha256 } from "../src/core/digest.ts";
 import { ANNOTATIONS, MEDIA_TYPES } from "../src/core/image/oci.ts";
 import { embedded } from "../src/presets/embedded.ts";
 import { editApp, readLock, writeJob, writeRecipes, writeRepository, type LocalRepository } from "./job.ts";
+import { startCells } from "./cells.ts";
 import { measure, type Command, type Measurement } from "./measure.ts";
 
 /*
@@ -354,6 +355,13 @@ async function thousandImages(store: string): Promise<void> {
   await parts.close();
 }
 
+/** As many at a time as processors can start; memory is that of all of them together. */
+async function fiftyCells(bench: Bench, rows: Row[]): Promise<void> {
+  const { memoryBytes, ...measured } = await startCells(bench.store, join(bench.folder, "cells"), 50, cpus().length);
+  const goal = `≤ 25 s wall, ≤ 1.2 GB in all; here ${(memoryBytes / 1e9).toFixed(2)} GB`;
+  rows.push({ case: "cells", who: "bakehouse, 50 cells with systemd and nginx", measured, goal });
+}
+
 const CASES: Readonly<Record<string, Case>> = {
   cold,
   foundation,
@@ -362,6 +370,7 @@ const CASES: Readonly<Record<string, Case>> = {
   "one-package": onePackage,
   papers,
   "start-up": startUp,
+  cells: fiftyCells,
 };
 
 const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;

@@ -10,10 +10,10 @@ import type { Store } from "../../ports/store.ts";
 import { makeFolder } from "../local-store/files.ts";
 import { thisProcess } from "../local-store/owners.ts";
 import { cellOf } from "./cell.ts";
-import { makeCgroups } from "./cgroups.ts";
-import { makeRoomForCells } from "./inotify-limit.ts";
+import { cellsWithIdleCgroups, makeCgroups, removeCgroups } from "./cgroups.ts";
+import { makeRoomForCells, restoreLimit } from "./inotify-limit.ts";
 import { credentialPath, keeperRoot, startKeeper, type StartedKeeper } from "./keeper.ts";
-import { hasSystemd, writeNetworkSettings } from "./network-settings.ts";
+import { hasSystemd, writeJournalSettings, writeNetworkSettings } from "./machine-settings.ts";
 import {
   cellFolderOf,
   cellFolders,
@@ -189,6 +189,7 @@ function prepare(keeper: StartedKeeper, request: CellRequest): void {
       hint: `bake it in: a step \`apt: [systemd, systemd-sysv]\`; \`bakehouse shell ${request.image.name}\` runs programs of it without`,
     });
   writeNetworkSettings(keeper.root);
+  writeJournalSettings(keeper.root);
   for (const [path, content] of Object.entries(request.files)) keeper.root.write(path.startsWith("/") ? path : `/${path}`, content);
   for (const [key, content] of Object.entries(request.credentials ?? {}))
     writeFileSync(`${keeperRoot(keeper.owner.pid)}${credentialPath(key)}`, content, { mode: 0o600 });
@@ -240,6 +241,11 @@ async function tidy(store: Store): Promise<readonly { readonly kind: string; rea
     if (!isKept) removeCellFolder(store, id);
     if (released || !isKept) tidied.push({ kind: "cell", id });
   }
+  for (const id of cellsWithIdleCgroups()) {
+    await removeCgroups(id);
+    tidied.push({ kind: "cgroup", id });
+  }
+  restoreLimit();
   for (const id of cellsWithoutRecord(store)) {
     // made a moment ago, its record is on its way
     if (Date.now() - (statSync(cellFolderOf(store, id), { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) < UNWRITTEN_MS) continue;

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -30,6 +30,26 @@ export const cellsWithCgroups = (): readonly string[] =>
     .slice(0, 1)
     .flatMap((hierarchy) => readdirSync(hierarchy).filter((name) => name.startsWith(PREFIX)))
     .map((name) => name.slice(PREFIX.length));
+
+/** Younger ones may be of a cell that is just being started; it has its first process after 0.1 s. */
+const IDLE_AFTER_MS = 60_000;
+
+/** Cells of which only cgroups are left, such as those of a store that was removed with everything in it. */
+export const cellsWithIdleCgroups = (): readonly string[] =>
+  cellsWithCgroups().filter((id) => {
+    const groups = hierarchies().map((hierarchy) => join(hierarchy, `${PREFIX}${id}`));
+    return groups.every((group) => isIdle(group));
+  });
+
+function isIdle(group: string): boolean {
+  try {
+    if (Date.now() - statSync(group).ctimeMs < IDLE_AFTER_MS) return false;
+    if (readFileSync(join(group, "cgroup.procs"), "utf8") !== "") return false;
+    return readdirSync(group, { withFileTypes: true }).every((entry) => !entry.isDirectory() || isIdle(join(group, entry.name)));
+  } catch {
+    return !existsSync(group);
+  }
+}
 
 /** Its processes are dead; the kernel lets go of them a moment later. @returns whether there were any */
 export async function removeCgroups(id: string): Promise<boolean> {

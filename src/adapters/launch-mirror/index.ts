@@ -57,7 +57,7 @@ type Send = (response: ServerResponse, kept: Kept, path?: string) => Promise<voi
 
 /** All connections of one launch share the rate of a slow mirror. */
 function sender(state: MirrorState, onSent: (bytes: number) => void): Send {
-  const bytesPerMs = state.kind === "slow" ? (state.kBPerSecond * 1000) / 1000 : Infinity;
+  const bytesPerMs = state.kind === "slow" ? state.kBPerSecond : Infinity;
   let freeAt = 0;
   return async (response, { status, body }, path = "") => {
     const isCut = state.kind === "broken" && path.endsWith(".deb");
@@ -69,7 +69,7 @@ function sender(state: MirrorState, onSent: (bytes: number) => void): Send {
       const piece = body.subarray(at, Math.min(length, at + step));
       if (state.kind === "slow") {
         freeAt = Math.max(freeAt, performance.now()) + piece.length / bytesPerMs;
-        await sleep(freeAt - performance.now());
+        await sleep(Math.max(0, freeAt - performance.now()));
       }
       response.write(piece);
       onSent(piece.length);

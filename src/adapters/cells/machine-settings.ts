@@ -16,6 +16,15 @@ export function writeNetworkSettings(root: ImageRoot): void {
     root.write("/etc/systemd/network/00-bakehouse-cell.network", "[Match]\nName=cell0\n\n[Link]\nUnmanaged=yes\n");
 }
 
+/**
+ * What a machine writes is kept in memory here, and its journal would take 8 MB of that at once, as much as all else that it writes
+ * (measured): smaller files, and not too many.
+ */
+export function writeJournalSettings(root: ImageRoot): void {
+  const limits = ["System", "Runtime"].flatMap((kind) => [`${kind}MaxFileSize=1M`, `${kind}MaxUse=64M`]);
+  root.write("/etc/systemd/journald.conf.d/bakehouse-cell.conf", `[Journal]\n${limits.join("\n")}\n`);
+}
+
 /** Where systemd may lie. */
 const SYSTEMD = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"] as const;
 

@@ -1,0 +1,50 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, inject, it } from "vitest";
+import type { CakeComparison } from "../src/core/cakes/comparison.ts";
+import { bakeExample, type BakedExample } from "../test/cells/bake-example.ts";
+import { builtCli } from "../test/shared-store.ts";
+
+let baked: BakedExample;
+beforeAll(async () => void (baked = await bakeExample("examples/three-cakes/baked.yaml"))); // its folder has the other two as well
+afterAll(() => baked?.dispose());
+
+it("compare-cakes measures each cake, and with a mirror that breaks off only those that need it fail", async () => {
+  const page = join(baked.folder, "cakes.html");
+  const ran = spawnSync(
+    process.execPath,
+    [
+      await builtCli(),
+      ...["--store", baked.bakehouse.parts.store.root, "compare-cakes", baked.folder, "--json"],
+      ...["--runs", "1", "--path", "/health", "--broken-mirror", "--report", page],
+    ],
+    { encoding: "utf8", maxBuffer: 1 << 26 },
+  );
+  expect(ran).toMatchObject({ status: 0, stderr: "" });
+  const { figures } = JSON.parse(ran.stdout) as CakeComparison;
+  expect(figures.map(({ cake, mirror, failures }) => [cake, mirror.kind, failures])).toEqual([
+    ["baked", "good", 0],
+    ["software", "good", 0],
+    ["boot", "good", 0],
+    ["baked", "broken", 0],
+    ["software", "broken", 0],
+    ["boot", "broken", 1],
+  ]);
+  const fetched = Object.fromEntries(figures.slice(0, 3).map(({ cake, fetchedBytes }) => [cake, fetchedBytes]));
+  expect(fetched["baked"]).toBe(0);
+  expect(fetched["software"]).toBeGreaterThan(0);
+  expect(fetched["boot"]).toBeGreaterThan(1_000_000);
+  expect(figures.at(-1)?.runs[0]?.failure).toContain("does not answer");
+  expect(readFileSync(page, "utf8")).toContain("never ready");
+  expect((await baked.bakehouse.parts.cells()).list()).toEqual([]);
+}, 900_000);
+
+it("says so when a folder has no cakes", async () => {
+  const empty = mkdtempSync(join(inject("runFolder"), "no-cakes-"));
+  const ran = spawnSync(process.execPath, [await builtCli(), "--store", join(empty, "store"), "compare-cakes", empty], {
+    encoding: "utf8",
+  });
+  expect(ran).toMatchObject({ status: 2, stderr: expect.stringContaining("has no recipe that names a cake") });
+  rmSync(empty, { recursive: true, force: true });
+});
