@@ -52,7 +52,7 @@ export const portClosed = defineCheck({
     });
   },
   selfTest: {
-    sound: { options: { expect: [] }, remove: [] },
+    sound: { options: { expect: [] } },
     faulty: { options: { expect: [] }, files: listenerFiles(7394, "printf hello") },
   },
 });

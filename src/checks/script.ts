@@ -19,6 +19,8 @@ type Options = z.output<typeof options>;
 const UNDECIDED = 75;
 const CANNOT_RUN = [126, 127];
 
+const SELF_TEST = { "self-test.sh": '#!/bin/sh\ntest -e "$1"\n' };
+
 /** Runs a script of the recipe's folder. */
 export const script = defineCheck({
   id: "script",
@@ -58,8 +60,8 @@ Its last line of output is the summary. Scripts up to 64 KiB.`,
     return answerOf(run, timeoutMs);
   },
   selfTest: {
-    sound: { options: { file: "self-test.sh", arguments: ["/etc/passwd"] } },
-    faulty: { options: { file: "self-test.sh", arguments: ["/etc/bakehouse-self-test"] } },
+    sound: { options: { file: "self-test.sh", arguments: ["/etc/passwd"] }, brings: SELF_TEST },
+    faulty: { options: { file: "self-test.sh", arguments: ["/etc/bakehouse-self-test"] }, brings: SELF_TEST },
   },
 });
 

@@ -1,4 +1,4 @@
-import type { CheckAnswer, CheckRegistry } from "../core/checks/check.ts";
+import type { CheckAnswer, CheckRegistry, ScenarioFile } from "../core/checks/check.ts";
 import type { Declaration, DeclaredSecret } from "../core/checks/declared-check.ts";
 import { worstVerdict, type CheckResult, type CheckRun } from "../core/checks/verdict.ts";
 import type { ImageDigest, Sha256 } from "../core/digest.ts";
@@ -37,6 +37,8 @@ export interface CheckImageParts {
   cells(): Promise<Cells>;
   trees(): Promise<ImageTrees>;
   openTree(source: TreeSource): Promise<CheckTree & { close(): Promise<void> }>;
+  /** The diffs of an image with further files upon them. */
+  derive(source: TreeSource, files: readonly ScenarioFile[], signal: AbortSignal): Promise<TreeSource>;
   openHost(): Promise<HostPrograms & { close(): void }>;
   secrets(declared: readonly DeclaredSecret[]): Promise<KnownSecrets>;
 }
@@ -97,7 +99,7 @@ export async function checkImage(parts: CheckImageParts, reference: string, opti
     await session.close(kept !== undefined);
     const run: CheckRun = {
       image: digest,
-      platform: needsCell ? "cell" : "tree",
+      platform: needsCell ? "cell" : chosen.bound.some(({ platform }) => platform === "vm") ? "vm" : "tree",
       verdict: worstVerdict(results.map(({ verdict }) => verdict)),
       results,
       ...(options.only.length === 0 ? {} : { only: options.only }),
@@ -172,12 +174,13 @@ class CheckSession {
     await (await this.parts.trees()).ensureUnpacked(this.content.source.diffs);
     const onTree = checks.filter(({ platform }) => platform === "tree");
     const onCell = checks.filter(({ platform }) => platform === "cell");
-    const elsewhere = checks.filter(({ platform }) => platform === "vm");
+    const onVm = checks.filter(({ platform }) => platform === "vm");
     const results = new Map<BoundCheck, CheckResult>();
     const keep = async (group: readonly BoundCheck[], services: Partial<CheckServices>): Promise<void> => {
       await Promise.all(group.map(async (check) => results.set(check, await this.one(check, services))));
     };
     const tree = async (): Promise<void> => keep(onTree, {});
+    const vm = async (): Promise<void> => keep(onVm, {});
     const cell = async (): Promise<CheckResult | undefined> => {
       if (onCell.length === 0) return undefined;
       const machine = await this.startMachine();
@@ -194,9 +197,7 @@ class CheckSession {
       await keep(last, { cell: running });
       return machine.result();
     };
-    const [boot] = await Promise.all([cell(), tree()]);
-    for (const check of elsewhere)
-      results.set(check, this.withoutMachine(check, { verdict: "error", summary: "`bakehouse check` starts no virtual machine" }));
+    const [boot] = await Promise.all([cell(), tree(), vm()]);
     const ordered = checks.flatMap((check) => results.get(check) ?? []);
     return boot === undefined ? ordered : [boot, ...ordered];
   }

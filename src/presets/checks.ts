@@ -31,6 +31,7 @@ export function checkParts(parts: CheckPresetParts, env: Readonly<Record<string,
     architecture: ARCHITECTURES[process.arch] ?? process.arch,
     newId: () => `check-${newBakeId(new Date())}`,
     openTree: async (source) => (await services()).openCheckTree(await parts.trees(), source),
+    derive: async (source, files, signal) => (await services()).deriveTree(parts.store, source, files, signal),
     openHost: async () => (await services()).hostPrograms(env),
     secrets: async (declared) => (await services()).knownSecrets(declared, env),
   };

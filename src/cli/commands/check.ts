@@ -1,6 +1,7 @@
 import { shortDigest } from "../../core/digest.ts";
 import type { CheckResult, Verdict } from "../../core/checks/verdict.ts";
 import type { CheckOutcome } from "../../engine/check-image.ts";
+import type { SelfTestOutcome } from "../../engine/self-test.ts";
 import { defineCommand } from "../command.ts";
 import { IMAGE_ARGUMENT, withImages } from "../images/with-images.ts";
 import { VERDICT_SIGNS } from "../reporters/words.ts";
@@ -27,26 +28,27 @@ when every check passed, else 6. Ctrl-C leaves neither cell nor evidence.`,
       summary: "Only this check, by its name or type; also a type that is not declared and needs no options",
     },
     keep: { summary: "Leave the cell running for a look" },
+    selfTest: { summary: "Show of each type of check (those that the image declares, or --check) that it finds a fault that is put into the image" },
   },
   examples: [
     { line: "check shop/release", does: "Everything that the release promises" },
     { line: "check shop/release --check hygiene --check http", does: "Only these" },
     { line: "check shop/release --keep", does: "Leave the machine for a look" },
+    { line: "check shop/release --self-test", does: "Would these checks find what they are there for?" },
   ],
   reports: true,
   run: async ({ args, options, global, terminal, env, signal, report }) => {
-    const { checkImage } = await import("../../engine/check-image.ts");
     const { checkParts } = await import("../../presets/checks.ts");
-    return withImages({ global, terminal }, async (parts) =>
-      checkImage(checkParts({ ...parts, papers: await parts.papers(), baker: await parts.baker() }, env), args.image, {
-        only: options.check,
-        keep: options.keep,
-        signal,
-        report,
-      }),
-    );
+    return withImages({ global, terminal }, async (parts): Promise<CheckOutcome | SelfTestOutcome> => {
+      const withPapers = checkParts({ ...parts, papers: await parts.papers(), baker: await parts.baker() }, env);
+      if (options.selfTest)
+        return (await import("../../engine/self-test.ts")).selfTest(withPapers, args.image, options.check, { signal, report });
+      const { checkImage } = await import("../../engine/check-image.ts");
+      return checkImage(withPapers, args.image, { only: options.check, keep: options.keep, signal, report });
+    });
   },
   render: (outcome, { terminal, args }) => {
+    if ("tested" in outcome) return selfTestText(outcome, terminal);
     const { bold, dim } = terminal.colors;
     const bad = outcome.results.filter(({ verdict }) => verdict !== "passed");
     const head = `${VERDICT_SIGNS[outcome.verdict](terminal.colors)} ${bold(outcome.name)} ${dim(shortDigest(outcome.image))} ${WORDS[outcome.verdict]}: ${tally(outcome)} in ${formatDuration(outcome.durationMs)}`;
@@ -61,8 +63,23 @@ when every check passed, else 6. Ctrl-C leaves neither cell nor evidence.`,
       "",
     ].join("\n");
   },
-  exitCode: ({ verdict }) => (verdict === "passed" ? 0 : NOT_PASSED),
+  exitCode: (outcome) => {
+    const isGood = "tested" in outcome ? outcome.tested.every(({ trusted }) => trusted) : outcome.verdict === "passed";
+    return isGood ? 0 : NOT_PASSED;
+  },
 });
+
+function selfTestText({ name, image, tested, evidence, durationMs }: SelfTestOutcome, { colors }: Terminal): string {
+  const { bold, dim, green, red } = colors;
+  const lines = tested.map(({ check, sound, faulty, trusted }) =>
+    trusted
+      ? `${green("✔")} ${check} ${dim(`finds the fault: ${faulty.summary}`)}`
+      : `${red("✖")} ${bold(check)} ${sound.verdict === "passed" ? `does not find the fault: ${faulty.verdict}, ${faulty.summary}` : `does not pass without a fault: ${sound.verdict}, ${sound.summary}`}`,
+  );
+  const good = tested.filter(({ trusted }) => trusted).length;
+  const head = `${bold(name)} ${dim(shortDigest(image))}: ${good} of ${count(tested.length, "check type")} can be trusted (${formatDuration(durationMs)})`;
+  return `${lines.join("\n")}\n\n${head}\n${dim("Evidence:")} ${shortDigest(evidence)}\n`;
+}
 
 const WORDS: Readonly<Record<Verdict, string>> = {
   passed: "passed",

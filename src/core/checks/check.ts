@@ -47,11 +47,12 @@ export interface CheckDefaults {
   readonly timeoutMs: number;
 }
 
-/** An image's change that the self-test makes on top of it: files with their content, and what is taken away. */
+/** An image as the self-test changes it: with further files, started into a machine that starts nothing else. */
 export interface Scenario {
   readonly options: JsonValue;
   readonly files?: readonly ScenarioFile[];
-  readonly remove?: readonly string[];
+  /** What the check takes along: path → content. */
+  readonly brings?: Readonly<Record<string, string>>;
 }
 
 export interface ScenarioFile {

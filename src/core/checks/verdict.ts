@@ -52,6 +52,29 @@ export interface CheckRun {
   readonly tool: string;
 }
 
+/** A type of check, shown a change of the image that it must find, and one that it must not. */
+export interface TestedCheck {
+  readonly check: string;
+  /** Of the check's definition: another one is another check. */
+  readonly version: number;
+  readonly sound: { readonly verdict: Verdict; readonly summary: string };
+  readonly faulty: { readonly verdict: Verdict; readonly summary: string };
+  /** It passed the sound one and failed the faulty one. */
+  readonly trusted: boolean;
+}
+
+/** Whether checks can be trusted on an image: the predicate of a paper that gates may ask for. */
+export interface SelfTest {
+  readonly image: ImageDigest;
+  readonly tested: readonly TestedCheck[];
+  readonly startedAt: string;
+  readonly endedAt: string;
+  /** `user@host` */
+  readonly by: string;
+  /** `bakehouse 0.1.0` */
+  readonly tool: string;
+}
+
 const ORDER: readonly Verdict[] = ["failed", "error", "inconclusive", "passed"];
 
 /** The worst of several verdicts. No verdict at all is no good news. */
