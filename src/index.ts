@@ -21,6 +21,7 @@ import { stepsById } from "./steps/registry.ts";
 export { createBakehouse } from "./presets/create-bakehouse.ts";
 export type {
   Bakehouse,
+  CheckRunOptions,
   DefineOptions,
   LoadedRecipe,
   LoadOptions,
@@ -31,6 +32,10 @@ export type {
 export type { EmbeddedOptions } from "./presets/embedded.ts";
 export type { BakeResult } from "./engine/bake.ts";
 export type { BakedImage } from "./engine/assemble-image.ts";
+export type { CheckOutcome } from "./engine/check-image.ts";
+export type { SelfTestOutcome } from "./engine/self-test.ts";
+export type { CheckPlatform, CheckResult, CheckRun, SelfTest, TestedCheck, Verdict } from "./core/checks/verdict.ts";
+export type { Declaration, DeclaredCheck } from "./core/checks/declared-check.ts";
 export type { BakePlan, PlannedStep } from "./engine/plan-bake.ts";
 export type { PlaybookCheck } from "./engine/check-playbooks.ts";
 

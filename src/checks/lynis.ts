@@ -34,7 +34,7 @@ the image. Every warning is listed; suggestions are counted only. A Lynis that i
       signal,
     });
     if (packed.code !== 0 || packed.stdout === "") throw new Error(`lynis could not be packed: ${packed.stderr.trim()}`);
-    const lend = `mkdir -p ${FOLDER} && cd ${FOLDER} && base64 -d | tar -xz && mv usr/share/lynis/* . && mkdir -p plugins && cp etc/lynis/default.prf . && cp ${program.slice(1)} lynis`;
+    const lend = `rm -rf ${FOLDER} && mkdir -p ${FOLDER} && cd ${FOLDER} && base64 -d | tar -xz && mv usr/share/lynis/* . && mkdir -p plugins && cp etc/lynis/default.prf . && cp ${program.slice(1)} lynis`;
     const lent = await cell.exec(["/bin/sh", "-c", lend], { timeoutMs: 30_000, signal, stdin: packed.stdout });
     if (lent.code !== 0) throw new Error(`lynis could not be lent to the machine: ${lent.stderr.trim()}`);
     const tests = wanted.tests === undefined ? "" : ` --tests "${wanted.tests.join(" ")}"`;

@@ -21,6 +21,8 @@ import {
 import { bindSteps, wantedLayers, type BoundStep } from "../engine/bound-recipe.ts";
 import { bake, type BakeOptions, type BakeResult } from "../engine/bake.ts";
 import { requireFreshLock } from "../engine/check-lock.ts";
+import type { CheckImageParts, CheckOutcome } from "../engine/check-image.ts";
+import type { SelfTestOutcome } from "../engine/self-test.ts";
 import { findImage } from "../engine/find-image.ts";
 import { requireNotRevoked } from "../engine/require-not-revoked.ts";
 import type { LockResult } from "../engine/lock-recipe.ts";
@@ -78,6 +80,15 @@ export interface RunOptions {
   readonly onEvent?: (event: BakehouseEvent) => void;
 }
 
+export interface CheckRunOptions {
+  /** Names or types of checks; default all that the image declares. */
+  readonly only?: readonly string[];
+  /** Leaves the cell running for a look; its name is in the outcome. */
+  readonly keep?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: BakehouseEvent) => void;
+}
+
 export interface LockRunOptions {
   /** true: move every version to the newest; names: only these. Default: keep what is locked. */
   readonly update?: boolean | readonly string[];
@@ -113,6 +124,10 @@ export interface Bakehouse {
   checkPlaybooks(loaded: LoadedRecipe, plan: BakePlan, options?: Pick<RunOptions, "signal" | "onEvent">): Promise<readonly PlaybookCheck[]>;
   /** Bakes what is not in the cache. @throws LOCK_MISSING, LOCK_STALE, LOCK_INVALID, STEP_FAILED … */
   bake(loaded: LoadedRecipe, options?: RunOptions): Promise<BakeResult>;
+  /** Boots an image (name, digest, or the beginning of one) and asks it what it promises to pass. A verdict that is not good is a result, no exception. */
+  check(image: string, options?: CheckRunOptions): Promise<CheckOutcome>;
+  /** Shows of types of checks that they find a fault which is put into the image; default the types that it declares. */
+  selfTest(image: string, types?: readonly string[], options?: Pick<CheckRunOptions, "signal" | "onEvent">): Promise<SelfTestOutcome>;
   close(): Promise<void>;
 }
 
@@ -164,8 +179,22 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
         plan,
         { signal, report: onEvent },
       ),
+    check: async (image, { only = [], keep = false, signal = new AbortController().signal, onEvent = () => undefined } = {}) => {
+      const { checkImage } = await import("../engine/check-image.ts");
+      return checkImage(await checkPartsOf(parts, options), image, { only, keep, signal, report: onEvent });
+    },
+    selfTest: async (image, types = [], { signal = new AbortController().signal, onEvent = () => undefined } = {}) => {
+      const { selfTest } = await import("../engine/self-test.ts");
+      return selfTest(await checkPartsOf(parts, options), image, types, { signal, report: onEvent });
+    },
     close: () => parts.close(),
   };
+}
+
+async function checkPartsOf(parts: EmbeddedParts, options: EmbeddedOptions): Promise<CheckImageParts> {
+  const { checkParts } = await import("./checks.ts");
+  const trees = async () => (await import("../adapters/image-trees/index.ts")).localImageTrees(parts.store);
+  return checkParts({ ...parts, trees }, options.env ?? process.env);
 }
 
 function load(parts: EmbeddedParts, path: string, { from = process.cwd(), parameters }: LoadOptions): LoadedRecipe {

@@ -2,6 +2,7 @@ import { stringify } from "yaml";
 import type { z } from "zod";
 import type { StepDefinition } from "../step.ts";
 import type {
+  CheckSettings,
   CycleSource,
   ImageSource,
   LayerSource,
@@ -61,6 +62,8 @@ interface LayerCalls<Options extends object> {
   from(parent: string | { readonly image: string }): LayerBuilder<Options>;
   step<Id extends keyof Options & string>(id: Id, options: Options[Id], settings?: StepSettings): LayerBuilder<Options>;
   image(settings: ImageSource): LayerBuilder<Options>;
+  /** What an image of this layer, and of every layer above, must pass: `.check("http", { path: "/health" }, { retries: 9 })`. */
+  check(type: string, options?: unknown, settings?: CheckSettings): LayerBuilder<Options>;
   /** `layer`, or where the release is mounted as a volume. */
   release(release: "layer" | { readonly volume: string }): LayerBuilder<Options>;
 }
@@ -112,6 +115,7 @@ function layerFrom<Options extends object>(source: LayerSource<Options>, ids: re
     description: (description) => change({ description }),
     from: (from) => change({ from }),
     image: (image) => change({ image }),
+    check: (type, options = {}, settings = {}) => change({ checks: [...(source.checks ?? []), { [type]: options, ...settings }] }),
     release: (release) => change({ release }),
   };
   const methods = ids.map((id) => [

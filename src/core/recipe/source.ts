@@ -96,6 +96,7 @@ export interface LayerSource<Options extends object = AnyOptions> {
   readonly from?: string | { readonly image: string };
   readonly steps?: readonly StepSource<Options>[];
   readonly image?: ImageSource;
+  readonly checks?: readonly CheckSource[];
   readonly release?: "layer" | { readonly volume: string };
 }
 
@@ -113,6 +114,19 @@ export interface StepSettings {
   readonly network?: "none" | "recorded" | boolean;
   readonly secrets?: readonly string[];
 }
+
+export interface CheckSettings {
+  readonly name?: string;
+  /** Name of an inherited check of the same type. */
+  readonly replaces?: string;
+  readonly retries?: number;
+  /** `200ms`, `5s` */
+  readonly interval?: string;
+  readonly timeout?: string;
+}
+
+/** One check with its options under its type, such as `{ http: "/health", retries: 9 }`; the parser checks the options. */
+export type CheckSource = { readonly [type: string]: unknown } & CheckSettings;
 
 /** One step with its options under its id, such as `{ apt: ["curl"], timeout: "5m" }`. */
 export type StepSource<Options extends object = AnyOptions> = {
