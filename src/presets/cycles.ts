@@ -11,6 +11,7 @@ import { wants } from "../core/notices/target.ts";
 import type { Recipe } from "../core/recipe/model.ts";
 import type { BakehouseEvent } from "../core/events.ts";
 import { readLockText, writeLockText } from "../adapters/local-host/recipe-files.ts";
+import { declarationOf } from "../engine/declared-checks.ts";
 import type { CycleWork } from "../engine/cycle-work.ts";
 import type { CascadeParts } from "../engine/cascade.ts";
 import type { BakeResult } from "../engine/bake.ts";
@@ -134,7 +135,12 @@ function cycleWork(bakehouse: Bakehouse, images: () => Promise<ImageParts>, load
       const moved = existsSync(movedLock(lockFile)) ? movedLock(lockFile) : loaded.lockFile;
       return topsOf(recipe, await bakehouse.bake({ ...loaded, lockFile: moved }, { signal, onEvent }));
     },
-    check: () => Promise.resolve(undefined),
+    check: async ({ digest }, signal) => {
+      if ((declarationOf(parts.papers, digest)?.checks ?? []).length === 0) return undefined;
+      const { verdict, results } = await bakehouse.check(digest, { signal, onEvent });
+      const bad = results.filter((result) => result.verdict !== "passed");
+      return { verdict, notPassed: bad.map(({ name, verdict: found, summary }) => `${name} (${found}): ${summary}`) };
+    },
     papers: async ({ digest }, signal) => {
       const { writePapersOfLineage } = await import("../engine/write-papers.ts");
       const written = await writePapersOfLineage(await (await images()).paperParts(), digest, { only: false, signal });
