@@ -110,6 +110,16 @@ describe("verifying an image", () => {
     ]);
   });
 
+  it.each(["", ".gz"])("of a tar of a layout is the same (.tar%s)", async (ending) => {
+    const tar = join(scratch, `sound.tar${ending}`);
+    spawnSync("tar", ["--auto-compress", "-cf", tar, "-C", sound, "oci-layout", "index.json", "blobs"]);
+    expect(await verified(tar)).toMatchObject({ sound: true, images: [{ digest: release, chain: [{}, {}, {}] }] });
+    const layout = copyOfLayout();
+    truncateSync(blobOf(layout, layerOf(base)), 10);
+    spawnSync("tar", ["--auto-compress", "-cf", tar, "-C", layout, "oci-layout", "index.json", "blobs"]);
+    expect(problemsOf(await verified(tar))).toContainEqual(expect.stringMatching(/layer 2 .* is changed/));
+  });
+
   it("of the store trusts the store's keys", async () => {
     expect(await verifyStoredImage(images, "shop", undefined, options)).toMatchObject({ sound: true });
   });
@@ -253,7 +263,9 @@ describe("bakehouse image verify", () => {
     [["sound", "--key", "none.pem"], 2, "Cannot read the key"],
     [["sound", "--key", "key.pub.pem", "--image", "shop/other"], 2, "no image called shop/other"],
     [["nothing"], 2, "There is no store"],
+    [["empty.tar", "--key", "key.pub.pem"], 2, "empty.tar"],
   ] as const)("%j is refused", async (words, status, message) => {
+    writeFileSync(join(scratch, "empty.tar"), Buffer.alloc(10_240));
     expect(await run(...words)).toMatchObject({ status, err: expect.stringContaining(message) });
   });
 

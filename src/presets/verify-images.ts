@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { BakehouseError } from "../core/errors.ts";
 import { findImage } from "../engine/find-image.ts";
 import { verifyImage, type ImageVerification, type VerifyImageOptions } from "../engine/verify-image.ts";
@@ -28,22 +28,13 @@ export const trustFiles = (files: readonly string[]): KeyTrust =>
     }),
   );
 
-/**
- * Whether something is a path to an OCI layout rather than the name of an image.
- *
- * @throws INPUT_INVALID for a tar, which is to be unpacked first
- */
-export function isLayoutPath(path: string): boolean {
-  if (statSync(path, { throwIfNoEntry: false })?.isFile() === true && path.endsWith(".tar"))
-    throw new BakehouseError("INPUT_INVALID", `${path} is a tar: verifying reads a layout in a folder`, {
-      hint: `mkdir layout && tar -xf ${path} -C layout, then verify layout`,
-    });
-  return isOciLayout(path);
-}
+export { isOciLayout };
 
-/** Verifies images of a layout in any folder; needs no store. */
-export const verifyLayout = (folder: string, shown: string, trust: KeyTrust, options: VerifyImageOptions): Promise<ImageVerification> =>
-  verifyImage({ layout: openOciLayout(folder, shown), clock, readPaper: (paper, envelope) => readPaper(paper, envelope, trust) }, options);
+/** Verifies images of a layout, a folder or a tar, wherever it is; needs no store. */
+export async function verifyLayout(path: string, shown: string, trust: KeyTrust, options: VerifyImageOptions): Promise<ImageVerification> {
+  const layout = await openOciLayout(path, { shown, signal: options.signal });
+  return verifyImage({ layout, clock, readPaper: (paper, envelope) => readPaper(paper, envelope, trust) }, options);
+}
 
 /** Verifies an image of a store, by its keys or by those that are given. */
 export async function verifyStoredImage(

@@ -15,7 +15,7 @@ import { count, formatBytes } from "../text.ts";
 export const command = defineCommand({
   name: "image verify",
   summary: "Verify signatures, digests and the chain down to the foundation",
-  description: `Of an image of this store, or of an OCI layout in a folder (what \`bakehouse export --format oci --output FOLDER\` wrote, or another
+  description: `Of an image of this store, or of an OCI layout in a folder or tar (what \`bakehouse export --format oci\` wrote, or another
 program copied): every blob is hashed, each image compared with the one that it was baked onto, every paper's signature and subject checked. Needs no network,
 and of a layout nothing but the folder and a public key (\`--key\`). Without \`--key\` the keys of this store count. Exit code 4 when anything is wrong.
 
@@ -24,9 +24,9 @@ compared with the image in this store; where that is not here, with the digest g
 which proves that it is whole, not that it is genuine.`,
   arguments: {
     image: {
-      summary: "Name or digest of an image of this store, or the folder of an OCI layout",
+      summary: "Name or digest of an image of this store, or an OCI layout (folder or tar)",
       required: false,
-      completes: "directory",
+      completes: "file",
     },
   },
   options: {
@@ -46,14 +46,14 @@ which proves that it is whole, not that it is genuine.`,
     if (args.image === undefined)
       throw new BakehouseError("USAGE", "Verify which image, or which --artifact?", { hint: "bakehouse images" });
     const reference = args.image;
-    const { isLayoutPath, trustFiles, verifyLayout, verifyStoredImage } = await import("../../presets/verify-images.ts");
+    const { isOciLayout, trustFiles, verifyLayout, verifyStoredImage } = await import("../../presets/verify-images.ts");
     const line = progressLine({ global, terminal });
     const trust = options.key.length === 0 ? undefined : trustFiles(options.key.map((file) => resolve(folder, file)));
     const verifying = { signal, onProgress: (done: number) => line.show(`Verifying: ${formatBytes(done)}`) };
     const chosen = options.image === undefined ? {} : { image: options.image };
     const path = resolve(folder, reference);
     try {
-      if (!isLayoutPath(path))
+      if (!isOciLayout(path))
         return await withImages({ global, terminal }, (parts) => verifyStoredImage(parts, reference, trust, verifying));
       if (trust !== undefined || !storeExists(global.store))
         return await verifyLayout(path, reference, trust ?? trustFiles([]), { ...verifying, ...chosen });
