@@ -3,7 +3,7 @@ import type { ImageDigest } from "../core/digest.ts";
 import { shortDigest } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
 import type { IndexEntry } from "../core/image/oci.ts";
-import type { Gate } from "../core/promotion/gate.ts";
+import { commandsInTurn, type Gate } from "../core/promotion/gate.ts";
 import { evidenceFor, gatesFor, unmetGates } from "../core/promotion/gates-for.ts";
 import { distinctPeople, isSamePerson } from "../core/promotion/people.ts";
 import type { ChannelState } from "../ports/ledger.ts";
@@ -112,9 +112,11 @@ function waive(
 const EMERGENCY_APPROVERS = 2;
 
 function promotionBlocked(entry: IndexEntry, channel: string, unmet: readonly Gate[]): BakehouseError {
-  const lines = unmet.map(
-    ({ gate, verdict, why, command }) => `  ${gate}: ${verdict}: ${why}${command === undefined ? "" : `\n    ${command}`}`,
-  );
+  const commands = commandsInTurn(unmet);
+  const lines = unmet.map(({ gate, verdict, why }, index) => {
+    const command = commands[index];
+    return `  ${gate}: ${verdict}: ${why}${command === undefined ? "" : `\n    ${command}`}`;
+  });
   const next = unmet.find(({ command }) => command !== undefined)?.command;
   return new BakehouseError(
     "PROMOTION_BLOCKED",

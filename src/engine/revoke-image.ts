@@ -1,10 +1,12 @@
 import type { AuditRecord } from "../core/audit/record.ts";
 import { isSha256, shortDigest, type ImageDigest } from "../core/digest.ts";
 import type { IndexEntry } from "../core/image/oci.ts";
+import { earlierImages } from "../core/promotion/stays.ts";
 import type { Store } from "../ports/store.ts";
 import type { ChannelParts } from "./channel-parts.ts";
 import { findImage, nameOf } from "./find-image.ts";
 import { record } from "./record.ts";
+import { nearestEarlier } from "./roll-back-channel.ts";
 import { parentsOf } from "./references.ts";
 import { replacementFor, revocationsOfImage } from "./require-not-revoked.ts";
 
@@ -65,12 +67,13 @@ export async function revokeImage(
   });
   const { from, reaches } = done.result;
   const all = new Set([image.digest, ...reaches.map(({ digest }) => digest)]);
-  const channels = (await ledger.channels()).map(({ name, channel, digest }): RevokedUse => ({
-    kind: "channel",
-    where: `${name}@${channel}`,
-    image: digest,
-    command: `bakehouse rollback ${name}@${channel}`,
-  }));
+  const channels = await Promise.all(
+    (await ledger.channels()).map(async ({ name, channel, digest }): Promise<RevokedUse> => {
+      const back = nearestEarlier(parts, earlierImages(await ledger.moves(name, channel)));
+      const verb = back === undefined ? "demote" : "rollback";
+      return { kind: "channel", where: `${name}@${channel}`, image: digest, command: `bakehouse ${verb} ${name}@${channel}` };
+    }),
+  );
   const withReplacement = (one: { readonly digest: ImageDigest; readonly name: string }): RevokedImage => {
     const instead = replacementFor(store, one.digest, new Date(Math.max(Date.parse(from), parts.clock.now().getTime())));
     return { ...one, ...(instead === undefined ? {} : { replacement: instead.digest }) };

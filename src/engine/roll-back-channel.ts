@@ -35,7 +35,7 @@ export async function rollBackChannel(
     async () => {
       const pointer = findPointer(await ledger.channels(), options.channel);
       const earlier = earlierImages(await ledger.moves(pointer.name, pointer.channel));
-      const target = options.to === undefined ? nearest(parts, earlier) : given(parts, earlier, options.to, pointer);
+      const target = options.to === undefined ? nearestEarlier(parts, earlier) : given(parts, earlier, options.to, pointer);
       if (target === undefined)
         throw new BakehouseError("PROMOTION_BLOCKED", `${pointer.name}@${pointer.channel} has no earlier image to go back to`, {
           hint: `bakehouse demote ${pointer.name}@${pointer.channel} leaves it pointing to nothing`,
@@ -86,7 +86,8 @@ async function moved(
 
 const isHere = ({ store }: ChannelParts, digest: ImageDigest): boolean => store.images.entries().some((entry) => entry.digest === digest);
 
-const nearest = (parts: ChannelParts, earlier: readonly ImageDigest[]): ImageDigest | undefined =>
+/** The first that is here and not revoked. */
+export const nearestEarlier = (parts: ChannelParts, earlier: readonly ImageDigest[]): ImageDigest | undefined =>
   earlier.find((digest) => isHere(parts, digest) && revocationsOfImage(parts.store, digest, parts.clock.now()).length === 0);
 
 function given(

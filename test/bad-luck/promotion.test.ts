@@ -243,7 +243,7 @@ describe("revoking", () => {
     }>("revoke", "tiny/os", "--reason", "CVE-2026-1 in libc");
     expect(revoked).toMatchObject({
       reaches: [{ digest: first }],
-      uses: [{ kind: "channel", where: "tiny/app@dev", command: "bakehouse rollback tiny/app@dev" }],
+      uses: [{ kind: "channel", where: "tiny/app@dev", command: "bakehouse demote tiny/app@dev" }],
     });
     const later = await bakeRelease("2");
     for (const image of [first, later])

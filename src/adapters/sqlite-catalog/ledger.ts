@@ -13,6 +13,8 @@ type Tables = Kysely<CatalogTables> | Transaction<CatalogTables>;
 export interface LedgerOptions {
   readonly mirror: AuditMirror;
   readonly reach: ReachPoint;
+  /** From now on a commit is on the disk when it returns: the copy of the log may be behind the log, never ahead. */
+  writeThrough(): void;
   /** An empty catalog with the same tables, in memory: to see what the log alone gives. */
   scratch(): Kysely<CatalogTables>;
   warn(message: string): void;
@@ -37,6 +39,7 @@ export function ledgerOn(db: Kysely<CatalogTables>, options: LedgerOptions): Led
       return row === undefined ? undefined : { policy: JSON.parse(row.policy) as never, sequence: row.sequence };
     },
     append: async (body, { at, who, after }) => {
+      options.writeThrough();
       const record = await db.transaction().execute(async (transaction) => {
         const head = await headOf(transaction);
         if (head.sequence !== after.sequence || head.hash !== after.hash) return { moved: true } as const;

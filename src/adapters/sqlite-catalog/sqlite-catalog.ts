@@ -36,7 +36,11 @@ export interface SqliteCatalogOptions {
 export function openSqliteCatalog(file: string, options: SqliteCatalogOptions): Catalog {
   const { database, fresh } = options.readOnly === true ? openToRead(file) : open(file, options);
   const db = kyselyOn(database, file, options.readOnly === true);
-  const ledgerOptions: LedgerOptions = { ...options, scratch: () => kyselyOn(migrated(":memory:"), ":memory:", false) };
+  const ledgerOptions: LedgerOptions = {
+    ...options,
+    writeThrough: () => database.exec("PRAGMA synchronous = FULL"),
+    scratch: () => kyselyOn(migrated(":memory:"), ":memory:", false),
+  };
   const catalog = catalogOn(db, ledgerOn(db, ledgerOptions), options);
   if (!fresh) return catalog;
   const filled = catalog.putImages(options.rebuildFrom()).then(() => rebuildLedger(db, ledgerOptions));

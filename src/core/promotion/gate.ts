@@ -11,3 +11,7 @@ export interface Gate {
   /** What to type to meet it, where something can be typed. */
   readonly command?: string;
 }
+
+/** What to type, for each gate: once for several in a row that ask for the same. */
+export const commandsInTurn = (gates: readonly Gate[]): readonly (string | undefined)[] =>
+  gates.map(({ command }, index) => (command === gates[index + 1]?.command ? undefined : command));
