@@ -269,7 +269,7 @@ describe("kill -9 of a run", () => {
     const { runs } = await cycle();
     expect(runs).toMatchObject([{ outcome: "candidate", channel: "dev" }]);
     expect(runRows()).toMatchObject([{ outcome: "candidate", resumed: 1 }]);
-    expect(told()).toEqual(["cycle.started", "cycle.candidate"]);
+    expect(told()).toEqual(["cycle.started", "channel.moved", "cycle.candidate"]);
     expect(sql("SELECT * FROM moves")).toHaveLength(1);
     expect(readdirSync(join(kitchen.store, "cycles"))).toEqual([]);
     expect(await kitchen.leftovers()).toEqual([]);
@@ -390,5 +390,22 @@ notify:
     expect(readFileSync(join(kitchen.recipe, "got"), "utf8")).toContain('"type":"cycle.candidate"');
     expect((await kitchen.cli(["events"])).stdout).toContain("silent failed: no answer within 1 s");
     silent.close();
+  });
+
+  it("tell of bakes, promotions and revocations, once each, also when the process that made them died", async () => {
+    kitchen.steps(COPY, `channels: { dev: {}, qa: {} }\nnotify: { log: { file: events.jsonl } }\n`);
+    await kitchen.bake();
+    await kitchen.bake();
+    expect(told()).toEqual(["bake.completed"]);
+    await kitchen.cli(["promote", "tiny/app", "--to", "dev"], { env: { BAKEHOUSE_CRASH_AT: "ledger-committed" } });
+    expect(told()).toHaveLength(1);
+    await kitchen.cli(["promote", "tiny/app@dev", "--to", "qa"]);
+    await kitchen.cli(["demote", "tiny/app@qa"]);
+    await kitchen.cli(["revoke", "tiny/app", "--reason", "leaks"]);
+    await kitchen.cli(["restore", "tiny/app"]);
+    expect(told()).toEqual(["bake.completed", "channel.moved", "channel.moved", "channel.moved", "image.revoked", "image.restored"]);
+    kitchen.steps('- run: "exit 3"', "notify: { log: { file: events.jsonl, events: [bake.failed] } }\n");
+    expect((await kitchen.cli(["bake"])).code).toBe(1);
+    expect(told().at(-1)).toBe("bake.failed");
   });
 });

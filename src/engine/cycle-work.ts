@@ -39,6 +39,8 @@ export interface CycleWork {
   lock(run: string, signal: AbortSignal): Promise<MovedLock>;
   /** Bakes with the run's own lock; the images that nothing else of the recipe stands on. */
   bake(run: string, signal: AbortSignal): Promise<readonly Candidate[]>;
+  /** Whether its newest evidence is about all that it promises by now. */
+  isChecked(candidate: Candidate): Promise<boolean>;
   /** Undefined: the recipe declares no checks for it. */
   check(candidate: Candidate, signal: AbortSignal): Promise<CheckedCandidate | undefined>;
   /** Writes and signs what is said about an image; how many papers. */

@@ -203,8 +203,9 @@ class Attempt {
     const candidates = await this.#work.bake(this.#run.id, this.#options.signal);
     const runs = await this.#parts.records().runs({ file: this.#run.file, limit: 1000 });
     const last = runs.find(({ outcome }) => outcome === "candidate" || outcome === "unchanged");
-    const known = last !== undefined && digestsOf(last.candidates) === digestsOf(candidates);
-    return { candidates, known, ...(known && last.channel !== undefined ? { standsIn: last.channel } : {}) };
+    const isSame = last !== undefined && digestsOf(last.candidates) === digestsOf(candidates);
+    const known = isSame && (await eachOf(candidates, (candidate) => this.#work.isChecked(candidate))).every(Boolean);
+    return { candidates, known, ...(known && last?.channel !== undefined ? { standsIn: last.channel } : {}) };
   }
 
   /** Reads back what a stage gave, now or before a crash. */

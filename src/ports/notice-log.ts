@@ -19,10 +19,13 @@ export interface Delivery {
 
 /** Everything that happened, and what became of telling it. */
 export interface NoticeLog {
+  /** What is there already, by its id, stays as it is. */
   add(notices: readonly NoticeToSend[]): Promise<void>;
   /** Oldest first. */
   pending(limit: number): Promise<readonly Delivery[]>;
   settle(delivery: Pick<Delivery, "notice" | "file" | "target" | "outcome" | "attempts" | "message">): Promise<void>;
+  /** The greatest id that begins so. */
+  lastId(prefix: string): Promise<string | undefined>;
   /** Newest first, with what became of each. */
   list(limit: number): Promise<readonly { readonly notice: Notice; readonly deliveries: readonly Omit<Delivery, "notice">[] }[]>;
 }

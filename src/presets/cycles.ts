@@ -6,8 +6,7 @@ import type { Finding } from "../core/cycle/decide.ts";
 import { BakehouseError } from "../core/errors.ts";
 import { parseLock } from "../core/lock/lock-file.ts";
 import { formatLockChanges } from "../core/lock/lock-diff.ts";
-import { noticeOf, type Happening } from "../core/notices/notice.ts";
-import { wants } from "../core/notices/target.ts";
+import type { Happening } from "../core/notices/notice.ts";
 import type { Recipe } from "../core/recipe/model.ts";
 import type { BakehouseEvent } from "../core/events.ts";
 import { readLockText, writeLockText } from "../adapters/local-host/recipe-files.ts";
@@ -17,8 +16,12 @@ import type { CascadeParts } from "../engine/cascade.ts";
 import type { BakeResult } from "../engine/bake.ts";
 import type { NotifyPlace } from "../engine/deliver-notices.ts";
 import type { Promoted } from "../engine/cycle-work.ts";
+import type { CheckOutcome } from "../engine/check-image.ts";
+import type { ImageDigest } from "../core/digest.ts";
+import { PREDICATES } from "../core/papers/statement.ts";
 import type { Candidate } from "../ports/cycle-records.ts";
-import type { Delivery, NoticeToSend } from "../ports/notice-log.ts";
+import type { Delivery } from "../ports/notice-log.ts";
+import { announceAudit, noticeFor, recipeCalled } from "./announce.ts";
 import { createBakehouse, type Bakehouse, type LoadedRecipe, type LoadOptions } from "./create-bakehouse.ts";
 import type { EmbeddedOptions } from "./embedded.ts";
 import type { ImageParts } from "./images.ts";
@@ -31,7 +34,9 @@ export interface Cycles {
   work(path: string, options?: LoadOptions): CycleWork;
   /** Removes what runs that ended left for themselves. */
   tidy(): Promise<void>;
-  /** Tells others what is pending. @returns what was given up */
+  /** Writes down what happened to a recipe, for those whom it names. */
+  announce(recipe: string, happening: Happening): Promise<void>;
+  /** Tells others what is pending, and what the audit log has that nobody was told of. @returns what was given up */
   deliver(signal: AbortSignal): Promise<readonly Delivery[]>;
   close(): Promise<void>;
 }
@@ -61,7 +66,10 @@ export function openCycles(options: CyclesOptions): Cycles {
     },
     work,
     tidy: () => tidy(bakehouse),
+    announce: async (recipe, happening) =>
+      parts.catalog().notices.add([noticeFor(bakehouse, await recipeCalled(bakehouse, recipe), happening)]),
     deliver: async (signal) => {
+      await announceAudit(bakehouse);
       const { deliverNotices } = await import("../engine/deliver-notices.ts");
       const { localMessenger } = await import("../adapters/messenger/index.ts");
       const { sleep } = await import("../adapters/local-host/clock.ts");
@@ -72,20 +80,6 @@ export function openCycles(options: CyclesOptions): Cycles {
       await opened?.then((parts) => parts.close());
       await bakehouse.close();
     },
-  };
-}
-
-/** The notice of a happening, for everybody whom the recipe names. */
-export function noticeFor({ parts }: Bakehouse, recipe: Recipe, happening: Happening): NoticeToSend {
-  const notice = noticeOf(happening, {
-    id: parts.newBakeId(),
-    time: parts.clock.now(),
-    source: `/bakehouse/${parts.baker.replace(/^.*@/, "")}`,
-  });
-  return {
-    notice,
-    file: recipe.file,
-    targets: (recipe.notify ?? []).filter((target) => wants(target, notice.type)).map(({ name }) => name),
   };
 }
 
@@ -135,11 +129,13 @@ function cycleWork(bakehouse: Bakehouse, images: () => Promise<ImageParts>, load
       const moved = existsSync(movedLock(lockFile)) ? movedLock(lockFile) : loaded.lockFile;
       return topsOf(recipe, await bakehouse.bake({ ...loaded, lockFile: moved }, { signal, onEvent }));
     },
+    isChecked: async ({ digest }) => isChecked(await images(), digest),
     check: async ({ digest }, signal) => {
       if ((declarationOf(parts.papers, digest)?.checks ?? []).length === 0) return undefined;
-      const { verdict, results } = await bakehouse.check(digest, { signal, onEvent });
-      const bad = results.filter((result) => result.verdict !== "passed");
-      return { verdict, notPassed: bad.map(({ name, verdict: found, summary }) => `${name} (${found}): ${summary}`) };
+      const outcome = await bakehouse.check(digest, { signal, onEvent });
+      await parts.catalog().notices.add([noticeFor(bakehouse, recipe, checkedHappening(outcome))]);
+      const bad = outcome.results.filter((result) => result.verdict !== "passed");
+      return { verdict: outcome.verdict, notPassed: bad.map(({ name, verdict: found, summary }) => `${name} (${found}): ${summary}`) };
     },
     papers: async ({ digest }, signal) => {
       const { writePapersOfLineage } = await import("../engine/write-papers.ts");
@@ -155,6 +151,32 @@ function cycleWork(bakehouse: Bakehouse, images: () => Promise<ImageParts>, load
     notice: (happening) => noticeFor(bakehouse, recipe, happening),
   };
 }
+
+/** The newest evidence says something about all that the image promises by now. */
+async function isChecked(images: ImageParts, digest: ImageDigest): Promise<boolean> {
+  const papers = await images.papers();
+  const [declared] = papers.of(digest, PREDICATES.declaredChecks);
+  const [evidence] = papers.of(digest, PREDICATES.checks);
+  return declared === undefined || (evidence !== undefined && evidence.writtenAt >= declared.writtenAt);
+}
+
+/** What others are told of a run of checks. */
+export const checkedHappening = ({
+  name,
+  image,
+  verdict,
+  platform,
+  results,
+}: Pick<CheckOutcome, "name" | "image" | "verdict" | "platform" | "results">): Happening => ({
+  type: "check.finished",
+  subject: name,
+  data: {
+    image: { name, digest: image },
+    verdict,
+    platform,
+    notPassed: results.filter((result) => result.verdict !== "passed").map((result) => result.name),
+  },
+});
 
 /** What a gate says against it is an answer, not a failure: a later run promotes it. */
 async function promote(

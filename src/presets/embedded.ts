@@ -220,7 +220,7 @@ function lazyCatalog(store: Store, options: EmbeddedOptions, reach: ReachPoint):
 }
 
 const CYCLE_RECORDS = ["known", "find", "save", "begin", "takeOver", "pause", "startStage", "endStage", "end", "stages", "runs"] as const;
-const NOTICE_LOG = ["add", "pending", "settle", "list"] as const;
+const NOTICE_LOG = ["add", "pending", "settle", "lastId", "list"] as const;
 
 type Method = (...args: never[]) => Promise<unknown>;
 

@@ -6,7 +6,8 @@ import type { Retention } from "../core/retention/model.ts";
 import type { GarbageReport } from "../engine/collect-garbage.ts";
 import type { Delivery } from "../ports/notice-log.ts";
 import type { LoadedRecipe } from "./create-bakehouse.ts";
-import { noticeFor, openCycles, type CyclesOptions } from "./cycles.ts";
+import { noticeFor } from "./announce.ts";
+import { openCycles, type CyclesOptions } from "./cycles.ts";
 
 /** What recipes say about their images, for gc. */
 export interface RetentionRules {

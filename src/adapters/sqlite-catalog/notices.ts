@@ -27,6 +27,16 @@ export function noticesOn(db: Kysely<CatalogTables>): NoticeLog {
         .where("file", "=", file)
         .where("target", "=", target)
         .execute()),
+    lastId: async (prefix) => {
+      const found = await db
+        .selectFrom("notices")
+        .select("id")
+        .where("id", "like", `${prefix}%`)
+        .orderBy("id", "desc")
+        .limit(1)
+        .executeTakeFirst();
+      return found?.id;
+    },
     list: async (limit) => {
       const notices = await db.selectFrom("notices").selectAll().orderBy("at", "desc").orderBy("id", "desc").limit(limit).execute();
       const rows = await db
@@ -49,10 +59,12 @@ export function noticesOn(db: Kysely<CatalogTables>): NoticeLog {
 /** Within a transaction of its caller: what happened and that it is to be told become known together. */
 export async function addNotices(db: Kysely<CatalogTables>, notices: readonly NoticeToSend[]): Promise<void> {
   for (const { notice, file, targets } of notices) {
-    await db
+    const added = await db
       .insertInto("notices")
+      .onConflict((conflict) => conflict.doNothing())
       .values({ id: notice.id, at: Date.parse(notice.time), type: notice.type, subject: notice.subject, body: JSON.stringify(notice) })
-      .execute();
+      .executeTakeFirst();
+    if ((added.numInsertedOrUpdatedRows ?? 0n) === 0n) continue;
     for (const target of targets)
       await db
         .insertInto("deliveries")

@@ -1,4 +1,9 @@
+import { BakehouseError } from "../../core/errors.ts";
+import type { Happening } from "../../core/notices/notice.ts";
+import type { BakeResult } from "../../engine/bake.ts";
+import type { Bakehouse, LoadedRecipe, RunOptions } from "../../presets/create-bakehouse.ts";
 import { defineCommand } from "../command.ts";
+import type { AnnounceContext } from "../cycle/announce.ts";
 import { parameterOverrides, RECIPE_ARGUMENT, RECIPE_OPTIONS, warn } from "../recipe/recipe-options.ts";
 import { bakeTable } from "../reporters/bake-table.ts";
 import { formatDuration } from "../text.ts";
@@ -62,7 +67,7 @@ A step that fails keeps everything before it; the same command goes on from ther
         const { watchBake } = await import("../recipe/watch-bake.ts");
         return await watchBake({ bakehouse, path: args.recipe, loadOptions, runOptions, terminal, signal });
       }
-      return { ...(await bakehouse.bake(loaded, runOptions)), recipe: loaded.shownAs };
+      return { ...(await announcedBake(bakehouse, loaded, runOptions, { global, terminal, env, signal })), recipe: loaded.shownAs };
     } finally {
       await bakehouse.close();
     }
@@ -80,3 +85,30 @@ A step that fails keeps everything before it; the same command goes on from ther
     return `${bakeTable(result.images, terminal)}\n${bold(summary)}\n${dim("Next:")} ${next.join(dim("  or  "))}\n`;
   },
 });
+
+/** Bakes, and tells those whom the recipe names how it ended, when there was anything to do. */
+async function announcedBake(
+  bakehouse: Bakehouse,
+  loaded: LoadedRecipe,
+  options: RunOptions,
+  context: AnnounceContext,
+): Promise<BakeResult> {
+  const { name: recipe, notify = [] } = loaded.recipe;
+  const tell = async (happening: Happening): Promise<void> => {
+    if (notify.length === 0) return;
+    const { announce } = await import("../cycle/announce.ts");
+    await announce(context, [{ recipe, happening }]);
+  };
+  try {
+    const result = await bakehouse.bake(loaded, options);
+    const { bake, baked, hits, durationMs } = result;
+    const images = result.images.map(({ name, digest }) => ({ name, digest }));
+    if (bake !== undefined && baked > 0)
+      await tell({ type: "bake.completed", subject: recipe, data: { recipe, bake, images, baked, hits, durationMs } });
+    return result;
+  } catch (error) {
+    if (error instanceof BakehouseError && error.code !== "CANCELLED")
+      await tell({ type: "bake.failed", subject: recipe, data: { recipe, code: error.code, message: error.message } });
+    throw error;
+  }
+}

@@ -3,6 +3,7 @@ import type { CheckResult, Verdict } from "../../core/checks/verdict.ts";
 import type { CheckOutcome } from "../../engine/check-image.ts";
 import type { SelfTestOutcome } from "../../engine/self-test.ts";
 import { defineCommand } from "../command.ts";
+import { announce } from "../cycle/announce.ts";
 import { IMAGE_ARGUMENT, withImages } from "../images/with-images.ts";
 import { VERDICT_SIGNS } from "../reporters/words.ts";
 import type { Terminal } from "../terminal.ts";
@@ -28,7 +29,9 @@ when every check passed, else 6. Ctrl-C leaves neither cell nor evidence.`,
       summary: "Only this check, by its name or type; also a type that is not declared and needs no options",
     },
     keep: { summary: "Leave the cell running for a look" },
-    selfTest: { summary: "Show of each type of check (those that the image declares, or --check) that it finds a fault that is put into the image" },
+    selfTest: {
+      summary: "Show of each type of check (those that the image declares, or --check) that it finds a fault that is put into the image",
+    },
   },
   examples: [
     { line: "check shop/release", does: "Everything that the release promises" },
@@ -39,13 +42,19 @@ when every check passed, else 6. Ctrl-C leaves neither cell nor evidence.`,
   reports: true,
   run: async ({ args, options, global, terminal, env, signal, report }) => {
     const { checkParts } = await import("../../presets/checks.ts");
-    return withImages({ global, terminal }, async (parts): Promise<CheckOutcome | SelfTestOutcome> => {
+    const outcome = await withImages({ global, terminal }, async (parts): Promise<CheckOutcome | SelfTestOutcome> => {
       const withPapers = checkParts({ ...parts, papers: await parts.papers(), baker: await parts.baker() }, env);
       if (options.selfTest)
         return (await import("../../engine/self-test.ts")).selfTest(withPapers, args.image, options.check, { signal, report });
       const { checkImage } = await import("../../engine/check-image.ts");
       return checkImage(withPapers, args.image, { only: options.check, keep: options.keep, signal, report });
     });
+    if (!("tested" in outcome)) {
+      const { checkedHappening } = await import("../../presets/cycles.ts");
+      const recipe = outcome.name.split("/")[0] ?? "";
+      await announce({ global, terminal, env, signal }, [{ recipe, happening: checkedHappening(outcome) }]);
+    }
+    return outcome;
   },
   render: (outcome, { terminal, args }) => {
     if ("tested" in outcome) return selfTestText(outcome, terminal);

@@ -1,6 +1,7 @@
 import { shortDigest } from "../../core/digest.ts";
 import { withChannels } from "../channels/with-channels.ts";
 import { defineCommand } from "../command.ts";
+import { announce } from "../cycle/announce.ts";
 
 export const command = defineCommand({
   name: "demote",
@@ -12,7 +13,11 @@ export const command = defineCommand({
   run: async ({ args, options, ...context }) => {
     const { demoteChannel } = await import("../../engine/roll-back-channel.ts");
     const { reason } = options;
-    return withChannels(context, (parts) => demoteChannel(parts, { channel: args.channel, ...(reason === undefined ? {} : { reason }) }));
+    const result = await withChannels(context, (parts) =>
+      demoteChannel(parts, { channel: args.channel, ...(reason === undefined ? {} : { reason }) }),
+    );
+    await announce(context);
+    return result;
   },
   render: ({ name, channel, before }, { terminal }) => {
     const { bold, green } = terminal.colors;

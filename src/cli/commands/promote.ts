@@ -3,6 +3,7 @@ import { BakehouseError } from "../../core/errors.ts";
 import { RECIPE_OPTION, withDeclaredChannels } from "../channels/with-channels.ts";
 import { gateLines } from "../channels/gate-lines.ts";
 import { defineCommand } from "../command.ts";
+import { announce } from "../cycle/announce.ts";
 import { formatTime } from "../images/words.ts";
 import { IMAGE_ARGUMENT } from "../images/with-images.ts";
 
@@ -37,7 +38,7 @@ audit log and beside the channel.`,
       throw new BakehouseError("USAGE", "--to is missing: the channel", { hint: `bakehouse promote ${args.image} --to CHANNEL` });
     const { to } = options;
     const emergency = emergencyOf(options);
-    return withDeclaredChannels(context, options.recipe, (parts) =>
+    const result = await withDeclaredChannels(context, options.recipe, (parts) =>
       promoteImage(parts, {
         image: args.image,
         to,
@@ -45,6 +46,8 @@ audit log and beside the channel.`,
         ...(emergency === undefined ? {} : { emergency }),
       }),
     );
+    await announce(context);
+    return result;
   },
   render: ({ name, channel, image, before, already, gates, waived }, { terminal }) => {
     const { bold, dim, green, yellow } = terminal.colors;

@@ -1,6 +1,7 @@
 import { shortDigest } from "../../core/digest.ts";
 import { withChannels } from "../channels/with-channels.ts";
 import { defineCommand } from "../command.ts";
+import { announce } from "../cycle/announce.ts";
 import { IMAGE_ARGUMENT } from "../images/with-images.ts";
 
 export const command = defineCommand({
@@ -12,7 +13,11 @@ export const command = defineCommand({
   run: async ({ args, options, ...context }) => {
     const { restoreImage } = await import("../../engine/revoke-image.ts");
     const { reason } = options;
-    return withChannels(context, (parts) => restoreImage(parts, { image: args.image, ...(reason === undefined ? {} : { reason }) }));
+    const result = await withChannels(context, (parts) =>
+      restoreImage(parts, { image: args.image, ...(reason === undefined ? {} : { reason }) }),
+    );
+    await announce(context);
+    return result;
   },
   render: ({ name, image, record, stillRevoked }, { terminal }) => {
     const { bold, green, red } = terminal.colors;

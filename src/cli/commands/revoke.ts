@@ -3,6 +3,7 @@ import { BakehouseError } from "../../core/errors.ts";
 import type { RevokedImage } from "../../engine/revoke-image.ts";
 import { withChannels } from "../channels/with-channels.ts";
 import { defineCommand } from "../command.ts";
+import { announce } from "../cycle/announce.ts";
 import { formatTime } from "../images/words.ts";
 import { IMAGE_ARGUMENT } from "../images/with-images.ts";
 import type { Terminal } from "../terminal.ts";
@@ -28,7 +29,11 @@ it stay as they are; they are listed, with what replaces it. A whole digest need
     if (reason.trim() === "")
       throw new BakehouseError("USAGE", "--reason is missing", { hint: `bakehouse revoke ${args.image} --reason "why"` });
     const from = at === undefined ? undefined : timeOf(at);
-    return withChannels(context, (parts) => revokeImage(parts, { image: args.image, reason, ...(from === undefined ? {} : { from }) }));
+    const result = await withChannels(context, (parts) =>
+      revokeImage(parts, { image: args.image, reason, ...(from === undefined ? {} : { from }) }),
+    );
+    await announce(context);
+    return result;
   },
   render: ({ image, from, reaches, uses }, { terminal }) => {
     const { bold, dim, red } = terminal.colors;

@@ -1,6 +1,7 @@
 import { shortDigest } from "../../core/digest.ts";
 import { withChannels } from "../channels/with-channels.ts";
 import { defineCommand } from "../command.ts";
+import { announce } from "../cycle/announce.ts";
 
 export const command = defineCommand({
   name: "rollback",
@@ -19,9 +20,11 @@ that was revoked meanwhile is passed over. The time that the image spent in the 
   run: async ({ args, options, ...context }) => {
     const { rollBackChannel } = await import("../../engine/roll-back-channel.ts");
     const { to, reason } = options;
-    return withChannels(context, (parts) =>
+    const result = await withChannels(context, (parts) =>
       rollBackChannel(parts, { channel: args.channel, ...(to === undefined ? {} : { to }), ...(reason === undefined ? {} : { reason }) }),
     );
+    await announce(context);
+    return result;
   },
   render: ({ name, channel, before, image }, { terminal }) => {
     const { bold, dim, green } = terminal.colors;

@@ -12,6 +12,7 @@ layers:
   app: { from: os, steps: [file: { path: /etc/motd, content: "x" }] }
 secrets:
   hook: { env: HOOK_KEY }
+channels: { prod: {} }
 `;
 const read = (sections: string) => {
   const parsed = parseRecipe({ text: `${HEAD}${sections}`, file: "/r/bakehouse.yaml", folder: "/r", shownAs: "bakehouse.yaml", steps });
@@ -79,24 +80,26 @@ describe("cycle, retention and notify in a recipe", () => {
 retention:
   keep: 0
   layers: { apps: { keep: 1 } }
+  channels: { prd: 2 }
 notify:
   ops: { webhook: "ftp://x", secret: hok }
   both: { file: a, command: [b] }
   wrong: { file: a, events: [cycle.faild] }
 `);
     expect(problems.map((line) => line.replace(/^bakehouse.yaml:/, "").replace(/ \((?!did).*/, ""))).toEqual([
-      "8:13: cycle.schedule: has the time 25:00, which no clock shows",
-      '9:14: cycle.triggers[0]: expected "security", "parent", "sources" or "packages", found "securty" (did you mean "security"?)',
-      '10:3: cycle: unknown key "windws" (did you mean "windows"?)',
-      "12:24: cycle.windows[0].opens.cron: the hour 99 is not between 0 and 23",
-      "13:16: cycle.windows[1].opens: says no time of the day",
-      "13:38: cycle.windows[1].lasts: must be a span such as 90m, 6h, 14d or 2w",
-      "15:9: retention.keep: must be at least 1, found 0",
-      '16:13: retention.layers.apps: there is no layer "apps" (did you mean "app"?)',
-      "18:19: notify.ops.webhook: must start with http:// or https://",
-      '18:38: notify.ops.secret: there is no secret "hok" (did you mean "hook"?)',
-      "19:3: notify.both: has command and file",
-      '20:30: notify.wrong.events[0]: there is no event "cycle.faild" (did you mean "cycle.failed"?)',
+      "9:13: cycle.schedule: has the time 25:00, which no clock shows",
+      '10:14: cycle.triggers[0]: expected "security", "parent", "sources" or "packages", found "securty" (did you mean "security"?)',
+      '11:3: cycle: unknown key "windws" (did you mean "windows"?)',
+      "13:24: cycle.windows[0].opens.cron: the hour 99 is not between 0 and 23",
+      "14:16: cycle.windows[1].opens: says no time of the day",
+      "14:38: cycle.windows[1].lasts: must be a span such as 90m, 6h, 14d or 2w",
+      "16:9: retention.keep: must be at least 1, found 0",
+      '17:13: retention.layers.apps: there is no layer "apps" (did you mean "app"?)',
+      '18:15: retention.channels.prd: there is no channel "prd" (did you mean "prod"?)',
+      "20:19: notify.ops.webhook: must start with http:// or https://",
+      '20:38: notify.ops.secret: there is no secret "hok" (did you mean "hook"?)',
+      "21:3: notify.both: has command and file",
+      '22:30: notify.wrong.events[0]: there is no event "cycle.faild" (did you mean "cycle.failed"?)',
     ]);
   });
 

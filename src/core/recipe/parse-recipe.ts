@@ -94,7 +94,10 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
   const layers = readLayers(around, fields?.layers, fields?.cake);
   checkRepositories(inspection, fields?.cake ?? "baked", repositories);
   const cycle = readCycle(inspection, fields?.cycle);
-  const retention = readRetention(inspection, fields?.retention, isMapping(fields?.layers) ? Object.keys(fields.layers) : []);
+  const retention = readRetention(inspection, fields?.retention, {
+    layers: isMapping(fields?.layers) ? Object.keys(fields.layers) : [],
+    channels: isMapping(fields?.channels) ? Object.keys(fields.channels) : [],
+  });
   const notify = readNotify(inspection, fields?.notify ?? {}, around.secretNames);
   for (const name of notify.secrets) around.usedSecrets.add(name);
   const channels = readChannels(inspection, fields?.channels ?? {}, layers);

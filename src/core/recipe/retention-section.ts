@@ -25,8 +25,12 @@ const retentionFields = {
 /** The shape of `retention:`, for editors. */
 export const retentionSchema = z.strictObject(retentionFields);
 
-/** Reads `retention:`. Nothing of it changes an image. @param layers  names of the recipe's layers */
-export function readRetention(inspection: Inspection, section: unknown, layers: readonly string[]): Retention | undefined {
+/** Reads `retention:`. Nothing of it changes an image. @param known  names of the recipe's layers and channels */
+export function readRetention(
+  inspection: Inspection,
+  section: unknown,
+  { layers, channels }: { readonly layers: readonly string[]; readonly channels: readonly string[] },
+): Retention | undefined {
   if (section === undefined) return undefined;
   const path = ["retention"];
   const fields = readFields(inspection, section, path, { ...retentionFields, layers: z.record(z.string(), z.unknown()).optional() });
@@ -38,6 +42,14 @@ export function readRetention(inspection: Inspection, section: unknown, layers: 
     const read = isMapping(rules) && Object.keys(rules).length === 0 ? undefined : readFields(inspection, rules, place, ruleFields);
     return read === undefined ? [] : [[name, rulesOf(read)]];
   });
+  for (const name of Object.keys(fields.channels ?? {}))
+    if (!channels.includes(name))
+      inspection.error(
+        [...path, "channels", name],
+        `there is no channel ${JSON.stringify(name)}`,
+        suggestion(name, channels, "channels") ?? "declare it under channels:",
+        "key",
+      );
   return {
     ...rulesOf(fields),
     graceMs: fields.grace === undefined ? 0 : parseDuration(fields.grace),

@@ -1,0 +1,55 @@
+import type { AuditRecord } from "../audit/record.ts";
+import type { Happening } from "./notice.ts";
+
+/** What a record of the audit log tells others: its notice, and the recipe whose image it is about. Nothing for what only the log needs. */
+export interface AuditNews {
+  /** The same for the same record: whoever tells it, it is told once. */
+  readonly id: string;
+  readonly at: string;
+  readonly recipe: string;
+  readonly happening: Happening;
+}
+
+const PREFIX = "audit-";
+
+/** Sortable: `audit-00000012`. */
+const idOf = ({ sequence }: AuditRecord): string => `${PREFIX}${String(sequence).padStart(8, "0")}`;
+
+/** Number of the record that a notice was made of. */
+export const auditSequenceOf = (id: string): number => (id.startsWith(PREFIX) ? Number(id.slice(PREFIX.length)) : 0);
+
+export function newsOf(record: AuditRecord): AuditNews | undefined {
+  const happening = happeningOf(record);
+  if (happening === undefined || !("name" in record.details)) return undefined;
+  return { id: idOf(record), at: record.at, recipe: record.details.name.split("/")[0] ?? "", happening };
+}
+
+function happeningOf(record: AuditRecord): Happening | undefined {
+  const { who: by } = record;
+  switch (record.action) {
+    case "promoted":
+    case "rolled-back":
+    case "demoted": {
+      const { name, channel, digest: image, before } = record.details;
+      const emergency = record.action === "promoted" ? record.details.emergency : undefined;
+      const reason = record.action === "promoted" ? emergency?.reason : record.details.reason;
+      const recipe = name.split("/")[0] ?? "";
+      const how = emergency === undefined ? record.action : "emergency";
+      return {
+        type: "channel.moved",
+        subject: `${name}@${channel}`,
+        data: { recipe, channel, how, image, before, by, ...(reason === undefined ? {} : { reason }) },
+      };
+    }
+    case "revoked":
+      return { type: "image.revoked", subject: record.details.name, data: { image: record.subject, reason: record.details.reason, by } };
+    case "restored":
+      return {
+        type: "image.restored",
+        subject: record.details.name,
+        data: { image: record.subject, reason: record.details.reason ?? "", by },
+      };
+    default:
+      return undefined;
+  }
+}
