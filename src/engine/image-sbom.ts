@@ -18,7 +18,7 @@ export async function imageSbom(
   options: { readonly format: SbomFormat; readonly signal?: AbortSignal },
 ): Promise<Record<string, unknown>> {
   const content = readImage(parts.store, reference);
-  const inventory = await imageInventory(parts.trees, content, options.signal);
+  const inventory = await imageInventory(parts.trees, content, options.signal === undefined ? {} : { signal: options.signal });
   const described = describedImage(content, parts.tool);
   return options.format === "spdx"
     ? spdxDocument(described, inventory, (text) => parts.sha1(text))

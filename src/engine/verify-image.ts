@@ -127,7 +127,7 @@ class Verifier {
       seen.add(at);
       const { link, image } = await this.verifyLink(at, child, chain.length === 0);
       chain.push(link);
-      at = image === undefined ? undefined : parentOf(image.manifest);
+      at = image === undefined ? undefined : this.parentOf(image.manifest);
       child = image ?? child;
     }
     return { digest: entry.digest, name: nameOf(entry), chain, sound: chain.every(({ problems }) => problems.length === 0) };
@@ -262,6 +262,16 @@ class Verifier {
     return [trusted.length === 0 ? "no trusted key signed anything about it" : "no trusted key signed how it was baked"];
   }
 
+  /**
+   * A volume belongs to its root image, an image was baked onto its base; a foundation onto nothing. An image whose layers were
+   * decompressed when it came here has a new digest: what its maker says about a base that nobody has leads nowhere.
+   */
+  private parentOf({ subject, annotations = {} }: ImageManifest): ImageDigest | undefined {
+    const parent = subject?.digest ?? annotations[ANNOTATIONS.baseDigest];
+    if (parent === undefined || !isSha256(parent)) return undefined;
+    return annotations[ANNOTATIONS.imported] !== undefined && !this.parts.layout.has(parent) ? undefined : parent;
+  }
+
   /** What its provenance says must fit what its manifest says. */
   private async provenanceProblems(
     digest: ImageDigest,
@@ -280,12 +290,6 @@ class Verifier {
       problems.push(`its provenance does not name ${shortDigest(parent as Sha256)}, onto which ${shortDigest(digest)} was baked`);
     return problems;
   }
-}
-
-/** A volume belongs to its root image, an image was baked onto its base; a foundation onto nothing. */
-function parentOf(manifest: ImageManifest): ImageDigest | undefined {
-  const parent = manifest.subject?.digest ?? manifest.annotations?.[ANNOTATIONS.baseDigest];
-  return parent !== undefined && isSha256(parent) ? parent : undefined;
 }
 
 /** Everything of the image below must be in the one above, in its place. */

@@ -199,6 +199,28 @@ describe("writing papers", () => {
     expect(written.map(({ name }) => name)).toEqual(["shop/base", "shop/release"]);
   });
 
+  it("hashes no layer again that the signed SBOM of the image below knows, and says the same", async () => {
+    const parts = await images.paperParts();
+    const plain = await sbom("spdx");
+    const hashed: string[] = [];
+    const trees: typeof parts.trees = {
+      ...parts.trees,
+      layer: (diff, options) => {
+        if (options?.hash === true) hashed.push(diff);
+        return parts.trees.layer(diff, options);
+      },
+    };
+    await writePapers({ ...parts, trees }, "shop/base");
+    await writePapers({ ...parts, trees }, "shop/release");
+    expect(hashed).toEqual(fixture.diffsOf(release));
+    expect(await predicateOf(release, PREDICATES.spdx)).toEqual(plain);
+    // what an unknown key signed is believed by nobody
+    const keys = await images.keys();
+    await keys.retire(keys.list()[0]!.id);
+    await writePapers({ ...parts, trees }, "shop/release");
+    expect(hashed.slice(2)).toEqual(fixture.diffsOf(release));
+  });
+
   it("gives one set of papers when two write at once", async () => {
     const other = openImages({ store: fixture.store.root, env: {} });
     await Promise.all([writePapers(await images.paperParts(), "shop/release"), writePapers(await other.paperParts(), "shop/release")]);

@@ -10,7 +10,7 @@ import type { Paper, Papers } from "../ports/papers.ts";
 import type { StepRecord, Store } from "../ports/store.ts";
 import { nameOf } from "./find-image.ts";
 import { layersOf, readImage, type ImageContent } from "./image-content.ts";
-import { describedImage, imageInventory } from "./image-inventory.ts";
+import { describedImage, imageInventory, type KnownDigests } from "./image-inventory.ts";
 import { catalogImageOf } from "./images-from-store.ts";
 import { parentsOf } from "./references.ts";
 
@@ -58,7 +58,8 @@ export async function writePapers(
   const imported = content.entry.annotations[ANNOTATIONS.imported] !== undefined;
   const standing = standingPapers(parts, subject.digest, imported);
   if (standing !== undefined) return { image: subject.digest, name: subject.name, papers: standing, unchanged: true, imported };
-  const inventory = await imageInventory(parts.trees, content, options.signal);
+  const known = knownFromBelow(parts, content);
+  const inventory = await imageInventory(parts.trees, content, { ...options, ...(known === undefined ? {} : { known }) });
   const described = describedImage(content, tool);
   const predicates: readonly (readonly [PredicateType, unknown])[] = [
     [PREDICATES.spdx, spdxDocument(described, inventory, (text) => parts.sha1(text))],
@@ -77,6 +78,35 @@ export async function writePapers(
     imported,
   };
 }
+
+/** From the SBOM of the image below, if a trusted key signed it: its layers need not be hashed again. */
+function knownFromBelow({ store, papers, tool }: WritePapersParts, { entry, source }: ImageContent): KnownDigests | undefined {
+  for (const parent of parentsOf(store, entry)) {
+    const paper = papers.of(parent, PREDICATES.spdx).find(({ annotations }) => annotations[ANNOTATIONS.tool] === tool);
+    const read = paper === undefined ? undefined : papers.read<SpdxFiles>(paper);
+    if (read?.trust !== "signed" || read.statement === undefined || !store.blobs.has(parent)) continue;
+    const layers = store.images.config(parent).rootfs.diff_ids;
+    // a volume of the parent's would lie over its layers; and what is not below here is known by nothing
+    if (store.images.manifest(parent).artifactType !== undefined || layers.some((diff, at) => source.diffs[at] !== diff)) continue;
+    return { layers: new Set(layers), files: digestsOf(read.statement.predicate) };
+  }
+  return undefined;
+}
+
+interface SpdxFiles {
+  readonly files: readonly {
+    readonly fileName: string;
+    readonly checksums: readonly { readonly algorithm: string; readonly checksumValue: string }[];
+  }[];
+}
+
+const digestsOf = ({ files }: SpdxFiles): KnownDigests["files"] =>
+  new Map(
+    files.map(({ fileName, checksums }) => {
+      const sum = (wanted: string): string => checksums.find(({ algorithm }) => algorithm === wanted)?.checksumValue ?? "";
+      return [fileName.slice(1), { sha256: sum("SHA256"), sha1: sum("SHA1") }];
+    }),
+  );
 
 /** Those that this version wrote, if none is missing and each can be trusted. */
 function standingPapers({ papers, tool }: WritePapersParts, image: ImageDigest, imported: boolean): readonly Paper[] | undefined {
@@ -108,8 +138,9 @@ function listedOnce(trees: ImageTrees): ImageTrees {
   return {
     ...trees,
     layer: (diff, options) => {
-      const listed = known.get(diff) ?? trees.layer(diff, options);
-      known.set(diff, listed);
+      const key = `${diff} ${String(options?.hash)}`;
+      const listed = known.get(key) ?? trees.layer(diff, options);
+      known.set(key, listed);
       return listed;
     },
   };

@@ -2,7 +2,10 @@ import type { ImageDigest, Sha256 } from "../core/digest.ts";
 import type { PredicateType, Statement } from "../core/papers/statement.ts";
 import type { SignatureVerdict } from "./keys.ts";
 
-/** Something that is said about an image: an OCI referrer whose subject is the image. */
+/**
+ * Something that is said about an image: an OCI referrer whose subject is the image. What stands here comes from its manifest and is
+ * signed by nobody; what must not be forged (when, by whom, the verdict) stands in the statement.
+ */
 export interface Paper {
   /** Of the referrer's manifest. */
   readonly digest: Sha256;

@@ -215,7 +215,18 @@ function keyFiles(store: Store): KeyFiles {
     },
     hasPrivate,
     readPrivate: (id) => {
-      const pem = readIfThere(pemFile(id));
+      const pem = ((): string | undefined => {
+        try {
+          return readIfThere(pemFile(id));
+        } catch (error) {
+          throw new BakehouseError(
+            "KEY_INVALID",
+            `Cannot read the key: ${(error as Error).message}`,
+            { hint: "sign as the user who made it, or set BAKEHOUSE_KEY" },
+            error,
+          );
+        }
+      })();
       if (pem === undefined)
         throw new BakehouseError("KEY_INVALID", `The private half of the key ${id.slice(0, 12)} is missing from ${folder}`, {
           hint: "bakehouse key rotate makes a new one",

@@ -67,7 +67,7 @@ class EntryCollector {
     return {
       entry: (entry) => this.#start(entry),
       entryEnd: () => this.#end(),
-      ...(wantsAny ? { content: (bytes: Uint8Array) => this.#take(bytes) } : {}),
+      ...(wantsAny ? { content: (bytes: Uint8Array) => this.#take(bytes), wants: () => this.#wants() } : {}),
     };
   }
 
@@ -87,6 +87,10 @@ class EntryCollector {
       throw new BakehouseError("ARCHIVE_INVALID", `${entry.path} is ${entry.sizeBytes} bytes, too much to read into memory`);
     this.#content = Buffer.alloc(entry.sizeBytes);
     this.#filled = 0;
+  }
+
+  #wants(): boolean {
+    return this.#hash !== undefined || this.#content !== undefined;
   }
 
   #take(bytes: Uint8Array): void {

@@ -10,6 +10,8 @@ import { aclFromText } from "./acl.ts";
 export interface TarSink {
   entry(entry: TarEntry): void;
   content?(bytes: Uint8Array): void;
+  /** Whether the content of the entry that was just begun is wanted. Default: if there is a `content` at all. */
+  wants?(): boolean;
   /** After the last content of an entry. */
   entryEnd?(): void;
 }
@@ -167,7 +169,11 @@ export function tarParser(sink: TarSink): TarParser {
     push(chunk) {
       for (let at = 0; at < chunk.length;) at += step(chunk, at);
     },
-    skippableBytes: () => (phase === "content" && sink.content === undefined ? rest + padding : phase === "padding" ? padding : 0),
+    skippableBytes: () => {
+      if (phase === "padding") return padding;
+      const isWanted = sink.content !== undefined && sink.wants?.() !== false;
+      return phase === "content" && !isWanted ? rest + padding : 0;
+    },
     skip(count) {
       if (phase === "content") {
         const ofContent = Math.min(count, rest);
