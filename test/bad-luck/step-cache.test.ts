@@ -242,3 +242,13 @@ describe("a step that fails", () => {
     expect(await kitchen.leftovers()).toEqual([]);
   });
 });
+
+it("steps that leave the same, or nothing at all, may stand upon each other", async () => {
+  const kitchen = await Kitchen.open();
+  const note = '  file: { path: /srv/note, content: "one\\n" }';
+  kitchen.steps(`- run: "true"\n- run: "true"\n- name: a\n${note}\n- remove: [/srv/note]\n- name: b\n${note}\n- run: test -e /srv/note`);
+  const { digests } = await kitchen.bake();
+  const shown = await kitchen.cli(["shell", "tiny/app", "--", "cat", "/srv/note"]);
+  expect([Object.keys(digests), shown.stdout]).toEqual([["os", "app"], "one\n"]);
+  kitchen.close();
+});

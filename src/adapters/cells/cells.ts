@@ -4,6 +4,7 @@ import { createServer, type Server } from "node:net";
 import { FABRIC } from "../../core/cell/fabric.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import { didYouMean } from "../../core/text/did-you-mean.ts";
+import { overlayLowers } from "../../core/layer/overlay-lowers.ts";
 import type { Cell, CellRequest, Cells, Serve } from "../../ports/cells.ts";
 import type { ImageTrees } from "../../ports/image-trees.ts";
 import type { Store } from "../../ports/store.ts";
@@ -153,7 +154,7 @@ async function boot(
   const keeper = await startKeeper({
     folder: cell.folder,
     diffs: store.path("diffs"),
-    lowers: request.source.diffs.toReversed().map((diff) => store.diffs.name(diff)),
+    lowers: overlayLowers(request.source.diffs).map((diff) => store.diffs.name(diff)),
     machine: name,
     cgroups,
     publish: listeners.map((server, index) => ({ server, cellPort: request.publish[index]?.cellPort ?? 0 })),

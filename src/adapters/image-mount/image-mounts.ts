@@ -1,3 +1,4 @@
+import { overlayLowers } from "../../core/layer/overlay-lowers.ts";
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, realpathSync, rmdirSync, rmSync, statSync } from "node:fs";
@@ -46,7 +47,7 @@ async function mount(store: Store, request: Omit<ImageMount, "id" | "madeDirecto
   mkdirSync(`${points}${source.volume?.path ?? ""}`, { recursive: true });
   store.writeNote(`mounts/${record.id}/mount.json`, record);
   try {
-    const lowers = [...[...source.diffs].reverse().map((diff) => store.diffs.name(diff)), `../mounts/${record.id}/points`];
+    const lowers = [...overlayLowers(source.diffs).map((diff) => store.diffs.name(diff)), `../mounts/${record.id}/points`];
     await run(["mount", "-t", "overlay", "-o", `ro,lowerdir=${lowers.join(":")}`, "overlay", record.directory], store.path("diffs"));
     if (source.volume !== undefined)
       await run(

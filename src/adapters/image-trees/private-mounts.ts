@@ -2,6 +2,7 @@ import { existsSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { BakehouseError } from "../../core/errors.ts";
 import { hexOf, type DiffId, type Sha256 } from "../../core/digest.ts";
+import { overlayLowers } from "../../core/layer/overlay-lowers.ts";
 import type { OpenTree, TreeSource } from "../../ports/image-trees.ts";
 import { hostImageRoot } from "../image-root/image-root.ts";
 import { shellQuote, startHolder, type Holder } from "../sandbox/holder.ts";
@@ -27,7 +28,7 @@ export interface StorePlaces {
 export function openPrivateTree(places: StorePlaces, source: TreeSource, uncovered?: string): Promise<OpenTree> {
   return openPrivately([places.diffs, places.blobs, ...(uncovered === undefined ? [] : [uncovered])], async (holder, cover) => {
     const point = source.volume === undefined ? "" : source.volume.path;
-    const lowers = [...[...source.diffs].reverse().map((diff) => places.diffName(diff)), `${cover}/points`];
+    const lowers = [...overlayLowers(source.diffs).map((diff) => places.diffName(diff)), `${cover}/points`];
     await holder.run(makePoints(cover, point));
     // relative names keep the options within the one page that the kernel takes
     await holder.run(`cd ${shellQuote(places.diffs)} && mount -t overlay -o ro,lowerdir=${lowers.join(":")} overlay ${cover}/tree`);

@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { hexOf, type DiffId, type Sha256 } from "../../core/digest.ts";
+import { overlayLowers } from "../../core/layer/overlay-lowers.ts";
 import type { ImageRoot } from "../../ports/image-root.ts";
 import type { SandboxSettings, Workspace, WorkspaceRequest, Workspaces } from "../../ports/workspaces.ts";
 import { hostImageRoot } from "../image-root/image-root.ts";
@@ -171,7 +172,7 @@ class OverlayMounts {
    * relative to the folder, since /proc/mounts shows them inside. Device nodes can be made and kept, but not opened.
    */
   async mount(lent: string | undefined): Promise<void> {
-    const lowers = [...this.request.lowers].reverse().map((diff) => this.options.diffName(diff));
+    const lowers = overlayLowers(this.request.lowers).map((diff) => this.options.diffName(diff));
     if (lent !== undefined) lowers.push(relative(this.options.diffs, lent));
     if (lowers.length === 0) await this.holder.run("mount --bind upper merged && mount -o remount,bind,nodev,nosuid merged");
     else {
