@@ -179,11 +179,16 @@ class CheckSession {
     const keep = async (group: readonly BoundCheck[], services: Partial<CheckServices>): Promise<void> => {
       await Promise.all(group.map(async (check) => results.set(check, await this.one(check, services))));
     };
-    const tree = async (): Promise<void> => keep(onTree, {});
+    // Reading a whole tree keeps this process busy, and a start that waits for it takes that much longer.
+    const starting = Promise.withResolvers<void>();
+    const tree = async (): Promise<void> => {
+      await starting.promise;
+      await keep(onTree, {});
+    };
     const vm = async (): Promise<void> => keep(onVm, {});
     const cell = async (): Promise<CheckResult | undefined> => {
       if (onCell.length === 0) return undefined;
-      const machine = await this.startMachine();
+      const machine = await this.startMachine(starting.resolve);
       const { cell: running, problem } = machine;
       if (running === undefined || problem !== undefined) {
         for (const check of onCell) results.set(check, this.withoutMachine(check, problem ?? { verdict: "error", summary: "no cell" }));
@@ -197,7 +202,7 @@ class CheckSession {
       await keep(last, { cell: running });
       return machine.result();
     };
-    const [boot] = await Promise.all([cell(), tree(), vm()]);
+    const [boot] = await Promise.all([cell().finally(starting.resolve), tree(), vm()]);
     const ordered = checks.flatMap((check) => results.get(check) ?? []);
     return boot === undefined ? ordered : [boot, ...ordered];
   }
@@ -220,7 +225,7 @@ class CheckSession {
     this.host = undefined;
   }
 
-  private async startMachine(): Promise<CheckedMachine> {
+  private async startMachine(onStarting: () => void): Promise<CheckedMachine> {
     this.machine = await checkedMachine({
       cells: () => this.parts.cells(),
       tree: () => this.openTree(),
@@ -230,6 +235,7 @@ class CheckSession {
       keep: this.options.keep,
       clock: this.parts.clock,
       signal: this.options.signal,
+      onStarting,
       tell: this.tell,
     });
     this.parts.reach("check-cell-started");
@@ -255,7 +261,7 @@ class CheckSession {
     } catch (cause) {
       result = this.withoutMachine(check, { verdict: "error", summary: cause instanceof Error ? cause.message : String(cause) });
     }
-    if (check.platform === "cell" && result.verdict !== "passed" && this.machine?.cell?.isAlive() === false)
+    if (check.platform === "cell" && result.verdict !== "passed" && (await this.machine?.hasEnded()) === true)
       result = { ...result, verdict: "failed", summary: `the machine ended by itself: ${result.summary}` };
     this.answered(result);
     return result;

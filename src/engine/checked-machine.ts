@@ -11,6 +11,9 @@ import { resultOf } from "./run-check.ts";
 /** A minute: the start of a cell takes half a second; who needs more waits for something that does not come (measured, feasibility §2). */
 const BOOT_MS = 60_000;
 
+/** For a question that a living machine answers in milliseconds, on a busy one (a guess). */
+const STILL_THERE_MS = 20_000;
+
 export interface CheckedMachineRequest {
   cells(): Promise<Cells>;
   tree(): Promise<CheckTree>;
@@ -20,6 +23,8 @@ export interface CheckedMachineRequest {
   readonly keep: boolean;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** The machine starts by itself from here on, or will not: a good moment for work that keeps this process busy. */
+  onStarting(): void;
   tell(body: EventBody): void;
 }
 
@@ -28,8 +33,10 @@ export interface CheckedMachine {
   readonly cell?: Cell;
   /** What every check of the cell says in its place. */
   readonly problem?: CheckAnswer;
+  /** Whether the machine, once up, has ended or is about to. */
+  hasEnded(): Promise<boolean>;
   /** The start as a result of its own, `boot`; asked when all is done, since a machine may end by itself meanwhile. */
-  result(): CheckResult;
+  result(): Promise<CheckResult>;
 }
 
 /** Starts the cell and waits until systemd has started everything. Whose fault it is when that fails is told apart. */
@@ -44,6 +51,11 @@ export async function checkedMachine(request: CheckedMachineRequest): Promise<Ch
       durationMs,
       asked: { timeoutMs: BOOT_MS },
     });
+  const none = (problem: CheckAnswer, durationMs?: number): Pick<CheckedMachine, "problem" | "hasEnded" | "result"> => ({
+    problem,
+    hasEnded: () => Promise.resolve(true),
+    result: () => Promise.resolve(told(problem, durationMs)),
+  });
   const told = (answer: CheckAnswer, durationMs = clock.elapsedMs() - startedMs): CheckResult => {
     const made = result(answer, durationMs);
     request.tell({
@@ -62,7 +74,7 @@ export async function checkedMachine(request: CheckedMachineRequest): Promise<Ch
       `the image is for ${architecture}, this machine is ${request.architecture}`,
       "check it on a machine of its kind",
     );
-    return { problem, result: () => told(problem) };
+    return none(problem);
   }
   request.tell({ type: "cell-starting", name: content.name });
   let cell: Cell;
@@ -82,14 +94,15 @@ export async function checkedMachine(request: CheckedMachineRequest): Promise<Ch
   } catch (cause) {
     if (request.signal.aborted) throw cause;
     const problem = (await withoutInit(request)) ?? startProblem(cause);
-    return { problem, result: () => told(problem) };
+    return none(problem);
   }
+  request.onStarting();
   const state = await cell.booted(BOOT_MS);
   const bootMs = cell.bootMs ?? clock.elapsedMs() - startedMs;
   request.tell({ type: "cell-started", cell: cell.state.name, state, durationMs: bootMs });
   if (state === "dead" || state === "starting") {
     const problem = (await withoutInit(request)) ?? (await neverUp(cell, state));
-    return { cell, problem, result: () => told(problem, bootMs) };
+    return { cell, ...none(problem, bootMs) };
   }
   const up: CheckAnswer = {
     verdict: "passed",
@@ -97,7 +110,9 @@ export async function checkedMachine(request: CheckedMachineRequest): Promise<Ch
     answered: { state, bootMs: Math.round(bootMs) },
   };
   const started = told(up, bootMs);
-  return { cell, result: () => (cell.isAlive() ? started : told(endedByItself(cell), bootMs)) };
+  // systemd says when it is on its way down; the process that holds the machine lives a little longer
+  const hasEnded = async (): Promise<boolean> => !cell.isAlive() || (await cell.booted(STILL_THERE_MS).catch(() => "dead")) === "dead";
+  return { cell, hasEnded, result: async () => ((await hasEnded()) ? told(endedByItself(cell), bootMs) : started) };
 }
 
 const noCell = (summary: string, remedy: string): CheckAnswer => ({ verdict: "error", summary, remedy });
@@ -111,10 +126,10 @@ function startProblem(cause: unknown): CheckAnswer {
 /** The image's fault, and easy to say. */
 async function withoutInit({ tree }: CheckedMachineRequest): Promise<CheckAnswer | undefined> {
   const { root } = await tree();
-  if (root.stat("/sbin/init") !== undefined || root.stat("/usr/lib/systemd/systemd") !== undefined) return undefined;
+  if (["/usr/lib/systemd/systemd", "/lib/systemd/systemd"].some((path) => root.stat(path) !== undefined)) return undefined;
   return {
     verdict: "failed",
-    summary: "the image cannot boot: it has neither /sbin/init nor systemd",
+    summary: "the image cannot boot: it has no systemd",
     remedy: "apt: [systemd, systemd-sysv]; or check only its files with --check hygiene",
   };
 }

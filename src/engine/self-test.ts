@@ -47,7 +47,14 @@ export async function selfTest(
   const limit = limiter(AT_ONCE);
   const tested = await Promise.all(definitions.map((definition) => limit(() => testOne(parts, content, definition, { signal, tell }))));
   if (signal.aborted) throw new BakehouseError("CANCELLED", "The self-test was stopped before it was done: nothing was written down");
-  const result: SelfTest = { image: digest, tested, startedAt, endedAt: parts.clock.now().toISOString(), by: parts.baker, tool: parts.tool };
+  const result: SelfTest = {
+    image: digest,
+    tested,
+    startedAt,
+    endedAt: parts.clock.now().toISOString(),
+    by: parts.baker,
+    tool: parts.tool,
+  };
   const trusted = tested.filter((one) => one.trusted).map(({ check, version }) => `${check}@${version}`);
   const paper = await parts.papers.attach({ name: content.name, digest }, PREDICATES.selfTest, result, {
     "dev.bakehouse.checks.trusted": trusted.join(","),
@@ -76,7 +83,11 @@ interface Around {
 async function testOne(parts: CheckImageParts, content: ImageContent, definition: CheckDefinition, around: Around): Promise<TestedCheck> {
   const startedMs = parts.clock.elapsedMs();
   const { id, version } = definition;
-  around.tell({ type: "check-started", check: id, platform: platformOf(definition, definition.options.parse(definition.selfTest.sound.options)) });
+  around.tell({
+    type: "check-started",
+    check: id,
+    platform: platformOf(definition, definition.options.parse(definition.selfTest.sound.options)),
+  });
   const sound = await ask(parts, content, definition, definition.selfTest.sound, around);
   around.tell({ type: "check-progress", check: id, message: "now with the fault" });
   const faulty = await ask(parts, content, definition, definition.selfTest.faulty, around);
@@ -159,6 +170,7 @@ async function open(
     keep: false,
     clock: parts.clock,
     signal,
+    onStarting: () => undefined,
     tell: () => undefined,
   });
   const { cell, problem } = machine;
