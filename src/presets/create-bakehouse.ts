@@ -149,6 +149,7 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
     bake: async (loaded, runOptions = {}) => {
       const lockFile = requireLock(parts, loaded, readLock(parts, loaded));
       const wanted = wantedOf(loaded, runOptions.layers);
+      requireSoundParents(parts, loaded.recipe, wanted.layers, lockFile);
       await declareChannelsOnce(parts, loaded.recipe);
       return bake(
         parts,
@@ -305,6 +306,14 @@ async function lock(parts: EmbeddedParts, loaded: LoadedRecipe, options: LockRun
   parts.reach("lock-resolved");
   if (written) writeLockText(loaded.lockFile, text, parts.reach);
   return { ...result, changed, written, text };
+}
+
+/** Nothing is baked onto a revoked image, not even when it was locked before. @throws IMAGE_REVOKED */
+function requireSoundParents(parts: EmbeddedParts, recipe: Recipe, names: readonly string[], lockFile: Lock | undefined): void {
+  for (const { name, from } of wantedLayers(recipe, names)) {
+    if (from === undefined || !("image" in from)) continue;
+    requireNotRevoked(parts, lockFile?.parents[name] ?? findImage(parts.store, from.image).digest);
+  }
 }
 
 /** Before the bake: the next one may find that nothing changed and look at nothing. A note spares opening the catalog. */

@@ -276,6 +276,62 @@ describe("revoking", () => {
   });
 });
 
+describe("a recipe that stands on a channel", () => {
+  it("is baked onto what the channel pointed to when it was locked, and never onto a revoked image", async () => {
+    const first = await bakeRelease("1");
+    await json("promote", first, "--to", "dev");
+    kitchen.write(
+      "web.yaml",
+      'name: web\nlayers:\n  site:\n    from: tiny/app@dev\n    steps:\n      - file: { path: /srv/site, content: "1" }\n',
+    );
+    await json("lock", "web.yaml");
+    await json("bake", "web.yaml");
+    const parentOf = async (): Promise<unknown> => (await json<{ readonly parent: string }>("image", "show", "web/site")).parent;
+    expect(await parentOf()).toBe(first);
+    const second = await bakeRelease("2");
+    await json("promote", second, "--to", "dev");
+    const { images } = await json<{ readonly images: readonly { readonly name: string; readonly lines: readonly string[] }[] }>(
+      "image",
+      "stale",
+    );
+    expect(images).toMatchObject([
+      { name: "web/site", lines: [`tiny/app@dev has moved from ${first.slice(7, 19)} to ${second.slice(7, 19)}`] },
+    ]);
+    await json("bake", "web.yaml", "--no-cache");
+    expect(await parentOf()).toBe(first);
+    await json("lock", "web.yaml", "--update");
+    await json("bake", "web.yaml");
+    expect(await parentOf()).toBe(second);
+    await json("revoke", second, "--reason", "leaks");
+    expect(await refusal("bake", "web.yaml", "--no-cache")).toMatchObject({
+      code: "IMAGE_REVOKED",
+      exit: 4,
+      hint: `use tiny/app (${first.slice(7, 19)})`,
+    });
+    expect(await refusal("lock", "web.yaml", "--update")).toMatchObject({ code: "IMAGE_REVOKED" });
+  });
+});
+
+describe("those whom the recipe names", () => {
+  it("are told of moved channels and revoked images", async () => {
+    await bakeRelease("1", `${CHANNELS}notify:\n  log: { file: told.jsonl }\n`);
+    const image = (await json<{ readonly image: string }>("promote", "tiny/app", "--to", "dev")).image;
+    await json("demote", "tiny@dev", "--reason", "slow");
+    await json("revoke", image, "--reason", "leaks");
+    await json("restore", image);
+    const notices = readFileSync(join(kitchen.recipe, "told.jsonl"), "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { readonly type: string; readonly data: unknown });
+    expect(notices.filter(({ type }) => !type.startsWith("bake."))).toMatchObject([
+      { type: "channel.moved", data: { channel: "dev", how: "promoted", image, before: null } },
+      { type: "channel.moved", data: { channel: "dev", how: "demoted", image: null, before: image, reason: "slow" } },
+      { type: "image.revoked", data: { image, reason: "leaks" } },
+      { type: "image.restored", data: { image } },
+    ]);
+  });
+});
+
 describe("two who promote at the same time", () => {
   it("one wins, and the others are told", async () => {
     const images: ImageDigest[] = [];

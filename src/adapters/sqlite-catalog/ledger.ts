@@ -50,7 +50,10 @@ export function ledgerOn(db: Kysely<CatalogTables>, options: LedgerOptions): Led
       });
       if ("moved" in record) return record;
       options.reach("ledger-committed");
-      await mirrorRecords(db, options);
+      // it has happened; the next who writes brings the copy up
+      await mirrorRecords(db, options).catch((error: unknown) =>
+        options.warn(`The copy of the audit log could not be written: ${error instanceof Error ? error.message : String(error)}`),
+      );
       options.reach("ledger-mirrored");
       return record;
     },
