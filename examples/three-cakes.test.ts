@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, rmSync } from "node:fs";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -224,14 +224,12 @@ describe("a machine", () => {
 
   it("takes its script and settings from systemd credentials where there is no cloud-init", async () => {
     const files = filesFor("software", { BAKEHOUSE_PAYLOAD_URL: `${SERVER}/` });
-    const { folder } = cakeOf("software");
-    writeFileSync(join(folder, "launch.sh"), files["launch.sh"] ?? "");
-    writeFileSync(join(folder, "launch.env"), files["launch.env"] ?? "");
-    const credentials = ["launch:launch.sh", "settings:launch.env"].map(
-      (pair) => `--load-credential=bakehouse.${pair.replace(":", `:${folder}/`)}`,
-    );
+    const credentials = {
+      "bakehouse.launch": String(files["launch.sh"]),
+      "bakehouse.settings": String(files["launch.env"]),
+    };
     const page = await withCell(
-      { image: "three-cakes-software/base-app", arguments: credentials, serve: await serverFor("software", files) },
+      { image: "three-cakes-software/base-app", credentials, serve: await serverFor("software", files) },
       async (cell) => (await cell.fetch("http://127.0.0.1/")).body,
     );
     expect(page).toContain("Three cakes, version 1.0.0");

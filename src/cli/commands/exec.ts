@@ -19,9 +19,8 @@ With --json its output is collected and printed with the code; it must then end 
     withImages({ global, terminal }, async (parts) => {
       const cell = (await parts.cells()).find(args.cell);
       if (global.json) return cell.exec(args.command, { timeoutMs: COLLECT_MS, signal });
-      const { runInteractive } = await import("../../adapters/local-host/run-interactive.ts");
-      const { exitCode } = await runInteractive(await cell.commandLine(args.command, { TERM: env["TERM"] ?? "dumb" }), signal);
-      return { code: exitCode };
+      const { runHere } = await import("../cells/run-here.ts");
+      return { code: await runHere(cell, args.command, { env, signal }) };
     }),
   render: () => "",
   exitCode: ({ code }) => code,

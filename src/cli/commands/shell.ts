@@ -39,8 +39,8 @@ What is changed in an image is thrown away at the end. With --failed it opens wh
       const cell = cells?.list().find(({ id, name }) => id === image || name === image);
       if (cells !== undefined && cell !== undefined) {
         const { defaultShell } = await import("../../engine/run-cell.ts");
-        const argv = await cells.find(cell.id).commandLine(command.length > 0 ? command : defaultShell, { TERM: env["TERM"] ?? "dumb" });
-        return (await parts.shells()).runInteractive(argv, signal);
+        const { runHere } = await import("../cells/run-here.ts");
+        return { exitCode: await runHere(cells.find(cell.id), command.length > 0 ? command : defaultShell, { env, signal }) };
       }
       return openShell(await parts.shells(), {
         ...(image === undefined ? {} : { image }),
