@@ -15,6 +15,7 @@ import { script } from "./script.ts";
 import { service } from "./service.ts";
 import { tcp } from "./tcp.ts";
 import { user } from "./user.ts";
+import { vmBoot } from "./vm-boot.ts";
 
 /** Every check that a recipe can name, by id. `registry.test.ts` compares this list with the folder. */
 export const checksById = {
@@ -34,6 +35,7 @@ export const checksById = {
   service,
   tcp,
   user,
+  "vm-boot": vmBoot,
 };
 
 export const checks: CheckRegistry = new Map(Object.entries(checksById));

@@ -18,7 +18,9 @@ import { checkedMachine, type CheckedMachine } from "./checked-machine.ts";
 import { chooseChecks, type UnknownCheck } from "./choose-checks.ts";
 import { declarationOf } from "./declared-checks.ts";
 import { readImage, type ImageContent } from "./image-content.ts";
+import type { ImageMachineParts } from "./image-machine.ts";
 import type { Report } from "./parts.ts";
+import { vmBoots } from "./vm-boots.ts";
 import { grantedNeeds, resultOf, runCheck, type BoundCheck } from "./run-check.ts";
 
 /** What a run of checks needs from outside. */
@@ -41,6 +43,7 @@ export interface CheckImageParts {
   derive(source: TreeSource, files: readonly ScenarioFile[], signal: AbortSignal): Promise<TreeSource>;
   openHost(): Promise<HostPrograms & { close(): void }>;
   secrets(declared: readonly DeclaredSecret[]): Promise<KnownSecrets>;
+  imageMachines(): Promise<ImageMachineParts>;
 }
 
 export interface CheckImageOptions {
@@ -147,6 +150,7 @@ class CheckSession {
   private tree: ReturnType<CheckImageParts["openTree"]> | undefined;
   private host: ReturnType<CheckImageParts["openHost"]> | undefined;
   private machine: CheckedMachine | undefined;
+  private vm: ReturnType<typeof vmBoots> | undefined;
 
   constructor(
     parts: CheckImageParts,
@@ -185,7 +189,6 @@ class CheckSession {
       await starting.promise;
       await keep(onTree, {});
     };
-    const vm = async (): Promise<void> => keep(onVm, {});
     const cell = async (): Promise<CheckResult | undefined> => {
       if (onCell.length === 0) return undefined;
       const machine = await this.startMachine(starting.resolve);
@@ -202,7 +205,9 @@ class CheckSession {
       await keep(last, { cell: running });
       return machine.result();
     };
-    const [boot] = await Promise.all([cell().finally(starting.resolve), tree(), vm()]);
+    const [boot] = await Promise.all([cell().finally(starting.resolve), tree()]);
+    // one after the other, and after everything else: an emulated machine takes a processor for itself
+    for (const check of onVm) await keep([check], {});
     const ordered = checks.flatMap((check) => results.get(check) ?? []);
     return boot === undefined ? ordered : [boot, ...ordered];
   }
@@ -221,8 +226,10 @@ class CheckSession {
         () => undefined,
       ),
     ]);
+    await this.vm?.close();
     this.tree = undefined;
     this.host = undefined;
+    this.vm = undefined;
   }
 
   private async startMachine(onStarting: () => void): Promise<CheckedMachine> {
@@ -277,6 +284,7 @@ class CheckSession {
     return {
       ...(needs.includes("tree") ? { tree: await this.openTree() } : {}),
       ...(needs.includes("host") ? { host: await (this.host ??= this.parts.openHost()) } : {}),
+      ...(needs.includes("vm") ? { vm: (this.vm ??= vmBoots(await this.parts.imageMachines(), this.content, this.parts.clock)) } : {}),
       ...(needs.includes("secrets") ? { secrets: await this.parts.secrets(this.declaration?.secrets ?? []) } : {}),
     };
   }

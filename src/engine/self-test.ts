@@ -12,6 +12,7 @@ import { declarationOf } from "./declared-checks.ts";
 import { readImage, type ImageContent } from "./image-content.ts";
 import { limiter } from "./limiter.ts";
 import { bindCheck, resultOf, runCheck, type BoundCheck } from "./run-check.ts";
+import { vmBoots } from "./vm-boots.ts";
 
 /** Machines that are started side by side: a start takes one processor (a guess for the smallest machines). */
 const AT_ONCE = 2;
@@ -152,6 +153,11 @@ async function open(
 ): Promise<Partial<CheckServices> | CheckResult> {
   const host = await parts.openHost();
   opened.push(() => host.close());
+  if (bound.platform === "vm") {
+    const vm = vmBoots(await parts.imageMachines(), content, parts.clock);
+    opened.push(() => vm.close());
+    return { host, vm };
+  }
   if (bound.platform !== "cell") {
     const tree = await parts.openTree(content.source);
     opened.push(() => tree.close());

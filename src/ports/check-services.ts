@@ -1,5 +1,7 @@
+import type { BootOutcome, Expected, WatchedBoot } from "../core/boot/watched-boot.ts";
 import type { Cell, ExecResult } from "./cells.ts";
 import type { ImageRoot } from "./image-root.ts";
+import type { Acceleration } from "./machines.ts";
 
 /** One entry of an image's merged tree. `path` is absolute inside the image. */
 export interface TreeEntry {
@@ -52,10 +54,48 @@ export interface KnownSecrets {
   readonly names: readonly string[];
 }
 
+/** One start of the image as a virtual machine. */
+export interface VmBootRequest {
+  readonly kernel: "direct" | "firmware";
+  readonly trimmed: boolean;
+  readonly memoryMiB: number;
+  readonly expected: Expected;
+  /** From the moment when the machine is switched on. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface VmBootReport extends Omit<WatchedBoot, "outcome"> {
+  readonly outcome: BootOutcome;
+  readonly acceleration: Acceleration;
+  /** Lines of the serial console. */
+  readonly serial: readonly string[];
+}
+
+/** The image has none that a machine could start. */
+export interface NoKernel {
+  /** How it gets one. */
+  readonly remedy: string;
+}
+
+/** The image as virtual machines, each switched off when its boot was watched. */
+export interface VmBoots {
+  /**
+   * Makes what machines start from, which takes this host's time and says nothing about the image. Once is enough.
+   *
+   * @returns what is wrong with the image; undefined when it can be started
+   * @throws SETUP_INCOMPLETE, STORE_FULL
+   */
+  prepare(request: Pick<VmBootRequest, "kernel" | "signal">): Promise<NoKernel | undefined>;
+  /** @throws SETUP_INCOMPLETE (no QEMU), VM_FAILED (QEMU refuses): nothing was learned about the image */
+  boot(request: VmBootRequest): Promise<VmBootReport>;
+}
+
 /** Everything that checks can ask for. The engine opens each of them once per run, when the first check needs it. */
 export interface CheckServices {
   readonly cell: Cell;
   readonly tree: CheckTree;
   readonly host: HostPrograms;
   readonly secrets: KnownSecrets;
+  readonly vm: VmBoots;
 }

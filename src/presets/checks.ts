@@ -1,4 +1,5 @@
 import type { CheckImageParts } from "../engine/check-image.ts";
+import type { ImageMachineParts } from "../engine/image-machine.ts";
 import type { Cells } from "../ports/cells.ts";
 import type { ImageTrees } from "../ports/image-trees.ts";
 import type { Clock } from "../ports/host.ts";
@@ -16,6 +17,7 @@ export interface CheckPresetParts {
   readonly papers: Papers;
   cells(): Promise<Cells>;
   trees(): Promise<ImageTrees>;
+  imageMachines(): Promise<ImageMachineParts>;
 }
 
 /** Node's names for processors, in OCI's words. */

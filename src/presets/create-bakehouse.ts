@@ -195,7 +195,8 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
 async function checkPartsOf(parts: EmbeddedParts, options: EmbeddedOptions): Promise<CheckImageParts> {
   const { checkParts } = await import("./checks.ts");
   const trees = async () => (await import("../adapters/image-trees/index.ts")).localImageTrees(parts.store);
-  return checkParts({ ...parts, trees }, options.env ?? process.env);
+  const imageMachines = async () => (await import("./image-machines.ts")).imageMachinesOf(parts.store);
+  return checkParts({ ...parts, trees, imageMachines }, options.env ?? process.env);
 }
 
 function load(parts: EmbeddedParts, path: string, { from = process.cwd(), parameters }: LoadOptions): LoadedRecipe {

@@ -96,7 +96,7 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     exports,
     exporting,
     bootParts,
-    imageMachines: later(async () => machineParts(await exporting(), await bootParts())),
+    imageMachines: later(async () => (await import("./image-machines.ts")).imageMachineParts(await exporting(), await bootParts())),
     imports: later(async () => (await import("../adapters/image-import/index.ts")).localImageImports(store, await diffs())),
     keys,
     papers,
@@ -162,15 +162,5 @@ async function shellParts(store: Store, trees: ImageTrees): Promise<OpenShellPar
     mountVolume: (workspace, volume) => mountInWorkspace(workspace, store.blobs.path(volume.blob), volume.path),
     runInteractive,
     newId: () => `shell-${newBakeId(new Date())}`,
-  };
-}
-
-async function machineParts(exporting: ExportImageParts, bootParts: BootParts): Promise<ImageMachineParts> {
-  const { qemuMachines } = await import("../adapters/machines/index.ts");
-  const { hostImageRoot } = await import("../adapters/image-root/image-root.ts");
-  const { newBakeId } = await import("../adapters/local-host/clock.ts");
-  return {
-    ...{ ...exporting, bootParts, machines: qemuMachines(exporting.store), imageRoot: hostImageRoot },
-    newId: () => `machine-parts-${newBakeId(new Date())}`,
   };
 }

@@ -1,9 +1,10 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,
   closeSync,
   existsSync,
   linkSync,
+  mkdirSync,
   openSync,
   readFileSync,
   symlinkSync,
@@ -12,6 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { diskReader } from "../adapters/disks/index.ts";
 import { makeDisk, type DiskPart } from "../../test/disks/make-disk.ts";
@@ -129,6 +131,40 @@ describe("a disk", () => {
     expect(image.tree()).toMatchObject(TREE);
   });
 });
+
+test("several at once never want the same device", async () => {
+  makeDisk(raw(), "gpt", [root()]);
+  const targets = ["a", "b", "c", "d"].map((name) => join(image.folder, "..", name));
+  await Promise.all(
+    targets.map((target) => {
+      mkdirSync(target);
+      return diskReader({ hostPath: target }, `${target}-work`, new AbortController().signal).copyTree(raw(), undefined);
+    }),
+  );
+  for (const target of targets) expect(readFileSync(join(target, "etc/hostname"), "utf8")).toBe("vendor");
+  expect(loopDevicesOf(image.folder)).toEqual([]);
+});
+
+test("a killed one leaves no device", { timeout: 120_000 }, async () => {
+  makeDisk(raw(), "gpt", [root()]);
+  const reader = spawn(process.execPath, ["--input-type=module", "--eval", READER, import.meta.dirname, raw(), work()], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  await until(() => loopDevicesOf(image.folder).length > 0);
+  reader.kill("SIGKILL");
+  await until(() => loopDevicesOf(image.folder).length === 0);
+});
+
+/** Reads a disk again and again. */
+const READER = `const [, steps, raw, work] = process.argv;
+const { diskReader } = await import(steps + "/../adapters/disks/index.ts");
+const { mkdirSync } = await import("node:fs");
+mkdirSync(work + "-tree");
+for (;;) await diskReader({ hostPath: work + "-tree" }, work, new AbortController().signal).copyTree(raw, undefined);`;
+
+async function until(isSo: () => boolean): Promise<void> {
+  for (const end = Date.now() + 100_000; !isSo(); await delay(5)) if (Date.now() > end) throw new Error("waited 100 s in vain");
+}
 
 describe("is refused:", () => {
   const refused = (options: unknown, message: RegExp): Promise<void> =>
