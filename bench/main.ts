@@ -310,6 +310,28 @@ const papers: Case = (bench, rows) => {
   });
 };
 
+/** The image of the job with a kernel in it, as `examples/machine` has it. */
+const artifacts: Case = (bench, rows) => {
+  const name = "a disk of a 280 MB image";
+  const folder = join(bench.folder, "machine");
+  cpSync(join(import.meta.dirname, "..", "examples", "machine"), folder, { recursive: true });
+  measure(cli(bench, "bake", folder, "--update-lock"), 1, bench.log);
+  const target = join(bench.folder, "disk");
+  const before = (): void => rmSync(target, { force: true });
+  const written = (...words: readonly string[]): Measurement =>
+    measure({ ...cli(bench, "export", "machine/release", "--output", target, ...words), before }, bench.runs, bench.log);
+  const raw = written("--format", "raw");
+  rows.push({ case: name, who: "bakehouse export --format raw", measured: raw, goal: "≤ 3 CPU s" });
+  rows.push({ case: name, who: "… --root squashfs", measured: written("--format", "raw", "--root", "squashfs"), goal: "≤ 3 CPU s" });
+  rows.push({ case: name, who: "… --root ext4", measured: written("--format", "raw", "--root", "ext4") });
+  const qcow2 = written("--format", "qcow2");
+  const more = (qcow2.cpuSeconds - raw.cpuSeconds).toFixed(1);
+  rows.push({ case: name, who: "bakehouse export --format qcow2", measured: qcow2, goal: `≤ 2 CPU s more than raw; here ${more}` });
+  const verified = measure(cli(bench, "image", "verify", "--artifact", target), bench.runs, bench.log);
+  rows.push({ case: "every file of that disk read back", who: "bakehouse image verify --artifact", measured: verified });
+  before();
+};
+
 const startUp: Case = async (bench, rows) => {
   const bare = measure({ argv: [NODE, "-e", "0"] }, 15, bench.log);
   const over = (measured: Measurement): string =>
@@ -379,6 +401,7 @@ const CASES: Readonly<Record<string, Case>> = {
   "one-file": oneFile,
   "one-package": onePackage,
   papers,
+  artifacts,
   "start-up": startUp,
   cells: fiftyCells,
 

@@ -105,6 +105,12 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/export.ts"),
   },
   {
+    name: "artifacts",
+    group: "Look at images",
+    summary: "Make the disks and files that a recipe declares",
+    load: () => import("./commands/artifacts.ts"),
+  },
+  {
     name: "launch-files",
     group: "Look at images",
     summary: "Write what machines are given at launch: user-data and payload",

@@ -1,4 +1,4 @@
-import { isSha256, shortDigest, type DiffId, type ImageDigest, type Sha256 } from "../core/digest.ts";
+import { hexOf, isSha256, shortDigest, type DiffId, type ImageDigest, type Sha256 } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
 import { judgeRetention, type Judgement, type KeepableImage, type RetentionFacts } from "../core/retention/judge.ts";
 import { ANNOTATIONS, type IndexEntry } from "../core/image/oci.ts";
@@ -468,10 +468,17 @@ const WORDS: Readonly<Record<StoreArea, string>> = {
   apt: "package lists",
   plans: "note",
   logs: "log",
+  artifacts: "list of contents",
   temporary: "half-written file",
 };
 
-function judgeAreas({ contents }: CollectGarbageParts, options: CollectGarbageOptions, nowMs: number): readonly GarbageItem[] {
+function judgeAreas({ store, contents }: CollectGarbageParts, options: CollectGarbageOptions, nowMs: number): readonly GarbageItem[] {
+  const present = new Set(
+    store.images
+      .entries()
+      .filter(({ digest }) => isSha256(digest))
+      .map(({ digest }) => hexOf(digest)),
+  );
   const judged = (
     area: StoreArea,
     verdict: (item: StoreItem, ageMs: number) => { readonly keep: boolean; readonly why: string },
@@ -495,6 +502,11 @@ function judgeAreas({ contents }: CollectGarbageParts, options: CollectGarbageOp
     ...(["packages", "recorded", "downloads", "lent"] as const).flatMap(named),
     ...judged("temporary", (_item, ageMs) =>
       ageMs > FRESH_MS ? { keep: false, why: "half-written, and its writer is gone" } : { keep: true, why: "may still be being written" },
+    ),
+    ...judged("artifacts", ({ path }) =>
+      present.has(/([0-9a-f]{64})\.content$/.exec(path)?.[1] ?? "")
+        ? { keep: true, why: `${WORDS.artifacts}: the image is here` }
+        : { keep: false, why: `${WORDS.artifacts}: the image is gone` },
     ),
     ...(["apt", "plans", "logs"] as const).flatMap((area) =>
       judged(area, () => ({ keep: true, why: `${WORDS[area]}: gc leaves these alone` })),

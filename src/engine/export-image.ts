@@ -1,6 +1,7 @@
 import { DISK_FORMATS, isDerived, type DiskFormat, type RootType } from "../core/artifact/artifact-record.ts";
 import { accessListsIn } from "../core/artifact/content-listing.ts";
 import { BakehouseError } from "../core/errors.ts";
+import { isDiskFormat } from "../core/recipe/artifacts-section.ts";
 import type { ImageDigest, Sha256 } from "../core/digest.ts";
 import { shortDigest } from "../core/digest.ts";
 import { ANNOTATIONS, type IndexEntry } from "../core/image/oci.ts";
@@ -77,6 +78,8 @@ const ENDINGS: Readonly<Record<ExportFormat, string>> = {
   vhdx: ".vhdx",
 };
 
+export const endingOf = (format: ExportFormat): string => ENDINGS[format];
+
 /**
  * Writes an image as one file (or folder) outside of the store. The target appears whole or not at all. Equal images give
  * equal bytes, wherever and whenever they are exported.
@@ -93,7 +96,7 @@ export async function exportImage(parts: ExportImageParts, reference: string, op
   const totalBytes = totalOf(parts.store, content, options);
   const to = { target, replace: options.replace, signal: options.signal, onBytes: (done: number) => options.onProgress(done, totalBytes) };
   const { contents, ...exported } = await write(parts, content, options, to);
-  const isSquashfs = options.format === "squashfs" || (isDisk(options.format) && options.disk?.root === "squashfs");
+  const isSquashfs = options.format === "squashfs" || (isDiskFormat(options.format) && options.disk?.root === "squashfs");
   return {
     ...exported,
     image: entry.digest,
@@ -104,8 +107,6 @@ export async function exportImage(parts: ExportImageParts, reference: string, op
     withoutAccessLists: isSquashfs && contents !== undefined ? accessListsIn(contents.listing) : [],
   };
 }
-
-const isDisk = (format: ExportFormat): format is DiskFormat => (DISK_FORMATS as readonly string[]).includes(format);
 
 function refuseMismatch({ name, source }: ImageContent, reference: string, { volumeOnly, format }: ExportImageOptions): void {
   if (!volumeOnly || (source.volume !== undefined && format === "erofs")) return;
@@ -139,7 +140,7 @@ async function write(
     });
     const { digest } = contents;
     if (layout !== undefined) return { ...(await out.layout(withContent(layout, content.entry.digest, digest), to)), contents };
-    if (isDisk(options.format)) return { ...(await writeDisk(parts, content, contents, open, options, to)), contents };
+    if (isDiskFormat(options.format)) return { ...(await writeDisk(parts, content, contents, open, options, to)), contents };
     const record = { bakehouse: 1, image: content.entry.digest, name: titleOf(content), content: digest } as const;
     const about = { epochSeconds: content.epochSeconds, identity: digest, mark: { record, listing: contents.listing } };
     return { ...(await out.tree(await open.tree(content.source), options.format as TreeFormat, about, to)), contents };

@@ -94,6 +94,7 @@ function recipeOf(layers: TestLayers, repositories: readonly AptRepository[] = [
       steps: steps.map((step) => stepOf(name, step)),
       image: { ports: [], users: [], labels: {} },
       checks: [],
+      artifacts: [],
       release: { as: "layer" },
       parameters: [],
       position,

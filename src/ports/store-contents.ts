@@ -2,7 +2,7 @@ import type { DiffId, Sha256 } from "../core/digest.ts";
 import type { StepRecord } from "./store.ts";
 
 /** Parts of a store whose files are found by age rather than by reference. */
-export type StoreArea = "packages" | "recorded" | "downloads" | "lent" | "apt" | "plans" | "logs" | "temporary";
+export type StoreArea = "packages" | "recorded" | "downloads" | "lent" | "apt" | "plans" | "logs" | "artifacts" | "temporary";
 
 export interface StoreItem {
   /** Below the store's root. */

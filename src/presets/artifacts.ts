@@ -1,3 +1,4 @@
+import { mkdirSync, statSync } from "node:fs";
 import type { VerifyArtifactParts } from "../engine/verify-artifact.ts";
 import { artifactReader, digestOfListing } from "../adapters/artifacts/index.ts";
 import { openImages } from "./images.ts";
@@ -14,3 +15,7 @@ export async function openArtifacts(store: string | undefined): Promise<VerifyAr
   const { trees, contents } = await images.exporting();
   return { ...common, images: { store: images.store, trees, contents }, close: () => images.close() };
 }
+
+export const makeFolder = (path: string): void => void mkdirSync(path, { recursive: true });
+
+export const sizeOf = (file: string): number | undefined => statSync(file, { throwIfNoEntry: false })?.size;

@@ -40,7 +40,7 @@ function readIfThere(file: string): string {
 function keep(store: Store, image: ImageDigest, listing: string): void {
   if (store.readOnly) return;
   const file = fileOf(store, image);
-  const fresh = `${file}.tmp-${process.pid}`;
+  const fresh = store.path("artifacts", `.tmp-${process.pid}-${hexOf(image).slice(0, 16)}`);
   try {
     mkdirSync(store.path("artifacts"), { recursive: true });
     writeFileSync(fresh, `${digestOfListing(listing)}\n${listing}`);

@@ -70,7 +70,11 @@ function faultsOf(record: ArtifactRecord, loader: Buffer | undefined, places: Pl
   const stated = record.disk?.loader;
   const found = loader === undefined ? undefined : (`sha256:${hash("sha256", loader, "hex")}` as const);
   const wrong = [...places.values()].filter(({ label }) => !label.endsWith(hexOf(record.content).slice(0, 16)));
+  const line = record.disk?.commandLine;
   return [
+    ...(loader !== undefined && line !== undefined && !loader.includes(`${line}\0`)
+      ? [`${LOADER_FILE} hands the kernel another command line than ${RECORD_FILE} says`]
+      : []),
     ...(stated === found ? [] : [`${LOADER_FILE} is ${found ?? "missing"}, and should be ${stated ?? "?"}`]),
     ...wrong.map(({ label }) => `the partition ${label} belongs to other content`),
   ];

@@ -367,6 +367,7 @@ const WRITTEN_PLACES = [
   "lent",
   "recorded",
   "keys",
+  "artifacts",
 ] as const;
 
 /** `.tmp-<pid>-…`, `.new-<pid>-…`, `<name>.new-<pid>-…`, `<name>.part-<pid>`, `<name>.<pid>.<hex>.tmp`: on their way to their place, by that process. */

@@ -121,6 +121,7 @@ const AREAS: Readonly<Record<Exclude<StoreArea, "temporary">, (store: Store) => 
   apt: (store) => filesBelow(store, "apt", 1),
   plans: (store) => filesBelow(store, "plans", 1),
   logs: (store) => filesBelow(store, "logs", 1),
+  artifacts: (store) => filesBelow(store, "artifacts", 1),
 };
 
 function itemsOf(store: Store, area: StoreArea): readonly StoreItem[] {
@@ -133,7 +134,19 @@ function itemsOf(store: Store, area: StoreArea): readonly StoreItem[] {
   return AREAS[area](store).map((path) => itemAt(store, path));
 }
 
-const TEMPORARY_PLACES = ["", "oci", "oci/blobs/sha256", "diffs", "steps", "plans", "packages", "downloads", "lent", "work"] as const;
+const TEMPORARY_PLACES = [
+  "",
+  "oci",
+  "oci/blobs/sha256",
+  "diffs",
+  "steps",
+  "plans",
+  "packages",
+  "downloads",
+  "lent",
+  "work",
+  "artifacts",
+] as const;
 
 const isTemporary = (name: string): boolean =>
   name.startsWith(".tmp-") || name.startsWith(".part-") || /\.part-\d+$/.test(name) || /\.new-[A-Za-z0-9]{6}$/.test(name);

@@ -1,7 +1,7 @@
 const UNITS: Readonly<Record<string, number>> = { MiB: 1024 ** 2, GiB: 1024 ** 3, TiB: 1024 ** 4 };
 
 /** `512MiB`, `8GiB`, `1TiB`: disks are counted in powers of 1024. */
-const DISK_SIZE = /^[1-9]\d{0,5}(MiB|GiB|TiB)$/;
+export const DISK_SIZE = /^[1-9]\d{0,5}(MiB|GiB|TiB)$/;
 
 /** Bytes of a text that matches {@link DISK_SIZE}; `undefined` for any other. */
 export function parseDiskSize(text: string): number | undefined {

@@ -4,6 +4,7 @@ import type { Inspection, Mapping } from "./inspect.ts";
 import { hasOrMeans, isMapping, readFields } from "./inspect.ts";
 import type { Cake, ImageSettings, RecipeLayer, RecipeStep } from "./model.ts";
 import { checkCake } from "./cake.ts";
+import { recipeArtifact } from "./artifacts-section.ts";
 import { checkInheritance, readChecks } from "./checks.ts";
 import { type imageSchema, layerFields, nameSchema, type releaseSchema } from "./schema.ts";
 import { fillIn } from "./items.ts";
@@ -69,6 +70,7 @@ function readLayer(recipe: StepSurroundings, name: string, value: unknown): Read
     steps: steps.flatMap((one) => (one?.step === undefined ? [] : ([one.step] satisfies RecipeStep[]))),
     image: imageSettings(fields?.image),
     checks,
+    artifacts: (fields?.artifacts ?? []).map(recipeArtifact),
     release: releaseOf(fields?.release),
     parameters: parametersOf(around, steps),
     position: inspection.yaml.keyPositionOf(path),

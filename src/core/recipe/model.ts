@@ -1,3 +1,4 @@
+import type { RecipeArtifact } from "./artifacts-section.ts";
 import type { CycleSettings } from "../cycle/model.ts";
 import type { Channels } from "../channel/model.ts";
 import type { JsonValue } from "../json.ts";
@@ -89,6 +90,8 @@ export interface RecipeLayer {
   readonly image: ImageSettings;
   /** Its own; those of the layers below hold, too. */
   readonly checks: readonly RecipeCheck[];
+  /** What its image shall be had as; changes nothing in it. */
+  readonly artifacts: readonly RecipeArtifact[];
   /** `volume`: the tree at `path` becomes a read-only erofs image beside the parent's root image. */
   readonly release: { readonly as: "layer" } | { readonly as: "volume"; readonly path: string };
   /** Names of the parameters that its own steps and settings use, sorted: the others cannot change it. */

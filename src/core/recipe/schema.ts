@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { artifactSchema } from "./artifacts-section.ts";
 import { PARAMETER_NAME } from "../expression/substitute.ts";
 import { DURATION, parseDuration } from "./duration.ts";
 
@@ -143,6 +144,10 @@ export const layerFields = {
     .array(z.unknown())
     .optional()
     .describe("What an image of this layer, and of every layer above, must pass; changes nothing in the image"),
+  artifacts: z
+    .array(artifactSchema)
+    .optional()
+    .describe("Files that `bakehouse artifacts` makes of the image, such as disks; changes nothing in the image"),
   release: releaseSchema.optional().describe("layer (default): part of the image. { volume: /path }: a read-only volume beside it"),
 };
 

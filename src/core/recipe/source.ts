@@ -1,3 +1,4 @@
+import type { RecipeArtifact } from "./artifacts-section.ts";
 import type { Trigger } from "../cycle/model.ts";
 import type { ParameterValue } from "./model.ts";
 
@@ -97,7 +98,17 @@ export interface LayerSource<Options extends object = AnyOptions> {
   readonly steps?: readonly StepSource<Options>[];
   readonly image?: ImageSource;
   readonly checks?: readonly CheckSource[];
+  readonly artifacts?: readonly ArtifactSource[];
   readonly release?: "layer" | { readonly volume: string };
+}
+
+export interface ArtifactSource {
+  readonly format: RecipeArtifact["format"];
+  readonly root?: RecipeArtifact["root"];
+  /** `512MiB`, `8GiB`, `1TiB`. */
+  readonly size?: string;
+  readonly data?: string;
+  readonly append?: readonly string[];
 }
 
 export interface ImageSource {
