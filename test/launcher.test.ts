@@ -14,7 +14,7 @@ const program = (text: string) => `console.log(${JSON.stringify(text)}, process.
 
 beforeAll(() => {
   clone = mkdtempSync(join(tmpdir(), "bakehouse-clone-"));
-  for (const name of ["bakehouse", "tools/setup.sh", "tools/build.mjs", "package.json", "package-lock.json"])
+  for (const name of ["bakehouse", "tools/setup.sh", "tools/build.mjs", "tools/source-files.mjs", "package.json", "package-lock.json"])
     cpSync(join(root, name), join(clone, name));
   mkdirSync(join(clone, "src/cli"), { recursive: true });
   writeFileSync(entry(), program("one"));

@@ -110,8 +110,9 @@ export async function checkedMachine(request: CheckedMachineRequest): Promise<Ch
     answered: { state, bootMs: Math.round(bootMs) },
   };
   const started = told(up, bootMs);
-  // systemd says when it is on its way down; the process that holds the machine lives a little longer
-  const hasEnded = async (): Promise<boolean> => !cell.isAlive() || (await cell.booted(STILL_THERE_MS).catch(() => "dead")) === "dead";
+  // systemd, once up, is running or degraded; on its way down it says so or does not answer, and the cell lives a little longer
+  const hasEnded = async (): Promise<boolean> =>
+    !cell.isAlive() || !["running", "degraded"].includes(await cell.booted(STILL_THERE_MS).catch(() => "dead"));
   return { cell, hasEnded, result: async () => ((await hasEnded()) ? told(endedByItself(cell), bootMs) : started) };
 }
 

@@ -21,6 +21,12 @@ const ENVIRONMENT = {
 /** Bytes of each stream that are kept: a program that prints without end must not take this one's memory. */
 const OUTPUT_AT_MOST = 16 * 1024 * 1024;
 
+/**
+ * A machine that shuts down stops its processes for a moment; nsenter stops itself when the program does, and would wait in that
+ * state for a shell to wake it, with a dead program that systemd-shutdown waits for (seen: 90 s).
+ */
+const WAKE_MS = 500;
+
 export interface RunOptions {
   readonly timeoutMs: number;
   readonly stdin?: string;
@@ -41,6 +47,7 @@ export async function runInCell(init: number, argv: readonly string[], options: 
   const kill = (): void => (child.pid === undefined ? undefined : killQuietly(-child.pid));
   let timedOut = false;
   const timer = setTimeout(() => ((timedOut = true), kill()), options.timeoutMs);
+  const waker = setInterval(() => child.kill("SIGCONT"), WAKE_MS);
   options.signal?.addEventListener("abort", kill, { once: true });
   child.stdin.on("error", () => undefined); // it may not read all of it
   child.stdin.end(options.stdin ?? "");
@@ -54,6 +61,7 @@ export async function runInCell(init: number, argv: readonly string[], options: 
     return { code, stdout, stderr, timedOut };
   } finally {
     clearTimeout(timer);
+    clearInterval(waker);
     options.signal?.removeEventListener("abort", kill);
   }
 }

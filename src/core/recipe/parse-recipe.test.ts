@@ -150,7 +150,7 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
   [
     "a layer that is a list",
     layers("base: [run: a]"),
-    ["r:3:9: layers.base: expected a mapping, found a list (keys here: description, from, steps, image, checks, release)"],
+    ["r:3:9: layers.base: expected a mapping, found a list (keys here: description, from, steps, image, checks, artifacts, release)"],
   ],
   [
     "a layer's keys",

@@ -185,7 +185,18 @@ def start_shell(command, data, user, out, err):
             enter_home()
 
         environment = environment_of(user)
-        return subprocess.Popen([SHELL, "-c", command], stdin=file, stdout=out, stderr=err, env=environment, start_new_session=True, preexec_fn=prepare).pid
+        return subprocess.Popen([SHELL, "-c", command], stdin=file, stdout=out, stderr=err, env=environment, start_new_session=True, preexec_fn=prepare)
+
+
+class Fork:
+    """A child of os.fork(), waited for as a subprocess.Popen is."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def wait(self):
+        _, status = os.waitpid(self.pid, 0)
+        return os.waitstatus_to_exitcode(status)
 
 
 class Server:
@@ -240,17 +251,18 @@ class Server:
             pid = os.fork()
             if pid == 0:
                 run_script(data, added, user, out, err)
+            child = Fork(pid)
         else:
-            pid = start_shell(command, data, user, out, err)
+            child = start_shell(command, data, user, out, err)
         # The answer comes when the process itself ends: a daemon that it leaves behind may hold its output open.
-        process = os.pidfd_open(pid)
-        self.selector.register(process, selectors.EVENT_READ, lambda: self.finish(connection, process, pid, out, err))
+        # Until then `child` is kept: a Popen that nobody holds is reaped, and its number is somebody else's.
+        process = os.pidfd_open(child.pid)
+        self.selector.register(process, selectors.EVENT_READ, lambda: self.finish(connection, process, child, out, err))
 
-    def finish(self, connection, process, pid, out, err):
+    def finish(self, connection, process, child, out, err):
         self.selector.unregister(process)
-        _, status = os.waitpid(pid, 0)
         os.close(process)
-        self.answer(connection, os.waitstatus_to_exitcode(status) % 256, content(out), content(err))
+        self.answer(connection, child.wait() % 256, content(out), content(err))
 
     def answer(self, connection, code, out, err):
         try:
