@@ -21,16 +21,19 @@ export interface BakedExample {
  * the Debian foundation of this run, so that each costs only what is its own.
  *
  * @param path  of the recipe's folder or file, from the top of the repository
+ * @param options.apart  in a store of its own instead, where nobody else starts or stops cells
  */
-export async function bakeExample(path: string): Promise<BakedExample> {
-  const store = await once("examples", async (target) => copyTree((await debianStore()).store, target));
+export async function bakeExample(path: string, options: { readonly apart?: boolean } = {}): Promise<BakedExample> {
   const folder = mkdtempSync(join(inject("runFolder"), "example-"));
+  const begin = async (target: string): Promise<void> => copyTree((await debianStore()).store, target);
+  const store = options.apart === true ? `${folder}.store` : await once("examples", begin);
+  if (options.apart === true) await begin(store);
   const isFile = path.endsWith(".yaml");
   cpSync(join(repository, isFile ? dirname(path) : path), folder, { recursive: true, filter: (source) => !source.endsWith(".lock") });
   const bakehouse = createBakehouse({ store });
   const dispose = async (): Promise<void> => {
     await bakehouse.close();
-    rmSync(folder, { recursive: true, force: true });
+    for (const made of [folder, ...(options.apart === true ? [store] : [])]) rmSync(made, { recursive: true, force: true });
   };
   try {
     const loaded = bakehouse.load(isFile ? join(folder, path.slice(dirname(path).length + 1)) : folder);

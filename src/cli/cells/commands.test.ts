@@ -13,7 +13,7 @@ const IMAGE = "shop/release";
 let baked: BakedExample;
 let cli: string;
 beforeAll(async () => {
-  baked = await bakeExample("examples/shop");
+  baked = await bakeExample("examples/shop", { apart: true });
   cli = await builtCli();
 });
 afterAll(async () => {
