@@ -32,7 +32,7 @@ import {
 } from "./plan-bake.ts";
 import { runStep, type StepEnvironment } from "./run-step.ts";
 import { rememberStanding, type BakeTexts, type StandingFacts } from "./standing-bake.ts";
-import { chainAfter, hashOnce, stepFacts, stepKey, type KeyHasher, type StepFacts } from "./step-key.ts";
+import { chainAfter, hashOnce, stepFacts, stepKey, type KeyHasher, type LookedInputs, type StepFacts } from "./step-key.ts";
 
 export interface BakeOptions {
   /** Layers to bake, with everything below them; all when empty. */
@@ -42,6 +42,8 @@ export interface BakeOptions {
   readonly keepOnFailure: boolean;
   /** Layers baked at the same time, at most. */
   readonly parallel: number;
+  /** What of the recipe's folder was looked at a moment ago. */
+  readonly looked?: LookedInputs;
   readonly signal: AbortSignal;
   readonly report: Report;
 }
@@ -86,7 +88,7 @@ interface LayerEnd extends LayerBase {
  */
 export async function bake(parts: EngineParts, input: BakeInput, options: BakeOptions): Promise<BakeResult> {
   const startedMs = parts.clock.elapsedMs();
-  const hasher = hashOnce(parts.hasher);
+  const hasher = hashOnce(parts.hasher, options.looked);
   const last = lastInputs(parts, input.recipe);
   const unchanged = await unchangedResult(parts, input, options, { hasher, last, startedMs });
   if (unchanged !== undefined) return withLaunches(parts, input, options, unchanged);
@@ -553,7 +555,7 @@ class BakeSession {
       await this.keep(folder, bound.step.address, at.diffs);
       throw error;
     }
-    await workspace.close();
+    await settled(workspace.close(), () => this.refuseMovedInputs([{ bound, facts }], at.epochSeconds));
     parts.reach("workspace-closed", bound.step.address);
     return this.takeDiff(bound, workspace.upper, `${folder}/diff.tar`, at, { key, address: bound.step.address, facts, startedMs });
   }
@@ -571,7 +573,6 @@ class BakeSession {
     await parts.diffs.normalise(upper, { lowerHas: (path) => lower(path).exists });
     parts.reach("normalised", about.address);
     await this.refuseSecrets([bound], upper);
-    this.refuseMovedInputs([{ bound, facts: about.facts }], at.epochSeconds);
     const summary = await parts.diffs.write({
       directory: upper,
       target,
@@ -686,14 +687,13 @@ class BakeSession {
       await this.keep(folder, about.address, base.diffs);
       throw error;
     }
-    await workspace.close();
+    await settled(workspace.close(), () => this.refuseMovedInputs(steps, base.epochSeconds));
     const lower = parts.lowerLookup(base.diffs);
     await parts.diffs.normalise(workspace.upper, { lowerHas: (inside) => lower(inside).exists });
     await this.refuseSecrets(
       steps.map(({ bound }) => bound),
       workspace.upper,
     );
-    this.refuseMovedInputs(steps, base.epochSeconds);
     this.refuseOutside(workspace.upper, path, about.address);
     const target = `${folder}/volume.erofs`;
     const volume = await parts.buildVolume(`${workspace.upper}${path}`, target, {
@@ -745,6 +745,12 @@ async function replayNetwork(
     },
     recorded,
   );
+}
+
+/** Looks at something while other processes work, and waits for them whatever it finds. */
+async function settled(work: Promise<void>, look: () => void): Promise<void> {
+  const [worked, looked] = await Promise.allSettled([work, new Promise<void>((resolve) => resolve(look()))]);
+  for (const result of [worked, looked]) if (result.status === "rejected") throw result.reason;
 }
 
 const cancelled = (): BakehouseError =>

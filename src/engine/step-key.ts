@@ -58,11 +58,26 @@ export interface LookedAt {
   readonly ansible?: string | null;
 }
 
-/** Looks at each tree of the recipe's folder once: for one plan or bake, during which an edit counts as too late. */
-export function hashOnce(hasher: KeyHasher): KeyHasher & { lookedAt(): LookedAt } {
-  const known = new Map<string, { readonly requests: readonly FileRequest[]; readonly hashed: ReturnType<InputHasher["hash"]> }>();
+/** Trees of a recipe's folder as they were found, by folder and requests. */
+export type LookedInputs = ReadonlyMap<
+  string,
+  { readonly requests: readonly FileRequest[]; readonly hashed: ReturnType<InputHasher["hash"]> }
+>;
+
+/**
+ * Looks at each tree of the recipe's folder once: for one plan or bake, during which an edit counts as too late.
+ *
+ * @param before  what the same command looked at already
+ */
+export function hashOnce(
+  hasher: KeyHasher,
+  before: LookedInputs = new Map(),
+): KeyHasher & { lookedAt(): LookedAt; readonly looked: LookedInputs } {
+  const known = new Map(before);
+  const asked = new Map<string, LookedAt["inputs"][number]>();
   let ansible: string | null | undefined;
   return {
+    looked: known,
     toolVersion: (name) => {
       const version = hasher.toolVersion(name);
       ansible = version ?? null;
@@ -72,12 +87,10 @@ export function hashOnce(hasher: KeyHasher): KeyHasher & { lookedAt(): LookedAt 
       const name = JSON.stringify([folder, requests]);
       const found = known.get(name) ?? { requests, hashed: hasher.hash(folder, requests) };
       known.set(name, found);
+      asked.set(name, { requests, digest: found.hashed.digest });
       return found.hashed;
     },
-    lookedAt: () => ({
-      inputs: [...known.values()].map(({ requests, hashed }) => ({ requests, digest: hashed.digest })),
-      ...(ansible === undefined ? {} : { ansible }),
-    }),
+    lookedAt: () => ({ inputs: [...asked.values()], ...(ansible === undefined ? {} : { ansible }) }),
   };
 }
 

@@ -31,6 +31,7 @@ import { readBaseSystem, recordNetwork } from "../engine/lock-by-baking.ts";
 import { NO_FORCE, planBake, type BakePlan, type Force, type PlannedLaunch } from "../engine/plan-bake.ts";
 import { splitCake, type Launch } from "../engine/split-cake.ts";
 import type { BakeTexts } from "../engine/standing-bake.ts";
+import type { LookedInputs } from "../engine/step-key.ts";
 import { checks } from "../checks/registry.ts";
 import { steps } from "../steps/registry.ts";
 import { embedded, type EmbeddedOptions, type EmbeddedParts } from "./embedded.ts";
@@ -76,6 +77,8 @@ export interface RunOptions {
   readonly keepOnFailure?: boolean;
   /** Layers baked at the same time; default 2. */
   readonly parallel?: number;
+  /** What of the recipe's folder was looked at a moment ago. */
+  readonly looked?: LookedInputs;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: BakehouseEvent) => void;
 }
@@ -168,6 +171,7 @@ export function createBakehouse(options: EmbeddedOptions): Bakehouse {
           runner: runOptions.runner ?? "bubblewrap",
           keepOnFailure: runOptions.keepOnFailure ?? false,
           parallel: runOptions.parallel ?? 2,
+          ...(runOptions.looked === undefined ? {} : { looked: runOptions.looked }),
           signal: runOptions.signal ?? new AbortController().signal,
           report: runOptions.onEvent ?? (() => undefined),
         },

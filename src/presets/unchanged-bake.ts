@@ -10,6 +10,7 @@ import { BakehouseError } from "../core/errors.ts";
 import { BUILD } from "../core/version.ts";
 import type { BakeResult } from "../engine/bake.ts";
 import { findStanding, type AskedBake } from "../engine/standing-bake.ts";
+import { hashOnce, type LookedInputs } from "../engine/step-key.ts";
 
 export interface UnchangedRequest {
   /** Folder of the store. */
@@ -20,36 +21,38 @@ export interface UnchangedRequest {
   readonly asked: AskedBake;
 }
 
+/** `result`: absent when something changed, is wrong, or is not known: whoever bakes then finds out, and says what. */
+export interface Unchanged {
+  readonly result?: BakeResult & { readonly recipe: string };
+  /** What was looked at for that, so that whoever bakes need not look again. */
+  readonly looked?: LookedInputs;
+}
+
 /**
  * The result of a bake that has nothing to do, found by a note of the last one: without reading recipe and lock, which takes longer
  * than all that is looked at here.
- *
- * @returns undefined when something changed, is wrong, or is not known: whoever bakes then finds out, and says what
  */
-export function unchangedBake(request: UnchangedRequest): (BakeResult & { readonly recipe: string }) | undefined {
+export function unchangedBake(request: UnchangedRequest): Unchanged {
   const startedMs = performance.now();
-  if (BUILD === undefined || readIfThere(`${request.store}/format`) === undefined) return undefined;
+  if (BUILD === undefined || readIfThere(`${request.store}/format`) === undefined) return {};
   try {
     const recipe = readRecipeFile(request.path, request.from);
     const lock = readLockText(recipe.lockFile);
     const store = openLocalStore(request.store);
     const statCache = openStatCache(store.path("stat-cache.json"));
-    const hasher = {
-      digestOf,
-      hash: (folder: string, requests: Parameters<typeof hashInputs>[1]) => hashInputs(folder, requests, statCache),
-      toolVersion: hostAnsibleVersion,
-    };
-    const found = findStanding(store, hasher, BUILD, recipe.folder, {
+    const hasher = hashOnce({ hash: (folder, requests) => hashInputs(folder, requests, statCache), toolVersion: hostAnsibleVersion });
+    const found = findStanding(store, { ...hasher, digestOf }, BUILD, recipe.folder, {
       file: recipe.file,
       recipe: digestOf(recipe.text),
       ...(lock === undefined ? {} : { lock: digestOf(lock) }),
       asked: request.asked,
     });
-    if (found === undefined) return undefined;
+    if (found === undefined) return { looked: hasher.looked };
     if (!store.readOnly) statCache.save();
-    return { images: found.images, hits: found.hits, baked: 0, durationMs: performance.now() - startedMs, recipe: recipe.shownAs };
+    const result = { images: found.images, hits: found.hits, baked: 0, durationMs: performance.now() - startedMs, recipe: recipe.shownAs };
+    return { result };
   } catch (error) {
-    if (error instanceof BakehouseError) return undefined;
+    if (error instanceof BakehouseError) return {};
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 import { BakehouseError } from "../../core/errors.ts";
 import type { Happening } from "../../core/notices/notice.ts";
 import type { BakeResult } from "../../engine/bake.ts";
+import type { LookedInputs } from "../../engine/step-key.ts";
 import type { Bakehouse, LoadedRecipe, RunOptions } from "../../presets/create-bakehouse.ts";
 import { defineCommand } from "../command.ts";
 import type { AnnounceContext } from "../cycle/announce.ts";
@@ -35,6 +36,7 @@ A step that fails keeps everything before it; the same command goes on from ther
   run: async ({ args, options, global, terminal, folder, env, signal, report }) => {
     const { checkSetup } = await import("../../adapters/host-tools/check-setup.ts");
     const parameters = parameterOverrides(options.set);
+    let looked: LookedInputs | undefined;
     if (!options.noCache && !options.watch && !options.updateLock && options.from.length === 0) {
       const { unchangedBake } = await import("../../presets/unchanged-bake.ts");
       const unchanged = unchangedBake({
@@ -43,7 +45,8 @@ A step that fails keeps everything before it; the same command goes on from ther
         from: folder,
         asked: { layers: options.layer, parameters },
       });
-      if (unchanged !== undefined) return unchanged;
+      if (unchanged.result !== undefined) return unchanged.result;
+      ({ looked } = unchanged);
     }
     const { createBakehouse } = await import("../../presets/create-bakehouse.ts");
     const bakehouse = createBakehouse({ store: global.store, env, warn: (message) => terminal.err(`${message}\n`) });
@@ -60,6 +63,7 @@ A step that fails keeps everything before it; the same command goes on from ther
         keepOnFailure: options.keepOnFailure,
         runner: options.runner,
         parallel: options.parallel,
+        ...(looked === undefined ? {} : { looked }),
         signal,
         onEvent: report,
       };
