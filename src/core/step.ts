@@ -34,6 +34,8 @@ export type Need = keyof StepServices;
 export interface FileRequest {
   readonly path: string;
   readonly excludes?: readonly string[];
+  /** A folder of this name is a mistake. */
+  readonly kind?: "file";
 }
 
 /** What `lock` must resolve for a step, on top of what the layers below already have. */

@@ -31,17 +31,24 @@ describe("options", () => {
 
   test("name what enters the cache key", () => {
     expect(ansible.requires?.("ansible/site.yml")).toEqual({
-      files: [{ path: "ansible" }],
+      files: [{ path: "ansible" }, { path: "ansible/site.yml", kind: "file" }],
       lent: { names: ["python3", "python3-apt"], recommends: false },
     });
     expect(
       ansible.requires?.({ playbook: "a/p/site.yml", project: "a/", excludes: ["*.md"], varsFiles: "prod.yml", lend: ["python3-debian"] }),
     ).toEqual({
-      files: [{ path: "a", excludes: ["*.md"] }, { path: "prod.yml" }, { path: "a/p/site.yml" }],
+      files: [
+        { path: "a", excludes: ["*.md"] },
+        { path: "prod.yml", kind: "file" },
+        { path: "a/p/site.yml", kind: "file" },
+      ],
       lent: { names: ["python3", "python3-apt", "python3-debian"], recommends: false },
     });
     // a playbook beside the recipe: the whole folder, but for what changes with every lock
-    expect(ansible.requires?.("site.yml").files).toEqual([{ path: ".", excludes: ["/bakehouse.lock", "/.git", "/node_modules"] }]);
+    expect(ansible.requires?.("site.yml").files).toEqual([
+      { path: ".", excludes: ["/bakehouse.lock", "/.git", "/node_modules"] },
+      { path: "site.yml", kind: "file" },
+    ]);
   });
 });
 

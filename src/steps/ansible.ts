@@ -100,7 +100,7 @@ machine that bakes; the image needs neither Python nor SSH: what modules need in
   requires: (value) => {
     const chosen = settingsOf(value);
     return {
-      files: [projectOf(chosen), ...listOf(chosen.varsFiles).map((path) => ({ path })), ...outside(chosen)],
+      files: [projectOf(chosen), ...listOf(chosen.varsFiles).map(asFile), ...named(chosen)],
       lent: { names: ["python3", "python3-apt", ...listOf(chosen.lend)], recommends: false },
     };
   },
@@ -131,11 +131,13 @@ function projectOf({ playbook, project, excludes = [] }: Settings): FileRequest 
   return { path, ...(all.length === 0 ? {} : { excludes: all }) };
 }
 
-/** A playbook or inventory outside of the project is a mistake, and is told as such where inputs are read. */
-function outside({ playbook, project, inventory }: Settings): readonly FileRequest[] {
-  if (project === undefined) return inventory === undefined ? [] : [{ path: inventory }];
-  return [playbook, ...(inventory === undefined ? [] : [inventory])].map((path) => ({ path }));
-}
+/** By name, so that one that is missing is told before anything is baked; one outside of the project is told when inputs are read. */
+const named = ({ playbook, inventory }: Settings): readonly FileRequest[] => [
+  asFile(playbook),
+  ...(inventory === undefined ? [] : [{ path: inventory }]),
+];
+
+const asFile = (path: string): FileRequest => ({ path, kind: "file" });
 
 function playbookOf(chosen: Settings): Playbook {
   return {

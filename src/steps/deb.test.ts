@@ -19,7 +19,10 @@ describe("options", () => {
   ])("%j is refused", (options, message) => expect(refusals(deb, options)).toContain(message));
 
   test("name what enters the cache key and the lock", () => {
-    expect(deb.requires?.("a.deb")).toEqual({ files: [{ path: "a.deb" }], packages: { names: [], recommends: false, files: ["a.deb"] } });
+    expect(deb.requires?.("a.deb")).toEqual({
+      files: [{ path: "a.deb", kind: "file" }],
+      packages: { names: [], recommends: false, files: ["a.deb"] },
+    });
   });
 });
 

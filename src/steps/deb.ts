@@ -41,7 +41,7 @@ The lock names the files by SHA-256. A file that changes makes it stale: \`bakeh
   needs: ["root", "sandbox", "packages", "installer"],
   requires: (value) => {
     const { files, recommends } = settingsOf(value);
-    return { files: files.map((path) => ({ path })), packages: { names: [], recommends: recommends ?? false, files } };
+    return { files: files.map((path) => ({ path, kind: "file" })), packages: { names: [], recommends: recommends ?? false, files } };
   },
   run: (context) => installPackages(context, settingsOf(context.options).debconf),
   atLaunch: (value) => {

@@ -43,7 +43,8 @@ describe("options", () => {
     [{ image: "a", root: { partition: 0 } }, "partition"],
     [{ image: "a", root: {} }, "root"],
   ])("%j is refused", (options, message) => expect(refusals(disk, options).join("\n")).toContain(message));
-  test("name what enters the cache key", () => expect(disk.requires?.({ image: "a.raw" })).toEqual({ files: [{ path: "a.raw" }] }));
+  test("name what enters the cache key", () =>
+    expect(disk.requires?.({ image: "a.raw" })).toEqual({ files: [{ path: "a.raw", kind: "file" }] }));
 });
 
 /** A tree with what is easily lost; its folder, beside the recipe. */

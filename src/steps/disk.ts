@@ -40,7 +40,7 @@ export const disk = defineStep({
   examples: [`- disk: vendor/cloud.qcow2`, `- disk:\n    image: vendor/cloud.raw\n    root: { label: cloudimg-rootfs }`],
   options,
   needs: ["disks", "inputs"],
-  requires: (value) => ({ files: [{ path: settingsOf(value).image }] }),
+  requires: (value) => ({ files: [{ path: settingsOf(value).image, kind: "file" }] }),
   run: async ({ options: given, disks, inputs, log, progress }) => {
     const { image, root } = settingsOf(given);
     progress({ message: `reading ${image}` });

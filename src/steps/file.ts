@@ -80,7 +80,7 @@ A file or link that is there is replaced (but for \`ensureLines\`); a directory 
   options,
   needs: ["root", "inputs"],
   requires: (value) => ({
-    ...(value.from === undefined ? {} : { files: [{ path: value.from }] }),
+    ...(value.from === undefined ? {} : { files: [{ path: value.from, kind: "file" }] }),
     ...(value.template === true ? { parameters: "all" as const } : {}),
   }),
   async run(context) {

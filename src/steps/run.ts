@@ -93,7 +93,7 @@ the script, its options or anything below changes.
   needs: ["root", "sandbox", "inputs", "secrets"],
   requires: (value) => {
     const { file } = normalise(value);
-    return file === undefined ? {} : { files: [{ path: file }] };
+    return file === undefined ? {} : { files: [{ path: file, kind: "file" }] };
   },
   async run(context) {
     const value = normalise(context.options);

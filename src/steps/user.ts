@@ -70,7 +70,7 @@ export const user = defineStep({
   needs: ["root", "inputs"],
   requires(value) {
     const { authorizedKeys } = normalise(value);
-    return authorizedKeys === undefined ? {} : { files: listOf(authorizedKeys).map((path) => ({ path })) };
+    return authorizedKeys === undefined ? {} : { files: listOf(authorizedKeys).map((path) => ({ path, kind: "file" })) };
   },
   async run(context) {
     const value = normalise(context.options);

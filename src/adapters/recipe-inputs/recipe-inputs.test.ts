@@ -107,6 +107,14 @@ describe("a tree", () => {
 });
 
 describe("what is refused", () => {
+  test("a folder where a file is needed is named, with a file of it", () => {
+    put("scripts/setup.sh");
+    expect(refusal(() => hash({ path: "scripts", kind: "file" }))).toContain(
+      "scripts: it is a folder, where a file is needed (name a file in it: scripts/setup.sh)",
+    );
+    expect(hash({ path: "scripts/setup.sh", kind: "file" }).entries).toHaveLength(1);
+  });
+
   test("everything wrong is told at once", () => {
     put("app/fine");
     put("config.yaml");

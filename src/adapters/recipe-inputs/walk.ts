@@ -77,8 +77,21 @@ export function walk(folder: InputFolder, request: FileRequest): Walked {
   if (problems.length > 0) return { entries: [], problems };
   const start = locate(folder, request.path);
   if ("message" in start) return { entries: [], problems: [start] };
+  if (request.kind === "file" && start.stats.isDirectory())
+    return {
+      entries: [],
+      problems: [{ file: request.path, message: "it is a folder, where a file is needed", ...namesAFile(start.hostPath, request.path) }],
+    };
   if (!start.stats.isDirectory()) return walkFile(request.path, start);
   return new TreeWalk(folder, start.path, start.hostPath, compileGlobs(excludes)).run();
+}
+
+function namesAFile(folder: string, path: string): { readonly hint?: string } {
+  const first = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => name)
+    .sort()[0];
+  return first === undefined ? {} : { hint: `name a file in it: ${posix.join(path, first)}` };
 }
 
 function walkFile(path: string, start: Located): Walked {
