@@ -161,6 +161,8 @@ describe("an image named by its channel", () => {
     await promote(other, "dev");
     expect(() => findImage(fixture.store, "shop@dev")).toThrow(expect.objectContaining({ code: "REFERENCE_AMBIGUOUS" }));
     expect(await refused(rollBackChannel(parts, { channel: "dev" }))).toContain("REFERENCE_AMBIGUOUS");
+    await expect(listChannels(parts, "examples/shop/")).rejects.toMatchObject({ help: { hint: "bakehouse channels shop" } });
+    await expect(listChannels(parts, "shpo")).rejects.toMatchObject({ help: { hint: 'did you mean "shop"?' } });
     expect((await listChannels(parts, "shop")).map(({ name, channel: each, image }) => [name, each, image])).toEqual([
       ["shop/other", "dev", other],
       ["shop/other", "qa", undefined],

@@ -1,7 +1,9 @@
 import type { ImageDigest } from "../core/digest.ts";
+import { BakehouseError } from "../core/errors.ts";
 import { ANNOTATIONS, type IndexEntry } from "../core/image/oci.ts";
 import type { Gate } from "../core/promotion/gate.ts";
 import { gatesFor, unmetGates } from "../core/promotion/gates-for.ts";
+import { suggestion } from "../core/text/did-you-mean.ts";
 import type { ChannelParts } from "./channel-parts.ts";
 import { nameOf } from "./find-image.ts";
 import { promotionFacts } from "./promotion-facts.ts";
@@ -29,12 +31,14 @@ export interface ListedChannel {
  * Every channel of the recipes, in their order: what it points to, and the candidate that waits before it.
  *
  * @param recipe  only of this one
+ * @throws CHANNEL_NOT_FOUND when no image of the store is of it
  */
 export async function listChannels(parts: ChannelParts, recipe?: string): Promise<readonly ListedChannel[]> {
   const { ledger } = await parts.catalog();
   const pointers = await ledger.channels();
   const entries = parts.store.images.entries();
   const recipes = new Set([...entries.map(recipeOf), ...pointers.map(({ name }) => name.split("/")[0] ?? "")]);
+  if (recipe !== undefined && !recipes.has(recipe)) throw unknownRecipe(recipe, [...recipes].toSorted());
   const listed: ListedChannel[] = [];
   for (const each of [...recipes].toSorted()) {
     if (recipe !== undefined && each !== recipe) continue;
@@ -103,4 +107,11 @@ function topsOf(entries: readonly IndexEntry[], recipe: string): readonly string
     current.map(({ digest, annotations }) => (annotations[ANNOTATIONS.baseDigest] === digest ? "" : annotations[ANNOTATIONS.baseDigest])),
   );
   return current.filter(({ digest }) => !parents.has(digest)).map(nameOf);
+}
+
+/** Often it is the recipe's folder that was written, `examples/shop` for `shop`. */
+function unknownRecipe(recipe: string, names: readonly string[]): BakehouseError {
+  const own = recipe.replace(/\/+$/, "").split("/").at(-1) ?? recipe;
+  const hint = names.includes(own) ? `bakehouse channels ${own}` : (suggestion(own, names, "recipes") ?? "bake one first: bakehouse bake");
+  return new BakehouseError("CHANNEL_NOT_FOUND", `No image of this store is of a recipe called ${JSON.stringify(recipe)}`, { hint });
 }

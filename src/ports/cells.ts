@@ -112,7 +112,7 @@ export interface Cells {
   start(request: CellRequest, signal: AbortSignal): Promise<Cell>;
   /** All that are not tidied away, the oldest first. */
   list(): readonly CellState[];
-  /** By id, unique prefix, or name. @throws CELL_NOT_FOUND */
+  /** By name or id, or the beginning of one that no other cell shares. @throws CELL_NOT_FOUND */
   find(reference: string): Cell;
   /** Removes what dead owners left: processes, namespaces, cgroups, folders. */
   tidy(): Promise<readonly { readonly kind: string; readonly id: string }[]>;

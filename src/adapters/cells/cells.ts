@@ -215,7 +215,8 @@ function find(store: Store, reference: string): CellFolder {
   const cells = cellFolders(store);
   const exact = cells.find(({ record: { id, name } }) => id === reference || name === reference);
   if (exact !== undefined) return exact;
-  const begin = /^[0-9a-f]{2,8}$/.test(reference) ? cells.filter(({ record: { id } }) => id.startsWith(reference)) : [];
+  const begin =
+    reference.length < 2 ? [] : cells.filter(({ record: { id, name } }) => id.startsWith(reference) || name.startsWith(reference));
   const [only] = begin;
   if (only !== undefined && begin.length === 1) return only;
   const names = cells.map(({ record: { name } }) => name);
