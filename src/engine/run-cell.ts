@@ -68,10 +68,10 @@ export async function runCell(
   const stop = (): void => void cell.stop({ now: true });
   options.signal.addEventListener("abort", stop, { once: true });
   try {
-    if ((await cell.booted(options.timeoutMs)) === "dead") {
-      options.signal.throwIfAborted();
-      throw diedAtBoot(cell);
-    }
+    options.signal.throwIfAborted(); // while it was being started
+    const state = await cell.booted(options.timeoutMs);
+    options.signal.throwIfAborted();
+    if (state === "dead") throw diedAtBoot(cell);
     return { cell, shown: await showCell(cell) };
   } catch (error) {
     if (options.signal.aborted) await cell.stop({ now: true });

@@ -148,5 +148,6 @@ function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
       resolve();
     }, milliseconds);
     signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
   });
 }

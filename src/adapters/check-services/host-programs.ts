@@ -87,6 +87,7 @@ function run(argv: readonly string[], { timeoutMs, environment, stdin, signal }:
       end();
     }, timeoutMs);
     signal?.addEventListener("abort", end, { once: true });
+    if (signal?.aborted === true) end();
     const done = (): void => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", end);

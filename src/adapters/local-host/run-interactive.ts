@@ -13,6 +13,7 @@ export function runInteractive(argv: readonly string[], signal: AbortSignal): Pr
     const child = spawn(program, words, { stdio: "inherit", env: { ...process.env, PATH: "/usr/sbin:/usr/bin:/sbin:/bin" } });
     const onAbort = (): void => void child.kill("SIGTERM");
     signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
     child.on("error", reject);
     child.on("close", (code, name) => {
       signal.removeEventListener("abort", onAbort);
