@@ -117,6 +117,7 @@ function runProcess(
     const onAbort = (): void => end(new BakehouseError("CANCELLED", `${settings.address}: stopped`));
     const timer = setTimeout(() => end(timeoutError(settings, tail)), Math.max(0, timeoutMs));
     settings.signal.addEventListener("abort", onAbort, { once: true });
+    if (settings.signal.aborted) onAbort();
     const captured: Buffer[] = [];
     let capturedBytes = 0;
     const stdout = lineReader(say);
