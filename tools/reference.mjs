@@ -9,6 +9,7 @@ import { eventsPage } from "./reference/events-page.ts";
 import { recipePage } from "./reference/recipe-page.ts";
 import { stepsPage } from "./reference/steps-page.ts";
 import { generateSchema } from "../src/core/recipe/json-schema.ts";
+import { scenarioJsonSchema } from "../src/core/simulation/scenario-schema.ts";
 import { checks } from "../src/checks/registry.ts";
 import { steps } from "../src/steps/registry.ts";
 
@@ -23,6 +24,7 @@ const pages = {
   "docs/reference/recipe.md": HEAD + recipePage(),
   "docs/reference/steps.md": HEAD + stepsPage([...steps.values()]),
   "schema/bakehouse.schema.json": generateSchema(steps, checks),
+  "schema/scenario.schema.json": `${JSON.stringify(scenarioJsonSchema(), null, 2)}\n`,
 };
 
 const stale = Object.entries(pages).filter(

@@ -121,6 +121,7 @@ export const COMMAND_GROUPS = [
   "Prove it",
   "Release it",
   "Renew",
+  "Roll out",
   "Keep the store",
   "This machine",
 ] as const;

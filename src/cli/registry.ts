@@ -315,6 +315,12 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/events.ts"),
   },
   {
+    name: "simulate",
+    group: "Roll out",
+    summary: "Run rollouts on a virtual clock, before anything is touched",
+    load: () => import("./commands/simulate.ts"),
+  },
+  {
     name: "import",
     group: "Keep the store",
     summary: "Take an image into the store",

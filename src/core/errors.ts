@@ -48,6 +48,8 @@ export const ERROR_CODES = {
   AUDIT_BROKEN: { http: 500, exit: 4, means: "The audit log is not the one that was written" },
   CYCLE_NOT_FOUND: { http: 404, exit: 2, means: "The recipe declares no cycle, or no run has this id" },
   DISK_INVALID: { http: 422, exit: 2, means: "A disk image cannot be read, or holds no root file system" },
+  SCENARIO_INVALID: { http: 422, exit: 2, means: "A scenario does not match its schema" },
+  LEASE_LOST: { http: 409, exit: 5, means: "Another process took the rollout over" },
   OUTPUT_LOST: { http: 500, exit: 1, means: "The result cannot be written to where the command's output goes" },
   CANCELLED: { http: 499, exit: 130, means: "It was stopped before it was done" },
 } as const satisfies Record<string, { http: number; exit: number; means: string }>;

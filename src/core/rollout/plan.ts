@@ -1,0 +1,146 @@
+import { amountText, numberOf } from "./amount.ts";
+import { cohortOrder, type Candidate } from "./cohort.ts";
+import type { RolloutPolicy } from "./policy.ts";
+
+/** What is known of an instance when the plan is made. */
+export interface PlannedInstance extends Candidate {
+  /** Digest that it runs. */
+  readonly running: string | undefined;
+}
+
+export interface PlanRequest {
+  readonly rollout: string;
+  readonly fleet: string;
+  /** Digest to bring the fleet to. */
+  readonly target: string;
+  /** Digest to go back to, of an image that is there and neither revoked nor denied; absent: there is none. */
+  readonly back?: string;
+  readonly policy: RolloutPolicy;
+  readonly instances: readonly PlannedInstance[];
+  /** Makes another order of the same release. Default none. */
+  readonly salt?: string;
+}
+
+/** Limits as whole numbers, for a fleet of this size. */
+export interface Limits {
+  readonly maxUnavailable: number;
+  readonly minHealthy: number;
+  readonly maxSurge: number;
+  readonly errors: number;
+  readonly unreachable: number;
+}
+
+export interface Wave {
+  /** Indexes into `instances`: from, and up to but not including. */
+  readonly from: number;
+  readonly to: number;
+  readonly soakMs: number;
+}
+
+export interface RolloutPlan {
+  readonly rollout: string;
+  readonly fleet: string;
+  readonly target: string;
+  readonly back?: string;
+  readonly policy: RolloutPolicy;
+  /** In the order in which they are moved. */
+  readonly instances: readonly PlannedInstance[];
+  /** Those that run the target already: not moved, but their health counts. */
+  readonly settled: readonly PlannedInstance[];
+  readonly waves: readonly Wave[];
+  readonly limits: Limits;
+  /** Of each zone: how many it has, and how many are left at the worst moment if nothing fails. */
+  readonly zones: readonly { readonly zone: string; readonly size: number; readonly worst: number }[];
+}
+
+export type Planned = { readonly plan: RolloutPlan } | { readonly problems: readonly string[] };
+
+export const limitsOf = (policy: RolloutPolicy, size: number): Limits => ({
+  maxUnavailable: numberOf(policy.maxUnavailable, size, "down"),
+  minHealthy: numberOf(policy.minHealthy, size, "up"),
+  maxSurge: numberOf(policy.maxSurge, size, "up"),
+  errors: numberOf(policy.errors.allowed, size, "down"),
+  unreachable: numberOf(policy.unreachable.allowed, size, "down"),
+});
+
+/** Everything about a rollout that can be known before it begins. */
+export function planRollout(request: PlanRequest): Planned {
+  const { policy, instances, target, salt = "" } = request;
+  const limits = limitsOf(policy, instances.length);
+  const problems = [...policyProblems(request, limits)];
+  if (problems.length > 0) return { problems };
+  const moved = cohortOrder(
+    instances.filter(({ running }) => running !== target),
+    { digest: target, salt },
+  );
+  const plan = {
+    rollout: request.rollout,
+    fleet: request.fleet,
+    target,
+    ...(request.back === undefined ? {} : { back: request.back }),
+    policy,
+    instances: moved,
+    settled: instances.filter(({ running }) => running === target),
+    waves: wavesOf(policy, moved.length),
+    limits,
+    zones: worstOfZones(request, moved.length, limits),
+  };
+  return { plan };
+}
+
+/** What can never work, with the numbers that collide. */
+function* policyProblems({ policy, instances, target, back }: PlanRequest, limits: Limits): Iterable<string> {
+  const { length: size } = instances;
+  const { maxUnavailable, minHealthy, maxSurge } = limits;
+  const told = `maxUnavailable ${amountText(policy.maxUnavailable)} of ${size} is ${maxUnavailable}`;
+  if (size === 0) yield "the fleet has no instances";
+  if (policy.onHalt === "roll-back" && back === undefined) yield "onHalt: roll-back, but there is no image to go back to: use onHalt: hold";
+  if (back === target) yield `the image to go back to is the one that is rolled out: ${target}`;
+  if (policy.strategy.kind === "canary" && policy.strategy.steps.length === 0) yield "a canary needs at least one step";
+  if (size === 0 || policy.strategy.kind === "blue-green" || policy.strategy.kind === "all-at-once") return;
+  if (maxUnavailable === 0 && maxSurge === 0)
+    yield `nothing may move: ${told}, and maxSurge ${amountText(policy.maxSurge)} of ${size} is 0; allow one of them`;
+  if (maxSurge === 0 && minHealthy > size - 1)
+    yield `nothing may move: minHealthy ${amountText(policy.minHealthy)} of ${size} is ${minHealthy}, and without surge one less is healthy while an instance is moved; allow maxSurge`;
+  if (minHealthy > size) yield `minHealthy ${amountText(policy.minHealthy)} is more than the ${size} instances that there are`;
+}
+
+/** Cumulative ends; a step that adds nobody is none. */
+function wavesOf({ strategy }: RolloutPolicy, count: number): readonly Wave[] {
+  const steps = strategy.kind === "canary" ? strategy.steps.map(({ to, soakMs }) => ({ end: numberOf(to, count, "up"), soakMs })) : [];
+  if (strategy.kind === "rolling") {
+    const batch = Math.max(1, numberOf(strategy.batch, count, "up"));
+    for (let end = batch; end < count; end += batch) steps.push({ end, soakMs: strategy.soakMs });
+  }
+  const lastSoak = strategy.kind === "canary" ? (strategy.steps.at(-1)?.soakMs ?? 0) : strategy.soakMs;
+  const waves: Wave[] = [];
+  let from = 0;
+  for (const { end, soakMs } of [...steps, { end: count, soakMs: lastSoak }]) {
+    const to = Math.min(Math.max(end, steps.length > 0 && from === 0 ? 1 : end), count);
+    if (to <= from) continue;
+    waves.push({ from, to, soakMs });
+    from = to;
+  }
+  return waves;
+}
+
+/** All that may be unavailable could be in one zone, unless machines are added first. */
+function worstOfZones({ policy, instances }: PlanRequest, moved: number, limits: Limits): RolloutPlan["zones"] {
+  const sizes = new Map<string, number>();
+  for (const { zone } of instances) sizes.set(zone, (sizes.get(zone) ?? 0) + 1);
+  const beside = policy.strategy.kind === "blue-green" || limits.maxSurge > 0;
+  const down = beside ? 0 : policy.strategy.kind === "all-at-once" ? moved : Math.min(limits.maxUnavailable, moved);
+  return [...sizes].sort(([a], [b]) => (a < b ? -1 : 1)).map(([zone, size]) => ({ zone, size, worst: Math.max(0, size - down) }));
+}
+
+/** What a plan's hash is made of: everything that somebody approves. */
+export const planText = (plan: RolloutPlan): string =>
+  JSON.stringify([
+    plan.rollout,
+    plan.fleet,
+    plan.target,
+    plan.back ?? null,
+    plan.policy,
+    plan.waves,
+    [...plan.instances, ...plan.settled].map(({ id, zone, running }) => [id, zone, running ?? null]),
+  ]);

@@ -1,0 +1,362 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { COMMANDS } from "./commands.ts";
+import { decide } from "./decide.ts";
+import { ENDS, type Action, type CommandName, type Observation, type RolloutStatus } from "./model.ts";
+import { planRollout, type RolloutPlan } from "./plan.ts";
+import type { RolloutPolicy } from "./policy.ts";
+import { Rollout } from "./rollout.ts";
+
+const POLICY: RolloutPolicy = {
+  strategy: { kind: "rolling", batch: { count: 2 }, soakMs: 1000 },
+  maxUnavailable: { count: 1 },
+  minHealthy: { count: 0 },
+  maxSurge: { count: 0 },
+  errors: { allowed: { count: 0 }, strict: false },
+  unreachable: { allowed: { percent: 100 }, afterMs: 60_000 },
+  timeoutMs: 10_000,
+  graceMs: 500,
+  gates: [],
+  onHalt: "roll-back",
+  approvals: 0,
+};
+
+function planOf(policy: Partial<RolloutPolicy>, size = 6): RolloutPlan {
+  const instances = Array.from({ length: size }, (_, index) => ({ id: `i${index}`, zone: `z${index % 2}`, running: "old", healthy: true }));
+  const planned = planRollout({ rollout: "r", fleet: "f", target: "new", back: "old", policy: { ...POLICY, ...policy }, instances });
+  if ("problems" in planned) throw new Error(planned.problems.join("; "));
+  return planned.plan;
+}
+
+/** A rollout whose moves are done at once, unless `refuse` says how they fail. */
+class Driven {
+  readonly rollout: Rollout;
+  readonly actions: Action[] = [];
+  nowMs = 0;
+  private sequence = 0;
+
+  constructor(policy: Partial<RolloutPolicy> = {}, size = 6) {
+    this.rollout = new Rollout(planOf(policy, size), "hash", "starter", 0);
+  }
+
+  tick(observations: readonly Observation[] = [], afterMs = 100): readonly Action[] {
+    this.nowMs += afterMs;
+    const { actions } = this.rollout.tick(observations, this.nowMs);
+    this.actions.push(...actions);
+    return actions;
+  }
+
+  report(id: string, running: string | undefined, healthy = true): Observation {
+    this.sequence += 1;
+    return { type: "report", id, sequence: this.sequence, running, healthy };
+  }
+
+  /** Ticks until nothing is to be done any more. */
+  run(fails: (id: string) => boolean = () => false): void {
+    let todo: readonly Action[] = this.tick();
+    for (let rounds = 0; rounds < 1000 && !ENDS.has(this.rollout.status); rounds += 1) {
+      const told = todo.flatMap((action): readonly Observation[] => {
+        if (action.kind === "move" && action.to === "new" && fails(action.id))
+          return [{ type: "action-failed", key: action.key, reason: "no" }];
+        if (action.kind === "move") return [this.report(action.id, action.to)];
+        if (action.kind === "ask-gate") return [{ type: "gate", key: action.key, verdict: "passed", detail: "" }];
+        return action.kind === "deny" ? [] : [{ type: "action-done", key: action.key }];
+      });
+      todo = this.tick(told);
+    }
+  }
+}
+
+/** A rollout in each state, and how it got there. */
+const IN_STATE: Readonly<Record<RolloutStatus, () => Driven>> = {
+  "awaiting-approval": () => new Driven({ approvals: 1 }),
+  running: () => new Driven(),
+  paused: () => told(new Driven(), "pause"),
+  held: () => {
+    const driven = new Driven({ gates: [{ name: "g", onError: "hold", onInconclusive: "hold" }] }, 1);
+    driven.tick();
+    driven.tick([driven.report("i0", "new")]);
+    const [ask] = driven.tick([], 2000);
+    driven.tick([{ type: "gate", key: ask?.key ?? "", verdict: "error", detail: "no answer" }]);
+    return driven;
+  },
+  halted: () => {
+    const driven = new Driven({ onHalt: "hold" });
+    driven.run((id) => id === driven.rollout.plan.instances[0]?.id);
+    return driven;
+  },
+  "rolling-back": () => {
+    const driven = new Driven();
+    driven.tick();
+    return told(driven, "roll-back");
+  },
+  completed: () => ran(new Driven()),
+  "rolled-back": () => ran(new Driven(), () => true),
+  "rollback-failed": () => {
+    const driven = new Driven({}, 1);
+    const [move] = driven.tick();
+    const [back] = driven
+      .tick([{ type: "action-failed", key: move?.key ?? "", reason: "no" }, driven.report("i0", undefined, false)])
+      .filter(({ kind }) => kind === "move");
+    driven.tick([{ type: "action-failed", key: back?.key ?? "", reason: "no" }]);
+    return driven;
+  },
+  abandoned: () => told(new Driven(), "abort"),
+};
+
+function told(driven: Driven, command: CommandName): Driven {
+  driven.tick([{ type: "command", command, who: "ada", reason: "because" }]);
+  return driven;
+}
+function ran(driven: Driven, fails?: (id: string) => boolean): Driven {
+  driven.run(fails);
+  return driven;
+}
+
+describe("every state", () => {
+  test.each(Object.entries(IN_STATE))("%s is reached", (status, make) => expect(make().rollout.status).toBe(status));
+
+  const commands = Object.keys(COMMANDS.running) as CommandName[];
+  const pairs = Object.keys(COMMANDS).flatMap((status) => commands.map((command) => [status as RolloutStatus, command] as const));
+  test.each(pairs)("%s answers to %s", (status, command) => {
+    const driven = IN_STATE[status]();
+    driven.nowMs += 1;
+    const decision = driven.rollout.tick(
+      [{ type: "command", command, who: "ada", reason: "because", planHash: "hash", id: driven.rollout.plan.instances.at(-1)?.id ?? "" }],
+      driven.nowMs,
+    );
+    const answer = COMMANDS[status][command];
+    if (ENDS.has(status)) expect(decision).toEqual({ actions: [], waitingFor: "", refused: [] });
+    else if (answer === true) expect(decision.refused.every(({ why }) => why.includes("waiting"))).toBe(true);
+    else expect(decision.refused).toEqual([{ command, who: "ada", why: answer }]);
+    expect(ENDS.has(driven.rollout.status) || decision.waitingFor !== "").toBe(true);
+  });
+
+  const observations: readonly Observation[] = [
+    { type: "report", id: "i0", sequence: 99, running: "new", healthy: false },
+    { type: "report", id: "nobody", sequence: 1, running: "new", healthy: true },
+    { type: "action-failed", key: "r/i0/1", reason: "no" },
+    { type: "action-failed", key: "other", reason: "no" },
+    { type: "action-done", key: "r//switch-new" },
+    { type: "gate", key: "r//gate-1", verdict: "failed", detail: "no" },
+    { type: "freeze", reason: "holidays" },
+    { type: "freeze", reason: null },
+    { type: "others", unavailable: 3 },
+    { type: "joined", instance: { id: "late", zone: "z0", running: "old", healthy: true } },
+    { type: "left", id: "i0" },
+    { type: "left", id: "nobody" },
+    { type: "revoked", digest: "new", reason: "leak" },
+    { type: "revoked", digest: "another", reason: "leak" },
+  ];
+  test.each(Object.entries(IN_STATE))(
+    "%s takes everything that can be told, and waits for something named or is at its end",
+    (_status, make) => {
+      for (const observation of observations) {
+        const driven = make();
+        const decision = driven.rollout.tick([observation], driven.nowMs + 1);
+        expect(ENDS.has(driven.rollout.status) || decision.waitingFor !== "").toBe(true);
+      }
+    },
+  );
+});
+
+describe("limits of errors", () => {
+  test.each([
+    ["SSM: 3 allowed stops at the 4th", { count: 3 }, 50, 4],
+    ["SSM: 10 % of 50 stops at the 6th", { percent: 10 }, 50, 6],
+    ["none allowed stops at the first", { count: 0 }, 50, 1],
+  ])("%s", (_what, allowed, size, stopsAt) => {
+    const strategy = { kind: "rolling", batch: { percent: 100 }, soakMs: 0 } as const;
+    const driven = new Driven({ strategy, errors: { allowed, strict: false }, onHalt: "hold" }, size);
+    driven.run(() => true);
+    expect(driven.rollout.status).toBe("halted");
+    expect(driven.rollout.roster.sums.failed).toBe(stopsAt);
+    expect(driven.actions.filter(({ kind }) => kind === "deny")).toHaveLength(1);
+  });
+
+  test("strict counts what is under way: all at once is then never more than one beyond the limit", () => {
+    const driven = new Driven(
+      { strategy: { kind: "all-at-once", soakMs: 0 }, errors: { allowed: { count: 3 }, strict: true }, onHalt: "hold" },
+      50,
+    );
+    expect(driven.tick()).toHaveLength(4);
+  });
+
+  test("without a limit of unreachable ones, silent instances hold the rollout, and it goes on when they answer", () => {
+    const driven = new Driven({ unreachable: { allowed: { count: 0 }, afterMs: 5000 }, timeoutMs: 1000 }, 2);
+    const [move] = driven.tick() as [Action & { kind: "move" }];
+    driven.tick([], 1500); // nothing was heard of it: that is no failure of the image
+    expect(driven.rollout).toMatchObject({ status: "held", reason: expect.stringContaining("do not answer: 1, 0 may") as string });
+    driven.tick([driven.report(move.id, "new")]);
+    expect(driven.rollout.status).toBe("running");
+  });
+});
+
+describe("a soak", () => {
+  test("begins again when something becomes unhealthy, and counts healthy time only", () => {
+    const driven = new Driven({ strategy: { kind: "rolling", batch: { count: 1 }, soakMs: 1000 }, graceMs: 10_000 }, 2);
+    const [first] = driven.tick() as [Action & { kind: "move" }];
+    driven.tick([driven.report(first.id, "new")]);
+    driven.tick([driven.report(first.id, "new", false)], 900);
+    driven.tick([driven.report(first.id, "new", true)], 500);
+    expect(driven.tick([], 900)).toEqual([]);
+    expect(driven.tick([], 200)).toMatchObject([{ kind: "move" }]);
+  });
+});
+
+describe("whatever happens, in whatever order", () => {
+  const policies = fc.record({
+    strategy: fc.oneof(
+      fc.record({
+        kind: fc.constant("rolling" as const),
+        batch: fc.record({ count: fc.integer({ min: 1, max: 5 }) }),
+        soakMs: fc.constantFrom(0, 500),
+      }),
+      fc.record({
+        kind: fc.constant("canary" as const),
+        steps: fc.array(fc.record({ to: fc.record({ percent: fc.integer({ min: 0, max: 100 }) }), soakMs: fc.constant(100) }), {
+          minLength: 1,
+          maxLength: 3,
+        }),
+      }),
+    ),
+    maxUnavailable: fc.record({ count: fc.integer({ min: 1, max: 4 }) }),
+    maxSurge: fc.record({ count: fc.integer({ min: 0, max: 2 }) }),
+    minHealthy: fc.record({ count: fc.integer({ min: 0, max: 5 }) }),
+    errors: fc.record({ allowed: fc.record({ count: fc.integer({ min: 0, max: 3 }) }), strict: fc.boolean() }),
+    onHalt: fc.constantFrom("hold" as const, "roll-back" as const),
+  });
+  /** What becomes of the moves that are under way, and what else happens meanwhile. */
+  const happenings = fc.array(
+    fc.record({
+      what: fc.constantFrom(
+        "done",
+        "done",
+        "done",
+        "failed",
+        "sick",
+        "well",
+        "silence",
+        "twice",
+        "others",
+        "freeze",
+        "thaw",
+        "pause",
+        "resume",
+        "join",
+        "leave",
+      ),
+      which: fc.nat(20),
+      afterMs: fc.integer({ min: 1, max: 4000 }),
+    }),
+    { minLength: 10, maxLength: 80 },
+  );
+
+  test("budgets hold for what we take down, nothing is acted on twice, nothing new starts after a halt, and records replay", () => {
+    fc.assert(
+      fc.property(policies, fc.integer({ min: 2, max: 14 }), happenings, (policy, size, events) => {
+        const plan = tryPlan(policy, size);
+        if (plan === undefined) return;
+        const rollout = new Rollout(plan, "hash", "starter", 0);
+        const moments: { nowMs: number; observations: Observation[] }[] = [];
+        const decisions: unknown[] = [];
+        const keys = new Set<string>();
+        const underWay = new Map<string, Action & { kind: "move" }>();
+        let [nowMs, sequence, others, halted] = [0, 0, 0, false];
+        for (const { what, which, afterMs } of [{ what: "start", which: 0, afterMs: 1 }, ...events]) {
+          nowMs += afterMs;
+          const observations: Observation[] = [];
+          const move = [...underWay.values()][which % Math.max(1, underWay.size)];
+          const id = `i${which % size}`;
+          const report = (of: string, running: string, healthy: boolean): Observation => ({
+            type: "report",
+            id: of,
+            sequence: ++sequence,
+            running,
+            healthy,
+          });
+          if (what === "done" && move !== undefined) observations.push(report(move.id, move.to, true));
+          if (what === "twice" && move !== undefined)
+            observations.push(...[1, 2].map(() => ({ ...report(move.id, move.to, true), sequence })));
+          if (what === "failed" && move !== undefined) observations.push({ type: "action-failed", key: move.key, reason: "no" });
+          if ((what === "done" || what === "failed" || what === "twice") && move !== undefined) underWay.delete(move.key);
+          if (what === "sick" || what === "well") observations.push(report(id, rollout.roster.find(id)?.running ?? "old", what === "well"));
+          if (what === "others") observations.push({ type: "others", unavailable: (others = which % 3) });
+          if (what === "freeze" || what === "thaw") observations.push({ type: "freeze", reason: what === "freeze" ? "x" : null });
+          if (what === "pause" || what === "resume") observations.push({ type: "command", command: what, who: "ada" });
+          if (what === "join")
+            observations.push({ type: "joined", instance: { id: `late${which}`, zone: "z", running: "old", healthy: true } });
+          if (what === "leave") observations.push({ type: "left", id });
+          const before = { ...rollout.roster.sums };
+          moments.push({ nowMs, observations });
+          const decision = rollout.tick(observations, nowMs);
+          decisions.push(decision);
+          let takenDown = 0;
+          for (const action of decision.actions) {
+            expect(keys.has(action.key)).toBe(false);
+            keys.add(action.key);
+            if (action.kind !== "move") continue;
+            underWay.set(action.key, action);
+            if (halted || rollout.status === "rolling-back") expect(action.to).toBe("old");
+            if (action.how === "in-place" && rollout.roster.find(action.id)?.healthy === true) takenDown += 1;
+          }
+          const { sums } = rollout.roster;
+          const most = Math.max(rollout.limits.maxUnavailable, rollout.status === "rolling-back" ? 1 : 0);
+          if (takenDown > 0) {
+            expect(sums.down + others).toBeLessThanOrEqual(most);
+            expect(sums.size - sums.down - others).toBeGreaterThanOrEqual(rollout.limits.minHealthy);
+          }
+          expect(sums.surging).toBeLessThanOrEqual(Math.max(rollout.limits.maxSurge, before.surging));
+          halted ||= ["halted", "rolling-back", "rolled-back", "rollback-failed"].includes(rollout.status);
+          expect(recount(rollout)).toEqual(sums);
+          expect(ENDS.has(rollout.status) || decision.waitingFor !== "").toBe(true);
+        }
+        const again = decide(plan, { planHash: "hash", startedBy: "starter", nowMs: 0 }, moments);
+        expect(again.decisions).toEqual(decisions);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
+  test("it ends, when every move ends well or badly", () => {
+    fc.assert(
+      fc.property(
+        policies,
+        fc.integer({ min: 1, max: 14 }),
+        fc.array(fc.boolean(), { minLength: 14, maxLength: 14 }),
+        (policy, size, fails) => {
+          if (tryPlan(policy, size) === undefined) return;
+          const driven = new Driven(policy, size);
+          driven.run((id) => fails[Number(id.slice(1))] === true);
+          expect(["completed", "rolled-back", "halted"]).toContain(driven.rollout.status);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
+
+function tryPlan(policy: Partial<RolloutPolicy>, size: number): RolloutPlan | undefined {
+  try {
+    return planOf(policy, size);
+  } catch {
+    return undefined; // nothing may move under it, which is refused
+  }
+}
+
+/** The sums of a roster, counted anew. */
+function recount({ roster }: Rollout): Rollout["roster"]["sums"] {
+  const slots = [...roster].filter(({ phase }) => phase !== "left");
+  const count = (phase: string): number => slots.filter((slot) => slot.phase === phase).length;
+  return {
+    size: slots.length,
+    down: slots.filter(({ healthy, out }) => !healthy || out).length,
+    moving: count("moving"),
+    surging: slots.filter(({ surge }) => surge).length,
+    failed: count("failed"),
+    unreachable: count("unreachable"),
+    sick: slots.filter(({ phase, healthy }) => phase === "moved" && !healthy).length,
+    returning: count("returning"),
+    stuck: count("stuck"),
+  };
+}

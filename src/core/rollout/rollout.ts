@@ -1,0 +1,533 @@
+import { COMMANDS } from "./commands.ts";
+import {
+  ENDS,
+  type Action,
+  type Command,
+  type CommandName,
+  type Decision,
+  type InstancePhase,
+  type Observation,
+  type RolloutStatus,
+} from "./model.ts";
+import { limitsOf, type Limits, type PlannedInstance, type RolloutPlan, type Wave } from "./plan.ts";
+import { Roster, type Slot } from "./roster.ts";
+import { Timers } from "./timers.ts";
+
+/** How far a blue/green rollout has come after its waves. */
+type Stage = "waves" | "switching" | "keeping" | "retiring";
+
+interface GateState {
+  /** Of the wave's gates, the one that is next. */
+  index: number;
+  /** Its question, while the answer is waited for. */
+  key?: string;
+  /** How often gates were asked, so that each question has a key of its own. */
+  asked: number;
+}
+
+/** What {@link Rollout.refused} collects. */
+type Refusal = Decision["refused"][number];
+
+/**
+ * The state of one rollout, and what it decides. Same plan, same observations at the same times, same decisions: nothing here reads a
+ * clock, a random number or the world. It is changed in place, since a copy for each tick would cost as much as the whole fleet; whoever
+ * holds it hands it to nobody else, and can make it again from the observations ({@link decide}).
+ */
+export class Rollout {
+  readonly plan: RolloutPlan;
+  readonly planHash: string;
+  status: RolloutStatus;
+  /** Why it is paused, held, halted, or ended as it did. */
+  reason = "";
+  /** The one that is moved, from 0; the number of waves when all are done. */
+  wave = 0;
+  readonly roster = new Roster();
+  limits: Limits;
+
+  private readonly approvals = new Set<string>();
+  private readonly startedBy: string;
+  private freeze: string | undefined;
+  private others = 0;
+  /** The next of the wave to be moved, and those to be moved again. */
+  private next = 0;
+  private again: number[] = [];
+  /** Of the wave: neither moved nor given up. */
+  private open = 0;
+  private soakFromMs: number | undefined;
+  private gate: GateState = { index: 0, asked: 0 };
+  private stage: Stage = "waves";
+  private stageKey: string | undefined;
+  private keptFromMs = 0;
+  /** To be brought back; those that are unhealthy anyway go first. */
+  private back: number[] = [];
+  private readonly deadlines = new Timers();
+  private readonly silences = new Timers();
+  private readonly illnesses = new Timers();
+  private refused: Refusal[] = [];
+  private actions: Action[] = [];
+  private nowMs: number;
+
+  /** @param startedBy  who asked for it; their own approval does not count */
+  constructor(plan: RolloutPlan, planHash: string, startedBy: string, nowMs: number) {
+    this.plan = plan;
+    this.planHash = planHash;
+    this.startedBy = startedBy;
+    this.nowMs = nowMs;
+    this.limits = plan.limits;
+    this.status = plan.policy.approvals > 0 ? "awaiting-approval" : "running";
+    for (const instance of plan.instances) this.roster.add(instance, "waiting", nowMs);
+    for (const instance of plan.settled) this.roster.add(instance, "settled", nowMs);
+    for (const slot of this.roster) this.listenFor(slot);
+    this.openWave();
+  }
+
+  /** @param nowMs  monotonic; never less than before */
+  tick(observations: readonly Observation[], nowMs: number): Decision {
+    this.nowMs = Math.max(nowMs, this.nowMs);
+    this.actions = [];
+    this.refused = [];
+    if (!ENDS.has(this.status)) {
+      for (const observation of observations) this.observe(observation);
+      this.alarms();
+      this.advance();
+    }
+    const wakeAtMs = this.wakeAt();
+    return {
+      actions: this.actions,
+      waitingFor: this.waitingFor(),
+      refused: this.refused,
+      ...(wakeAtMs === undefined ? {} : { wakeAtMs }),
+    };
+  }
+
+  // What is told
+
+  private observe(observation: Observation): void {
+    switch (observation.type) {
+      case "report":
+        return this.report(observation);
+      case "action-failed":
+        return this.actionFailed(observation.key, observation.reason);
+      case "action-done":
+        return this.actionDone(observation.key);
+      case "gate":
+        return this.gateAnswered(observation);
+      case "command":
+        return this.commanded(observation);
+      case "freeze":
+        this.freeze = observation.reason ?? undefined;
+        return;
+      case "others":
+        this.others = Math.max(0, observation.unavailable);
+        return;
+      case "joined":
+        return this.joined(observation.instance);
+      case "left":
+        return this.left(observation.id);
+      case "revoked":
+        if (observation.digest === this.plan.target) this.halt(`the image is revoked: ${observation.reason}`);
+        return;
+    }
+  }
+
+  private report({ id, sequence, running, healthy }: Extract<Observation, { type: "report" }>): void {
+    const slot = this.roster.find(id);
+    if (slot === undefined || slot.phase === "left" || sequence <= slot.sequence) return; // a stranger, or older than what is known
+    const changed = healthy !== slot.healthy;
+    this.roster.change(slot, {
+      sequence,
+      running,
+      healthy,
+      lastSeenMs: this.nowMs,
+      heard: true,
+      ...(changed ? { healthMark: slot.healthMark + 1 } : {}),
+    });
+    if (changed && !healthy && slot.phase === "moved")
+      this.illnesses.set(slot.index, slot.healthMark, this.nowMs + this.plan.policy.graceMs);
+    if (slot.phase === "moving" && running === this.plan.target && healthy) this.settle(slot, "moved");
+    else if (slot.phase === "returning" && running === this.plan.back && healthy) this.settle(slot, "returned");
+    else if (slot.phase === "unreachable") this.heardAgain(slot);
+  }
+
+  /** It answers again: what it says is what became of it. */
+  private heardAgain(slot: Slot): void {
+    if (slot.running === this.plan.target && slot.healthy) this.roster.change(slot, { phase: "moved" });
+    else if (slot.running !== this.plan.target && this.status !== "rolling-back") this.moveAgain(slot);
+    this.listenFor(slot);
+  }
+
+  /** Sets the alarm that goes off when it is silent for too long. One that is being moved has a deadline instead. */
+  private listenFor(slot: Slot): void {
+    this.silences.set(slot.index, slot.attempt, slot.lastSeenMs + this.plan.policy.unreachable.afterMs);
+  }
+
+  private settle(slot: Slot, phase: "moved" | "returned" | "failed" | "unreachable" | "skipped" | "stuck"): void {
+    const wasOpen = slot.phase === "waiting" || slot.phase === "moving";
+    const wasBusy = slot.phase === "moving" || slot.phase === "returning";
+    this.roster.change(slot, { phase, out: false, surge: false, ...(wasBusy ? { lastSeenMs: this.nowMs } : {}) });
+    if (wasOpen && this.isOfWave(slot.index)) this.open -= 1;
+    if (wasBusy) this.listenFor(slot);
+    if (this.status === "rolling-back" && (phase === "moved" || phase === "failed" || phase === "unreachable")) this.back.push(slot.index);
+  }
+
+  private fail(slot: Slot, why: string): void {
+    if (slot.phase === "returning") return this.settle(slot, "stuck");
+    this.settle(slot, "failed");
+    const { failed } = this.roster.sums;
+    if (failed > this.limits.errors)
+      this.halt(`${failed} of ${this.roster.sums.size} failed, ${this.limits.errors} may: ${slot.id} ${why}`);
+  }
+
+  private actionFailed(key: string, reason: string): void {
+    if (key === this.stageKey) return this.halt(`${this.stage}: ${reason}`);
+    const slot = this.slotOf(key);
+    if (slot?.phase === "moving" || slot?.phase === "returning") this.fail(slot, reason);
+  }
+
+  private slotOf(key: string): Slot | undefined {
+    const slot = this.roster.find(key.slice(this.plan.rollout.length + 1, key.lastIndexOf("/")));
+    return slot !== undefined && key === this.keyOf(slot) ? slot : undefined;
+  }
+
+  private actionDone(key: string): void {
+    if (key !== this.stageKey) return;
+    this.stageKey = undefined;
+    if (this.stage === "switching") {
+      this.stage = "keeping";
+      this.keptFromMs = this.nowMs;
+    } else if (this.stage === "retiring") this.end(this.status === "rolling-back" ? "rolled-back" : "completed");
+  }
+
+  private gateAnswered({ key, verdict, detail }: Extract<Observation, { type: "gate" }>): void {
+    if (key !== this.gate.key) return;
+    const gate = this.plan.policy.gates[this.gate.index];
+    delete this.gate.key;
+    if (gate === undefined) return;
+    if (verdict === "passed") {
+      this.gate.index += 1;
+      return;
+    }
+    const told = `gate ${gate.name}: ${verdict}: ${detail}`;
+    if (verdict === "failed") return this.halt(told);
+    const then = verdict === "error" ? gate.onError : gate.onInconclusive;
+    if (then === "halt") this.halt(told);
+    else if (this.status === "running") this.hold(told);
+  }
+
+  private keyOf({ id, attempt }: Slot): string {
+    return `${this.plan.rollout}/${id}/${attempt}`;
+  }
+
+  private joined(instance: PlannedInstance): void {
+    if (this.roster.find(instance.id) !== undefined) return;
+    const isSettled = instance.running === this.plan.target;
+    const slot = this.roster.add(instance, isSettled ? "settled" : "waiting", this.nowMs);
+    this.listenFor(slot);
+    this.limits = limitsOf(this.plan.policy, this.roster.sums.size);
+    if (isSettled) return;
+    if (this.status === "rolling-back") return this.settle(slot, "skipped");
+    this.moveAgain(slot);
+  }
+
+  /** Those that joined on the way: they belong to whatever wave is open. */
+  private readonly extra = new Set<number>();
+
+  private left(id: string): void {
+    const slot = this.roster.find(id);
+    if (slot === undefined || slot.phase === "left") return;
+    const wasOpen = (slot.phase === "waiting" || slot.phase === "moving") && this.isOfWave(slot.index);
+    this.roster.change(slot, { phase: "left", out: false, surge: false });
+    if (wasOpen) this.open -= 1;
+    this.limits = limitsOf(this.plan.policy, this.roster.sums.size);
+  }
+
+  private isOfWave(index: number): boolean {
+    const wave = this.plan.waves[this.wave];
+    return this.extra.has(index) || (wave !== undefined && index >= wave.from && index < wave.to);
+  }
+
+  // What people ask for
+
+  private commanded({ command, who, reason = "", planHash, id }: Command): void {
+    const refuse = (why: string): void => void this.refused.push({ command, who, why });
+    const answer = COMMANDS[this.status][command];
+    if (answer !== true) return refuse(answer);
+    const told = `${who}${reason === "" ? "" : `: ${reason}`}`;
+    const commands: Readonly<Record<CommandName, () => void>> = {
+      approve: () => this.approve(who, planHash, refuse),
+      pause: () => void ((this.status = "paused"), (this.reason = `paused by ${told}`)),
+      resume: () => this.resume(),
+      abort: () => this.end("abandoned", `given up by ${told}`),
+      "roll-back": () => (this.plan.back === undefined ? refuse("there is no image to go back to") : this.goBack(`rolled back by ${told}`)),
+      skip: () => this.skip(id, reason, refuse),
+      "skip-gate": () => (reason === "" ? refuse("say why: skipping a gate needs a reason") : this.skipGate()),
+      "retry-failed": () => this.retryFailed(),
+    };
+    commands[command]();
+  }
+
+  private approve(who: string, planHash: string | undefined, refuse: (why: string) => void): void {
+    if (planHash !== this.planHash) return refuse(`the plan is ${this.planHash}, not ${planHash ?? "(none named)"}`);
+    if (who === this.startedBy) return refuse(`${who} started it: somebody else has to approve`);
+    this.approvals.add(who);
+    if (this.approvals.size >= this.plan.policy.approvals) this.status = "running";
+  }
+
+  private resume(): void {
+    this.status = "running";
+    this.reason = "";
+  }
+
+  private skip(id: string | undefined, reason: string, refuse: (why: string) => void): void {
+    const slot = id === undefined ? undefined : this.roster.find(id);
+    if (slot === undefined) return refuse(`no instance is called ${id ?? "(none named)"}`);
+    if (reason === "") return refuse("say why: skipping an instance needs a reason");
+    if (slot.phase !== "waiting") return refuse(`${slot.id} is ${slot.phase}, and not waiting`);
+    this.settle(slot, "skipped");
+  }
+
+  private skipGate(): void {
+    if (this.plan.policy.gates[this.gate.index] !== undefined && this.open === 0) this.gate.index += 1;
+    this.resume();
+  }
+
+  private retryFailed(): void {
+    for (const slot of this.roster) if (slot.phase === "failed" || slot.phase === "unreachable") this.moveAgain(slot);
+    if (this.status === "held") this.resume();
+  }
+
+  /** Into the wave that is open, unless its own is still to come. */
+  private moveAgain(slot: Slot): void {
+    this.roster.change(slot, { phase: "waiting" });
+    const { index } = slot;
+    const isPlanned = index < this.plan.instances.length;
+    if (isPlanned && index >= (this.plan.waves[this.wave]?.to ?? 0) && this.wave < this.plan.waves.length) return;
+    if (!this.isOfWave(index)) this.extra.add(index);
+    if (!isPlanned || index < this.next) this.again.push(index);
+    this.open += 1;
+    this.soakFromMs = undefined;
+  }
+
+  // What goes off by itself
+
+  private alarms(): void {
+    const { afterMs } = this.plan.policy.unreachable;
+    for (const { index, mark } of this.deadlines.due(this.nowMs)) {
+      const slot = this.roster.at(index);
+      if ((slot.phase !== "moving" && slot.phase !== "returning") || slot.attempt !== mark) continue;
+      if (slot.heard || slot.phase === "returning") this.fail(slot, `is not healthy on the image in time`);
+      else this.settle(slot, "unreachable");
+    }
+    for (const { index, mark } of this.illnesses.due(this.nowMs)) {
+      const slot = this.roster.at(index);
+      if (slot.phase === "moved" && !slot.healthy && slot.healthMark === mark) this.fail(slot, "became unhealthy after it was moved");
+    }
+    for (const { index, mark } of this.silences.due(this.nowMs)) {
+      const slot = this.roster.at(index);
+      if (slot.attempt !== mark || QUIET.has(slot.phase)) continue;
+      if (this.nowMs - slot.lastSeenMs < afterMs) this.listenFor(slot);
+      else this.silent(slot);
+    }
+  }
+
+  private silent(slot: Slot): void {
+    this.roster.change(slot, { healthy: false, healthMark: slot.healthMark + 1 });
+    if (slot.phase === "waiting" || slot.phase === "moved") this.settle(slot, "unreachable");
+    else this.listenFor({ ...slot, lastSeenMs: this.nowMs });
+  }
+
+  // What follows
+
+  private advance(): void {
+    this.holdForSilence();
+    if (this.status === "running" && this.freeze === undefined) this.moveOn();
+    if (this.status === "rolling-back") this.bringBack();
+  }
+
+  private holdForSilence(): void {
+    const { unreachable } = this.roster.sums;
+    if (this.status === "running" && unreachable > this.limits.unreachable)
+      this.hold(`${SILENT} ${unreachable}, ${this.limits.unreachable} may`);
+    else if (this.status === "held" && this.reason.startsWith(SILENT) && unreachable <= this.limits.unreachable) this.resume();
+  }
+
+  private moveOn(): void {
+    for (;;) {
+      this.startMoves();
+      if (this.status !== "running" || this.open > 0) return;
+      const wave = this.plan.waves[this.wave];
+      if (wave === undefined) return this.finish();
+      if (!this.hasSoaked(wave) || !this.gatesPassed()) return;
+      this.wave += 1;
+      this.openWave();
+    }
+  }
+
+  private openWave(): void {
+    const wave = this.plan.waves[this.wave];
+    this.gate = { index: 0, asked: this.gate.asked };
+    this.soakFromMs = undefined;
+    this.open = 0;
+    if (wave === undefined) return;
+    this.next = wave.from;
+    for (let index = wave.from; index < wave.to; index += 1) if (this.roster.at(index).phase === "waiting") this.open += 1;
+    for (const index of this.again) if (!(index >= wave.from && index < wave.to)) this.open += 1;
+  }
+
+  private startMoves(): void {
+    const end = this.plan.waves[this.wave]?.to ?? 0;
+    while (this.again.length > 0 || this.next < end) {
+      const index = this.again[0] ?? this.next;
+      const slot = this.roster.at(index);
+      if (slot.phase === "waiting" && !this.start(slot, this.plan.target, "moving")) return;
+      if (this.again.length > 0) this.again.shift();
+      else this.next += 1;
+    }
+  }
+
+  /** Begins to move an instance, if nothing forbids it at this moment. */
+  private start(slot: Slot, to: string, phase: "moving" | "returning"): boolean {
+    const how = this.wayFor(slot, phase);
+    if (how === undefined) return false;
+    const attempt = slot.attempt + 1;
+    this.roster.change(slot, { phase, attempt, out: how === "in-place", surge: how === "surge", heard: false });
+    this.deadlines.set(slot.index, attempt, this.nowMs + this.plan.policy.timeoutMs);
+    this.actions.push({ kind: "move", key: this.keyOf(slot), id: slot.id, to, how });
+    return true;
+  }
+
+  private wayFor(slot: Slot, phase: "moving" | "returning"): "in-place" | "surge" | "beside" | undefined {
+    const { limits, plan, roster } = this;
+    const { sums } = roster;
+    const { errors, strategy } = plan.policy;
+    const { kind } = strategy;
+    if (phase === "moving") {
+      if (errors.strict && sums.failed + sums.moving > limits.errors) return undefined;
+      if (kind === "blue-green") return "beside";
+      if (kind === "all-at-once") return "in-place";
+    }
+    if (!slot.healthy) return "in-place"; // it serves nobody: nothing is lost
+    if (sums.surging < limits.maxSurge) return "surge";
+    const down = sums.down + this.others + 1;
+    const mayGo = down <= Math.max(limits.maxUnavailable, phase === "returning" ? 1 : 0) && sums.size - down >= limits.minHealthy;
+    return mayGo ? "in-place" : undefined;
+  }
+
+  private hasSoaked({ soakMs }: Wave): boolean {
+    if (this.roster.sums.sick > 0) {
+      this.soakFromMs = undefined;
+      return false;
+    }
+    this.soakFromMs ??= this.nowMs;
+    return this.nowMs - this.soakFromMs >= soakMs;
+  }
+
+  private gatesPassed(): boolean {
+    const gate = this.plan.policy.gates[this.gate.index];
+    if (gate === undefined) return true;
+    if (this.gate.key !== undefined) return false;
+    this.gate.asked += 1;
+    this.gate.key = `${this.plan.rollout}//gate-${this.gate.asked}`;
+    this.actions.push({ kind: "ask-gate", key: this.gate.key, gate: gate.name, wave: this.wave });
+    return false;
+  }
+
+  private finish(): void {
+    const { strategy } = this.plan.policy;
+    if (strategy.kind !== "blue-green") return this.end("completed");
+    if (this.stage === "waves") this.enter("switching", { kind: "switch", to: "new" });
+    else if (this.stage === "keeping" && this.roster.sums.sick === 0 && this.nowMs - this.keptFromMs >= strategy.keepOldMs)
+      this.enter("retiring", { kind: "retire", set: "old" });
+  }
+
+  private enter(
+    stage: Stage,
+    action: { readonly kind: "switch"; readonly to: "new" | "old" } | { readonly kind: "retire"; readonly set: "new" | "old" },
+  ): void {
+    this.stage = stage;
+    this.stageKey = `${this.plan.rollout}//${action.kind}-${"to" in action ? action.to : action.set}`;
+    this.actions.push({ ...action, key: this.stageKey });
+  }
+
+  private hold(reason: string): void {
+    this.status = "held";
+    this.reason = reason;
+  }
+
+  private halt(reason: string): void {
+    if (ENDS.has(this.status) || this.status === "halted" || this.status === "rolling-back") return;
+    this.status = "halted";
+    this.reason = reason;
+    this.actions.push({ kind: "deny", key: `${this.plan.rollout}//deny`, digest: this.plan.target, reason });
+    if (this.plan.policy.onHalt === "roll-back" && this.plan.back !== undefined) this.goBack(reason);
+  }
+
+  private goBack(reason: string): void {
+    this.status = "rolling-back";
+    this.reason = reason;
+    if (this.plan.policy.strategy.kind === "blue-green") {
+      if (this.stage !== "waves") this.actions.push({ kind: "switch", key: `${this.plan.rollout}//switch-old`, to: "old" });
+      return this.enter("retiring", { kind: "retire", set: "new" });
+    }
+    const touched = [...this.roster].filter(({ phase }) => phase === "moved" || phase === "failed" || phase === "unreachable");
+    this.back = touched.sort((a, b) => Number(a.healthy) - Number(b.healthy)).map(({ index }) => index);
+  }
+
+  private bringBack(): void {
+    const { back } = this.plan;
+    if (back === undefined || this.plan.policy.strategy.kind === "blue-green") return;
+    for (let slot = this.firstBack(); slot !== undefined; slot = this.firstBack()) {
+      if (slot.running === back && slot.healthy) this.roster.change(slot, { phase: "returned" });
+      else if (!this.start(slot, back, "returning")) return;
+      this.back.shift();
+    }
+    const { moving, returning, stuck } = this.roster.sums;
+    if (moving + returning === 0) this.end(stuck > 0 ? "rollback-failed" : "rolled-back");
+  }
+
+  private firstBack(): Slot | undefined {
+    const [index] = this.back;
+    return index === undefined ? undefined : this.roster.at(index);
+  }
+
+  private end(status: RolloutStatus, reason = this.reason): void {
+    this.status = status;
+    this.reason = reason;
+  }
+
+  // What is waited for
+
+  private waitingFor(): string {
+    const { sums } = this.roster;
+    const { approvals } = this.plan.policy;
+    if (ENDS.has(this.status)) return "";
+    if (this.status === "awaiting-approval") return `approvals of plan ${this.planHash}: ${this.approvals.size} of ${approvals}`;
+    if (this.status === "paused" || this.status === "held" || this.status === "halted") return this.reason;
+    if (this.status === "rolling-back") return this.stageKey ?? `${this.back.length + sums.returning + sums.moving} instances to be back`;
+    if (this.freeze !== undefined) return `the end of a freeze: ${this.freeze}`;
+    if (this.stageKey !== undefined) return `${this.stage} of the set`;
+    if (this.stage === "keeping") return "the time for which the old set is kept";
+    if (sums.moving > 0) return `${sums.moving} instances that are being moved`;
+    if (this.open > 0) return `room in the disruption budget: ${sums.down + this.others} are down, ${this.limits.maxUnavailable} may`;
+    if (sums.sick > 0) return `the health of ${sums.sick} moved instances`;
+    return this.gate.key === undefined
+      ? `the soak of wave ${this.wave + 1}`
+      : `gate ${this.plan.policy.gates[this.gate.index]?.name ?? ""}`;
+  }
+
+  private wakeAt(): number | undefined {
+    if (ENDS.has(this.status)) return undefined;
+    const { strategy } = this.plan.policy;
+    const soak = this.soakFromMs === undefined ? undefined : this.soakFromMs + (this.plan.waves[this.wave]?.soakMs ?? 0);
+    const kept = this.stage === "keeping" && strategy.kind === "blue-green" ? this.keptFromMs + strategy.keepOldMs : undefined;
+    const times = [this.deadlines.nextMs, this.silences.nextMs, this.illnesses.nextMs, soak, kept].filter(
+      (time) => time !== undefined && time > this.nowMs,
+    ) as number[];
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+}
+
+/** Not listened to: gone, known to be silent, or under a deadline of their own. */
+const QUIET: ReadonlySet<InstancePhase> = new Set(["left", "unreachable", "moving", "returning"]);
+
+const SILENT = "too many instances do not answer:";

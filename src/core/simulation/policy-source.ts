@@ -1,0 +1,26 @@
+import type { RolloutPolicy, Strategy } from "../rollout/policy.ts";
+import type { PolicySource } from "./scenario.ts";
+
+const NONE = { count: 0 } as const;
+
+/** A policy as it is written, with every default filled in. */
+export const policyOf = (source: PolicySource): RolloutPolicy => ({
+  strategy: strategyOf(source.strategy),
+  maxUnavailable: source.maxUnavailable,
+  minHealthy: source.minHealthy ?? NONE,
+  maxSurge: source.maxSurge ?? NONE,
+  errors: { allowed: source.errors?.allowed ?? NONE, strict: source.errors?.strict ?? false },
+  unreachable: { allowed: source.unreachable?.allowed ?? { percent: 10 }, afterMs: source.unreachable?.after ?? 300_000 },
+  timeoutMs: source.timeout ?? 600_000,
+  graceMs: source.grace ?? 30_000,
+  gates: (source.gates ?? []).map(({ name, onError, onInconclusive }) => ({ name, onError, onInconclusive })),
+  onHalt: source.onHalt,
+  approvals: source.approvals ?? 0,
+});
+
+function strategyOf(source: PolicySource["strategy"]): Strategy {
+  if ("rolling" in source) return { kind: "rolling", batch: source.rolling.batch, soakMs: source.rolling.soak };
+  if ("canary" in source) return { kind: "canary", steps: source.canary.map(({ to, soak }) => ({ to, soakMs: soak })) };
+  if ("blue-green" in source) return { kind: "blue-green", soakMs: source["blue-green"].soak, keepOldMs: source["blue-green"].keepOld };
+  return { kind: "all-at-once", soakMs: source["all-at-once"].soak };
+}

@@ -1,0 +1,159 @@
+import { z } from "zod";
+import { DURATION, parseDuration } from "../recipe/duration.ts";
+import { parseAmount } from "../rollout/amount.ts";
+import { COMMANDS } from "../rollout/commands.ts";
+import { ENDS, type CommandName, type RolloutStatus } from "../rollout/model.ts";
+
+/** Raised when a scenario is read in another way than before. */
+export const SCENARIO_VERSION = 1;
+
+const span = () =>
+  z
+    .string()
+    .regex(DURATION, "must be a span such as 500ms, 90s, 10m or 1h30m")
+    .transform((text) => parseDuration(text));
+const amount = () =>
+  z.union([z.string(), z.number()]).transform((value, context) => {
+    const parsed = parseAmount(value);
+    if (parsed === undefined)
+      context.addIssue({ code: "custom", message: `${JSON.stringify(value)} is no amount: write 3 or "10%"`, input: value });
+    return parsed ?? { count: 0 };
+  });
+const share = () => z.number().min(0).max(100);
+const name = () => z.string().min(1);
+
+const strategy = z.union([
+  z.strictObject({
+    rolling: z.strictObject({
+      batch: amount().describe("Size of a batch: 5, 10%"),
+      soak: span().describe("How long a batch must be healthy"),
+    }),
+  }),
+  z.strictObject({
+    canary: z
+      .array(z.strictObject({ to: amount().describe("Everything that is moved by then: 1, 5%"), soak: span() }))
+      .min(1)
+      .describe("Waves, after which comes the rest"),
+  }),
+  z.strictObject({ "blue-green": z.strictObject({ soak: span(), keepOld: span().describe("How long the old set is kept") }) }),
+  z.strictObject({ "all-at-once": z.strictObject({ soak: span() }) }),
+]);
+
+const unanswered = () => z.enum(["hold", "halt"]);
+
+const gate = z.strictObject({
+  name: name(),
+  errorRateBelow: share().describe("Passes while fewer requests of a hundred to moved instances fail"),
+  onError: unanswered().describe("When the metrics give no answer. Going on is not possible"),
+  onInconclusive: unanswered().describe("When what they say decides nothing: no samples, no numbers"),
+});
+
+const policySchema = z.strictObject({
+  strategy: strategy.describe("rolling, canary, blue-green or all-at-once"),
+  maxUnavailable: amount().describe("May be out of service at any instant, for whatever reason; rounds down"),
+  minHealthy: amount().optional().describe("Must be healthy at any instant; rounds up. 0 if absent"),
+  maxSurge: amount().optional().describe("Machines beyond the fleet's size while instances are replaced; rounds up. 0 if absent"),
+  errors: z
+    .strictObject({
+      allowed: amount().describe("So many may fail; one more halts"),
+      strict: z.boolean().optional().describe("Count what is under way as if it failed. false if absent"),
+    })
+    .optional()
+    .describe("Absent: the first failure halts"),
+  unreachable: z
+    .strictObject({ allowed: amount(), after: span().describe("Silent for so long is unreachable") })
+    .optional()
+    .describe("Absent: 10 % may be silent, for 5 minutes"),
+  timeout: span().optional().describe("How long moving one instance may take. 10m if absent"),
+  grace: span().optional().describe("How long a moved instance may be unhealthy. 30s if absent"),
+  gates: z.array(gate).optional(),
+  onHalt: z.enum(["hold", "roll-back"]),
+  approvals: z.int().min(0).optional().describe("How many must approve. 0 if absent"),
+});
+
+const image = z.strictObject({
+  boot: span().optional().describe("From the move until it is healthy. 20s if absent"),
+  bootFails: share().optional().describe("So many of a hundred never come up"),
+  failsAfter: z.strictObject({ share: share(), after: span() }).optional().describe("So many become unhealthy after that time, for good"),
+  errorRate: share().optional().describe("Of a hundred requests, how many fail"),
+  onlyModel: name().optional().describe("Only machines of this model have these faults"),
+});
+
+const at = { at: span().describe("When it happens") };
+const during = { ...at, for: span().describe("How long it lasts") };
+
+const fault = z.discriminatedUnion("fault", [
+  z.strictObject({
+    fault: z.literal("controller-killed"),
+    afterActions: z.int().min(1).describe("With the n-th action done"),
+    for: span(),
+  }),
+  z.strictObject({ fault: z.literal("old-controller"), ...at }),
+  z.strictObject({ fault: z.literal("store-away"), ...during }),
+  z.strictObject({ fault: z.literal("provider-timeouts"), ...during }),
+  z.strictObject({
+    fault: z.literal("metrics"),
+    ...during,
+    answer: z.enum(["down", "empty", "nan", "constant", "wrong-name"]).describe("What they say in place of the truth"),
+  }),
+  z.strictObject({ fault: z.literal("zone-lost"), ...during, zone: name() }),
+  z.strictObject({ fault: z.literal("silent"), ...during, hosts: amount() }),
+  z.strictObject({ fault: z.literal("reports"), ...during, twice: share().optional(), late: span().optional() }),
+  z.strictObject({ fault: z.literal("clock-jump"), ...at, by: z.number().describe("Seconds by which the wall clock is set") }),
+  z.strictObject({ fault: z.literal("freeze"), ...during, reason: name() }),
+  z.strictObject({ fault: z.literal("revoked"), ...at, reason: name() }),
+  z.strictObject({ fault: z.literal("scale"), ...at, by: z.int().describe("Instances more, or less") }),
+  z.strictObject({ fault: z.literal("others"), ...during, unavailable: z.int().min(1).describe("Taken by healing or another rollout") }),
+  z.strictObject({
+    fault: z.literal("command"),
+    ...at,
+    command: z.enum(Object.keys(COMMANDS.running) as [CommandName, ...CommandName[]]),
+    who: name(),
+    reason: name().optional(),
+    id: name().optional(),
+    plan: z.string().optional().describe("Hash that is approved; the right one if absent"),
+  }),
+]);
+
+const STATUSES = Object.keys(COMMANDS) as [RolloutStatus, ...RolloutStatus[]];
+
+const expectations = z.strictObject({
+  refused: z.string().optional().describe("The plan is refused, with these words among the reasons"),
+  status: z
+    .enum(STATUSES)
+    .optional()
+    .describe(`Where it stands at the end: ${[...ENDS].join(", ")}, or where it waits`),
+  reason: z.string().optional().describe("Words in the reason for that"),
+  moved: z.int().optional().describe("Instances on the new image at the end"),
+  failed: z.strictObject({ most: z.int() }).optional(),
+  overRun: z.strictObject({ most: z.int() }).optional().describe("Moves begun after the failure that broke the limit"),
+  haltWithin: span().optional().describe("From that failure to the halt"),
+  worstZone: z.strictObject({ least: share() }).optional().describe("Available in the worst zone at the worst moment, of a hundred"),
+  refusedCommands: z.int().optional(),
+  within: span().optional().describe("From the start to the end"),
+});
+
+export const scenarioSchema = z.strictObject({
+  version: z.literal(SCENARIO_VERSION),
+  title: name(),
+  seed: z.string().optional().describe("The title if absent"),
+  fleet: z.strictObject({
+    hosts: z.int().min(0).max(1_000_000),
+    zones: z.int().min(1).optional().describe("1 if absent"),
+    models: z.array(name()).min(1).optional().describe("Hosts get them in turn"),
+    unhealthy: amount().optional().describe("Out of order before anything begins"),
+    flaky: z.strictObject({ share: share(), every: span(), for: span() }).optional().describe("Unhealthy now and then, whatever they run"),
+    reportEvery: span().optional().describe("Besides a report of each change. 1m if absent"),
+  }),
+  image: image.describe("What is rolled out"),
+  back: z.enum(["good", "none"]).optional().describe("Whether there is an image to go back to. good if absent"),
+  policy: z.union([z.string(), policySchema]).describe("Or the name of one: bakehouse simulate --policies"),
+  limit: span().optional().describe("Where the simulation ends. 24h if absent"),
+  timeline: z.array(fault).optional(),
+  expect: expectations.optional(),
+});
+
+export type Scenario = z.output<typeof scenarioSchema>;
+export type PolicySource = z.output<typeof policySchema>;
+export type Fault = NonNullable<Scenario["timeline"]>[number];
+export type Expectations = z.output<typeof expectations>;

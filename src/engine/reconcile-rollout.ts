@@ -1,0 +1,68 @@
+import { decide } from "../core/rollout/decide.ts";
+import type { Action, Decision, Observation } from "../core/rollout/model.ts";
+import { BakehouseError } from "../core/errors.ts";
+import type { Rollout } from "../core/rollout/rollout.ts";
+import type { RolloutHands, RolloutRecords } from "../ports/rollout-records.ts";
+
+/** Carries one rollout on. There may be another process that does the same: only the one that took the lease last gets to act. */
+export interface Reconciler {
+  readonly rollout: Rollout;
+  /**
+   * Writes down what was observed, decides, and has it done. What cannot be begun is tried again with the next tick, before anything
+   * else.
+   *
+   * @throws LEASE_LOST when another process took over, and whatever keeps the records from being written: nothing was decided then
+   */
+  tick(observations: readonly Observation[], nowMs: number): Decision;
+}
+
+/**
+ * Takes a rollout over, from its start or from wherever another process left it: it is made again from what was told to it, and what was
+ * decided but perhaps not done is done (again, under the same key).
+ */
+export function reconcileRollout(records: RolloutRecords, hands: RolloutHands): Reconciler {
+  const epoch = records.takeLease();
+  const { plan, ...origin } = records.origin;
+  const { rollout, decisions } = decide(plan, origin, records.moments());
+  let { done } = records;
+  let marked = done;
+  let waiting: readonly Action[] = decisions.flatMap(({ actions }) => actions).slice(done);
+  let failed: string | undefined;
+
+  function performAll(): void {
+    failed = undefined;
+    let begun = 0;
+    for (const action of waiting) {
+      try {
+        hands.perform(action);
+      } catch (error) {
+        failed = messageOf(error);
+        break;
+      }
+      begun += 1;
+    }
+    waiting = waiting.slice(begun);
+    done += begun;
+    if (done === marked) return;
+    try {
+      records.markDone(epoch, done);
+      marked = done;
+    } catch (error) {
+      if (error instanceof BakehouseError && error.code === "LEASE_LOST") throw error;
+      failed ??= messageOf(error); // what is not marked is done again after a restart, under the same key
+    }
+  }
+
+  return {
+    rollout,
+    tick(observations, nowMs) {
+      records.append(epoch, { nowMs, observations });
+      const decision = rollout.tick(observations, nowMs);
+      waiting = [...waiting, ...decision.actions];
+      performAll();
+      return failed === undefined ? decision : { ...decision, waitingFor: `what was decided to be begun: ${failed}` };
+    },
+  };
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,156 @@
+import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { BakehouseError } from "../core/errors.ts";
+import type { Action } from "../core/rollout/model.ts";
+import { planRollout } from "../core/rollout/plan.ts";
+import { unmetExpectations } from "../core/simulation/check-expectations.ts";
+import { MemoryRecords } from "../core/simulation/memory-records.ts";
+import { NAMED_POLICIES } from "../core/simulation/named-policies.ts";
+import { parseScenario } from "../core/simulation/parse-scenario.ts";
+import { policyOf } from "../core/simulation/policy-source.ts";
+import { reconcileRollout } from "./reconcile-rollout.ts";
+import { simulate, type Simulation } from "./simulate.ts";
+
+const GALLERY = join(dirname(dirname(import.meta.dirname)), "docs/scenarios");
+const digestOf = (text: string): string => `sha256:${createHash("sha256").update(text).digest("hex")}`;
+
+function simulated(text: string, options: { readonly seed?: string; readonly policy?: string } = {}): Simulation {
+  const { scenario, policy } = parseScenario(text, "scenario.yaml");
+  return simulate(scenario, NAMED_POLICIES[options.policy ?? ""]?.policy ?? policy, { digestOf, ...options } as never);
+}
+
+describe("the gallery", () => {
+  const names = readdirSync(GALLERY).filter((name) => name.endsWith(".yaml"));
+
+  test("has at least 25 scenarios, each with what it expects", () => {
+    expect(names.length).toBeGreaterThanOrEqual(25);
+  });
+
+  test.each(names)("%s ends as it says, with every action done once and decisions that replay", (name) => {
+    const { scenario, policy } = parseScenario(readFileSync(join(GALLERY, name), "utf8"), name);
+    const outcome = simulate(scenario, policy, { digestOf });
+    expect(scenario.expect).toBeDefined();
+    expect(unmetExpectations(scenario.expect ?? {}, outcome)).toEqual([]);
+    expect(outcome.replays).toBe(true);
+  });
+
+  test("two controllers: the one that lost its lease was stopped each time", () => {
+    expect(simulated(readFileSync(join(GALLERY, "two-controllers.yaml"), "utf8")).fenced).toBe(2);
+  });
+});
+
+const SCENARIO = (rest: string): string => `version: 1\ntitle: a test\n${rest}`;
+
+describe("a simulation", () => {
+  test("is the same with the same seed, and another one with another", () => {
+    const text = SCENARIO("fleet: { hosts: 50 }\nimage: { bootFails: 20 }\npolicy: hawkbit\n");
+    expect(simulated(text, { seed: "a" })).toEqual(simulated(text, { seed: "a" }));
+    expect(simulated(text, { seed: "a" }).log).not.toEqual(simulated(text, { seed: "b" }).log);
+  });
+
+  test.each(Array.from({ length: 12 }, (_, index) => index * 5 + 1))(
+    "of a controller that is killed with action %i ends as if it had not been, with as many moves",
+    (afterActions) => {
+      const text = SCENARIO("fleet: { hosts: 20, zones: 2 }\nimage: { failsAfter: { share: 30, after: 100s } }\npolicy: bakehouse\n");
+      const whole = simulated(text);
+      const killed = simulated(`${text}timeline: [{ fault: controller-killed, afterActions: ${afterActions}, for: 20s }]\n`);
+      expect(killed).toMatchObject({ status: whole.status, replays: true });
+      // the killed one had done the action and not marked it: it came again, and was not done again
+      if (whole.moves >= afterActions) expect(killed.repeated).toBeGreaterThan(0);
+    },
+  );
+
+  test.each([
+    ["ssm", "halted"],
+    ["hawkbit", "halted"],
+    ["codedeploy", "completed"],
+    ["argo", "completed"],
+    ["flagger", "completed"],
+    ["bakehouse", "rolled-back"],
+  ])("under the rule of %s a release that does not boot on a third of the machines is %s", (policy, status) => {
+    const text = SCENARIO("fleet: { hosts: 100, models: [a, b, c] }\nimage: { bootFails: 100, onlyModel: b }\npolicy: bakehouse\n");
+    expect(simulated(text, { policy }).status).toBe(status);
+  });
+
+  test("of metrics that are down: every rule that has a gate goes back or holds; none passes", () => {
+    const text = SCENARIO(
+      "fleet: { hosts: 20 }\nimage: {}\npolicy: bakehouse\nlimit: 2h\ntimeline: [{ fault: metrics, at: 0s, for: 24h, answer: down }]\n",
+    );
+    expect(simulated(text, { policy: "argo" }).status).toBe("rolled-back");
+    expect(simulated(text, { policy: "flagger" }).status).toBe("rolled-back");
+  });
+});
+
+describe("what is wrong with a scenario", () => {
+  test("is told all at once, with line and column and what was meant", () => {
+    let message = "";
+    try {
+      parseScenario("version: 1\ntitle: x\nfleet: { hosts: -1, zoens: 2 }\nimage: { boot: soon }\npolicy: bakehuose\n", "s.yaml");
+    } catch (error) {
+      if (!(error instanceof BakehouseError)) throw error;
+      message = error.message;
+    }
+    expect(message).toContain("s.yaml:3:17");
+    expect(message).toContain('did you mean "zones"?');
+    expect(message).toContain("s.yaml:4:16");
+  });
+
+  test("a policy that nobody knows is told with the ones that there are", () => {
+    expect(() => parseScenario(SCENARIO("fleet: { hosts: 1 }\nimage: {}\npolicy: bakehuose\n"), "s.yaml")).toThrow(
+      'did you mean "bakehouse"?',
+    );
+  });
+});
+
+describe("the reconciler", () => {
+  const origin = () => {
+    const source = NAMED_POLICIES["bakehouse"]?.policy;
+    if (source === undefined) throw new Error("there is no such policy");
+    const instances = ["a", "b", "c"].map((id) => ({ id, zone: "z", running: "old", healthy: true }));
+    const planned = planRollout({ rollout: "r", fleet: "f", target: "new", back: "old", policy: policyOf(source), instances });
+    if ("problems" in planned) throw new Error(planned.problems.join());
+    return new MemoryRecords({ plan: planned.plan, planHash: "h", startedBy: "s", nowMs: 0 });
+  };
+
+  test("does nothing that it could not write down", () => {
+    const records = origin();
+    const done: Action[] = [];
+    const reconciler = reconcileRollout(records, { perform: (action) => void done.push(action) });
+    records.isAway = true;
+    expect(() => reconciler.tick([], 1)).toThrow("the store does not answer");
+    expect(done).toEqual([]);
+    records.isAway = false;
+    reconciler.tick([], 2);
+    expect(done).toHaveLength(1);
+  });
+
+  test("writes and does nothing any more when another one has taken over", () => {
+    const records = origin();
+    const done: string[] = [];
+    const old = reconcileRollout(records, { perform: () => void done.push("old") });
+    const next = reconcileRollout(records, { perform: () => void done.push("new") });
+    expect(() => old.tick([], 1)).toThrow(expect.objectContaining({ code: "LEASE_LOST" }));
+    expect(records.moments()).toEqual([]);
+    next.tick([], 2);
+    expect(done).toEqual(["new"]);
+  });
+
+  test("tries again what could not be begun, in its order, and says what it waits for", () => {
+    const records = origin();
+    let isAway = true;
+    const done: string[] = [];
+    const reconciler = reconcileRollout(records, {
+      perform: ({ key }) => {
+        if (isAway) throw new Error("the provider does not answer");
+        done.push(key);
+      },
+    });
+    expect(reconciler.tick([], 1).waitingFor).toBe("what was decided to be begun: the provider does not answer");
+    isAway = false;
+    reconciler.tick([], 2);
+    expect(done).toHaveLength(1);
+    expect(records.done).toBe(1);
+  });
+});
