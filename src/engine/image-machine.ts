@@ -1,7 +1,9 @@
 import { readinessUnit } from "../core/boot/readiness.ts";
+import type { CpioEntry } from "../core/boot/cpio.ts";
 import { treeBelow, trims, type TrimmedImage } from "../core/boot/trims.ts";
 import { hexOf } from "../core/digest.ts";
 import type { BootFiles, BootParts } from "../ports/boot-parts.ts";
+import type { Serve } from "../ports/cells.ts";
 import type { ImageRoot } from "../ports/image-root.ts";
 import type { OpenTree } from "../ports/image-trees.ts";
 import type { Machine, Machines } from "../ports/machines.ts";
@@ -25,6 +27,10 @@ export interface StartOptions {
   readonly units: readonly string[];
   readonly tell: boolean;
   readonly memoryMiB: number;
+  /** Files that the machine is given beside the image, by path; only root reads them. */
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  /** What this process answers in the machine's network. */
+  readonly serve?: readonly Serve[];
 }
 
 export type StartDiskOptions = Pick<StartOptions, "ports" | "memoryMiB">;
@@ -128,15 +134,21 @@ interface Made {
 
 async function start(parts: ImageMachineParts, made: Made, options: StartOptions, signal: AbortSignal): Promise<Machine> {
   const tells = options.tell || options.units.length > 0;
-  const files = [
+  const tree = [
     ...(options.trimmed ? trims(needsOf(parts.imageRoot(made.tree.hostPath))) : []),
     ...(tells ? readinessUnit(options.units) : []),
   ];
+  const given = Object.entries(options.files ?? {}).map(([path, content]) => ({ path: path.replace(/^\//, ""), content }));
+  const extra = [
+    ...treeBelow("trim", tree),
+    ...treeBelow(
+      "files",
+      given.map((file): CpioEntry => ({ ...file, kind: "file", mode: 0o600 })),
+    ),
+  ];
   const { epochSeconds } = made.content;
   const { kernel, initrd } =
-    files.length === 0
-      ? made.plain
-      : await parts.bootParts.build(made.tree, { epochSeconds, kernel: made.plain.kernel, extra: treeBelow("trim", files), signal });
+    extra.length === 0 ? made.plain : await parts.bootParts.build(made.tree, { epochSeconds, kernel: made.plain.kernel, extra, signal });
   return parts.machines.start(
     {
       boot: {
@@ -144,17 +156,21 @@ async function start(parts: ImageMachineParts, made: Made, options: StartOptions
         kernel: kernel.hostPath,
         initrd: [initrd],
         root: await made.root(signal),
-        commandLine: commandLine(made.content, { trimmed: options.trimmed, hasTree: files.length > 0 }),
+        commandLine: commandLine(made.content, { trimmed: options.trimmed, hasTree: tree.length > 0, hasFiles: given.length > 0 }),
       },
       memoryMiB: options.memoryMiB,
       ports: options.ports,
+      ...(options.serve === undefined ? {} : { serve: options.serve }),
     },
     signal,
   );
 }
 
 /** At most 2,048 bytes, beyond which the kernel dies silently. The machine id is the image's, so that equal boots are equal. */
-function commandLine({ entry }: Content, { trimmed, hasTree }: { readonly trimmed: boolean; readonly hasTree: boolean }): string {
+function commandLine(
+  { entry }: Content,
+  { trimmed, hasTree, hasFiles }: { readonly trimmed: boolean; readonly hasTree: boolean; readonly hasFiles: boolean },
+): string {
   const words = ["root=/dev/vda", "rootfstype=erofs", "console=ttyS0", "panic=-1", "quiet", "systemd.show_status=1", "systemd.log_color=0"];
   const quick = ["mitigations=off", "nokaslr", "module_blacklist=kvm,kvm_amd,kvm_intel"];
   return [
@@ -162,6 +178,7 @@ function commandLine({ entry }: Content, { trimmed, hasTree }: { readonly trimme
     `systemd.machine_id=${hexOf(entry.digest).slice(0, 32)}`,
     ...(trimmed ? quick : []),
     ...(hasTree ? ["bh.trim"] : []),
+    ...(hasFiles ? ["bh.files"] : []),
   ].join(" ");
 }
 

@@ -1,3 +1,5 @@
+import type { Serve } from "./cells.ts";
+
 /** Past the firmware: a kernel, what it unpacks first, and a root image that it only reads. */
 export interface DirectBoot {
   readonly kind: "direct";
@@ -25,8 +27,10 @@ export interface FirmwareBoot {
 export interface MachineRequest {
   readonly boot: DirectBoot | FirmwareBoot;
   readonly memoryMiB: number;
-  /** TCP ports of the machine; each gets a port of the host's loopback. Nothing else of the host or beyond can be reached. */
+  /** TCP ports of the machine; each gets a port of the host's loopback. Nothing else of the host or beyond can be reached, but for `serve`. */
   readonly ports: readonly number[];
+  /** What this process answers in the machine's network, at `MACHINE_NETWORK.server`: the one thing that it can reach. */
+  readonly serve?: readonly Serve[];
 }
 
 /** `kvm` only when a guest was seen to start with it on this host; `why` says so for people. */

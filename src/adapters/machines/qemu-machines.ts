@@ -14,6 +14,7 @@ import { findProgram, pathWithSystemFolders } from "../host-tools/find-program.t
 import { findAcceleration } from "./acceleration.ts";
 import { QEMU, qemuArguments, type MachineFiles } from "./qemu-arguments.ts";
 import { qmpOf, type Qmp } from "./qmp.ts";
+import { answerIn } from "./serve.ts";
 
 /**
  * Virtual machines by QEMU. Each has a folder `work/machine-…` in the store for its serial log and what it writes; the kernel
@@ -51,10 +52,13 @@ function refuseMissing({ boot }: MachineRequest): void {
 async function startMachine(store: Store, request: MachineRequest, acceleration: Acceleration, signal: AbortSignal): Promise<Machine> {
   const id = `machine-${process.pid}-${Date.now().toString(36)}-${(machines++).toString(36)}`;
   const folder = store.workFolder(id);
+  let hangUp = (): void => undefined;
   try {
     const files = prepare(folder, request);
+    hangUp = await answerIn(folder, request.serve ?? []);
     const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", QEMU, ...qemuArguments(request, acceleration.kind, files)], {
       stdio: ["pipe", "pipe", "pipe"],
+      cwd: folder,
       env: { PATH: pathWithSystemFolders(process.env["PATH"]), LC_ALL: "C", TMPDIR: folder },
     });
     const complaints = child.stderr === null ? Promise.resolve("") : text(child.stderr);
@@ -62,6 +66,7 @@ async function startMachine(store: Store, request: MachineRequest, acceleration:
     const release = async (): Promise<void> => {
       child.kill("SIGKILL");
       await ended;
+      hangUp();
       store.releaseWorkFolder(id);
     };
     try {
@@ -74,6 +79,7 @@ async function startMachine(store: Store, request: MachineRequest, acceleration:
       throw new BakehouseError("VM_FAILED", `QEMU could not start the machine${said === "" ? "" : `: ${said}`}`, {}, cause);
     }
   } catch (error) {
+    hangUp();
     store.releaseWorkFolder(id);
     throw error;
   }

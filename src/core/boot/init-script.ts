@@ -27,6 +27,7 @@ const PATIENCE_TENTHS = 3;
  *     bh.volume=<like root>,<type>,<path>  mount a release volume there; may be repeated
  *     bh.trim                              copy /trim of the initrd into the machine's /run before it starts
  *     bh.grow                              the same with /grow: what lets the root grow to the disk
+ *     bh.files                             copy /files of the initrd upon the root
  *     ro                                   mount an ext4 root read-only
  *     init=<path>                          default /sbin/init
  *
@@ -46,7 +47,7 @@ fail() {
   exit 1
 }
 
-root= type= data= volumes= trees= access=rw init=/sbin/init
+root= type= data= volumes= trees= files= access=rw init=/sbin/init
 set -f
 for word in $(cat /proc/cmdline); do
   case $word in
@@ -55,6 +56,7 @@ for word in $(cat /proc/cmdline); do
     bh.data=*) data=\${word#bh.data=} ;;
     bh.volume=*) volumes="$volumes \${word#bh.volume=}" ;;
     bh.trim | bh.grow) trees="$trees \${word#bh.}" ;;
+    bh.files) files=/files ;;
     ro | rw) access=$word ;;
     init=*) init=\${word#init=} ;;
   esac
@@ -140,6 +142,8 @@ if [ -n "$trees" ]; then
     [ -d "/$tree" ] && cp -a "/$tree/." /newroot/run/
   done
 fi
+
+[ -n "$files" ] && cp -a "$files/." /newroot/
 
 umount /proc /sys
 mount -o move /dev /newroot/dev
