@@ -1,4 +1,4 @@
-import { mirrorText, type CakeComparison, type CakeFigures } from "./comparison.ts";
+import { mirrorText, platformText, type CakeComparison, type CakeFigures } from "./comparison.ts";
 
 const CAKES: Readonly<Record<CakeFigures["cake"], { readonly colour: string; readonly what: string }>> = {
   baked: { colour: "#2f7d4f", what: "everything is baked" },
@@ -22,15 +22,30 @@ export const comparisonPage = (comparison: CakeComparison): string => `<!doctype
   svg text { font: 14px system-ui, sans-serif; fill: #222 }
 </style>
 <h1>How long until a machine answers</h1>
-<p>Each cake was launched ${comparison.runs} ${comparison.runs === 1 ? "time" : "times"} as a ${comparison.as}, from nothing to the first healthy answer.</p>
-${chart(comparison.figures)}
-<table>
-<tr><th>cake</th><th>mirror</th><th class="number">median</th><th class="number">95 %</th><th class="number">fetched</th><th class="number">failures</th></tr>
-${comparison.figures.map(row).join("\n")}
-</table>
+${platformsOf(comparison)
+  .map((figures) => section(figures))
+  .join("\n")}
 ${failures(comparison.figures)}
 </html>
 `;
+
+/** Figures of one platform each: seconds of a cell and of an emulated machine do not belong on one scale. */
+const platformsOf = ({ figures }: CakeComparison): readonly (readonly CakeFigures[])[] => [
+  ...Map.groupBy(figures, ({ platform }) => platform).values(),
+];
+
+function section(figures: readonly CakeFigures[]): string {
+  const [first] = figures;
+  const runs = first?.runs.length ?? 0;
+  const what = platformText(first?.platform ?? "cell");
+  return `<h2>As a ${what}</h2>
+<p>Each cake was launched ${runs} ${runs === 1 ? "time" : "times"} as a ${what}, from nothing to the first healthy answer.</p>
+${chart(figures)}
+<table>
+<tr><th>cake</th><th>mirror</th><th class="number">median</th><th class="number">95 %</th><th class="number">fetched</th><th class="number">failures</th></tr>
+${figures.map(row).join("\n")}
+</table>`;
+}
 
 const row = ({ recipe, cake, mirror, medianMs, p95Ms, fetchedBytes, failures: failed, runs }: CakeFigures): string =>
   `<tr><td title="${escape(recipe)}">${cake}: ${CAKES[cake].what}</td><td>${mirrorText(mirror)}</td>` +
@@ -64,9 +79,9 @@ function chart(figures: readonly CakeFigures[]): string {
 }
 
 function failures(figures: readonly CakeFigures[]): string {
-  const reasons = figures.flatMap(({ cake, mirror, runs }) =>
+  const reasons = figures.flatMap(({ cake, platform, mirror, runs }) =>
     [...new Set(runs.flatMap(({ failure }) => failure ?? []))].map(
-      (reason) => `<li>${cake}, ${mirrorText(mirror)}: ${escape(reason)}</li>`,
+      (reason) => `<li>${cake} as a ${platformText(platform)}, ${mirrorText(mirror)}: ${escape(reason)}</li>`,
     ),
   );
   return reasons.length === 0 ? "" : `<h2>Why some never answered</h2>\n<ul>\n${reasons.join("\n")}\n</ul>`;
