@@ -14,11 +14,8 @@ test.each([[{ minIndex: 101 }], [{ tests: [] }], [{ tests: ["auth"] }]])("%j is 
   expect(refusals(lynis, options).length).toBeGreaterThan(0),
 );
 
-test("a machine that Lynis does not warn about passes", async () => {
-  expect(await asked.ask(await asked.start(), lynis, { tests: ["AUTH-9204"] })).toMatchObject({ verdict: "passed" });
-});
-
-test("a warning fails, unless it is meant", async () => {
+/** An audit takes 6 s of a processor, whatever it looks at. */
+test("a warning fails, and a machine without one that is not meant passes", async () => {
   const toor = "root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0:toor:/root:/bin/sh\n";
   const cell = await asked.start({ "/etc/passwd": toor });
   const result = await asked.ask(cell, lynis, { tests: ["AUTH-9204"] });
