@@ -1,5 +1,6 @@
 import type { ValuePath } from "../expression/substitute.ts";
 import { suggestion } from "../text/did-you-mean.ts";
+import { LONGEST_MATCHED, matchesWhole, readPattern } from "../text/pattern.ts";
 import { describeValue, oneOf, quote } from "./describe-value.ts";
 import { isMapping, readFields } from "./inspect.ts";
 import type { Inspection, Mapping } from "./inspect.ts";
@@ -108,8 +109,8 @@ function rulesMakeSense(inspection: Inspection, name: string, rules: Rules, decl
   only("pattern", "string");
   only("min", "number");
   only("max", "number");
-  if (rules.pattern !== undefined && compile(rules.pattern) === undefined)
-    inspection.error(path("pattern"), `${quote(rules.pattern)} is no regular expression`);
+  const pattern = rules.pattern === undefined ? undefined : readPattern(rules.pattern);
+  if (typeof pattern === "string") inspection.error(path("pattern"), `${quote(rules.pattern ?? "")} ${pattern}`);
   if (rules.min !== undefined && rules.max !== undefined && rules.min > rules.max)
     inspection.error(path("min"), `is more than max (${rules.max})`);
   for (const [index, value] of (rules.enum ?? []).entries()) {
@@ -134,18 +135,26 @@ function brokenRule(value: ParameterValue, rules: Rules): string | undefined {
   if (typeof value !== rules.type) return `expected ${NAMES_OF_TYPES[rules.type]}, found ${describeValue(value)}`;
   if (rules.enum !== undefined && !rules.enum.includes(value))
     return `expected ${oneOf(rules.enum.map((one) => JSON.stringify(one)))}, found ${describeValue(value)}`;
-  if (typeof value === "string" && rules.pattern !== undefined && compile(rules.pattern)?.test(value) === false)
-    return `${quote(value)} does not match ${rules.pattern}`;
+  const wrong = typeof value === "string" && rules.pattern !== undefined ? mismatch(value, rules.pattern) : undefined;
+  if (wrong !== undefined) return wrong;
   if (typeof value === "number" && rules.min !== undefined && value < rules.min) return `must be at least ${rules.min}, found ${value}`;
   if (typeof value === "number" && rules.max !== undefined && value > rules.max) return `must be at most ${rules.max}, found ${value}`;
   return undefined;
 }
 
-function compile(pattern: string): RegExp | undefined {
-  try {
-    return new RegExp(`^(?:${pattern})$`, "u");
-  } catch {
-    return undefined;
+/** A pattern that was refused as such has been told. */
+function mismatch(value: string, source: string): string | undefined {
+  const pattern = readPattern(source);
+  if (typeof pattern === "string") return undefined;
+  switch (matchesWhole(pattern, value)) {
+    case true:
+      return undefined;
+    case false:
+      return `${quote(value)} does not match ${source}`;
+    case "too long":
+      return `has more than ${LONGEST_MATCHED} characters, which is too long for a parameter with a pattern`;
+    case "too many steps":
+      return `takes too many steps to compare with ${source}: write the pattern with fewer repetitions inside of repetitions`;
   }
 }
 

@@ -486,6 +486,16 @@ const MISTAKES: readonly (readonly [what: string, text: string, told: readonly s
     ],
   ],
   [
+    "patterns that a search with backtracking would not end with",
+    top(
+      'parameters: { a: { type: string, pattern: "^(a+)+$", default: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!" }, b: { type: string, pattern: "(.)\\\\1", default: xx } }',
+    ),
+    [
+      'r:3:63: parameters.a.default: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!" does not match ^(a+)+$',
+      'r:3:146: parameters.b.pattern: "(.)\\\\1" has "\\\\1", which is not possible here',
+    ],
+  ],
+  [
     "a parameter without a value",
     top("parameters: { a: { type: string } }"),
     ["r:3:15: parameters.a: has no default and no value was given (--set a=…)"],

@@ -39,7 +39,11 @@ export const parameterFields = {
   default: parameterValueSchema.optional().describe("Its value unless --set gives another; without one, --set must"),
   description: z.string().optional().describe("What it is for"),
   enum: z.array(parameterValueSchema).min(1).optional().describe("The only values it may have"),
-  pattern: z.string().optional().describe("A regular expression that the whole text must match"),
+  pattern: z
+    .string()
+    .max(1000)
+    .optional()
+    .describe("A regular expression that the whole text must match, without references such as `\\1`"),
   min: z.number().optional().describe("Smallest number"),
   max: z.number().optional().describe("Largest number"),
 };
