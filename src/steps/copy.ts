@@ -7,7 +7,19 @@ import { defineStep } from "../core/step.ts";
 import type { LaunchContext, StepContext } from "../core/step.ts";
 import type { Attributes, FileToCopy } from "../ports/image-root.ts";
 import type { InputEntry } from "../ports/step-services.ts";
-import { baseName, cleanPath, glob, imagePath, joinPath, listOf, mode, oneOrMany, owner, parseMode, recipePath } from "./lib/options.ts";
+import {
+  baseName,
+  cleanPath,
+  glob,
+  joinPath,
+  listOf,
+  mode,
+  oneOrMany,
+  owner,
+  parseMode,
+  recipePath,
+  targetOrFolder,
+} from "./lib/options.ts";
 import { resolveOwner } from "./lib/owner.ts";
 import type { OwnerIds } from "./lib/owner.ts";
 import { ownerAtLaunch, payloadPath, quote, templateSed } from "./lib/shell.ts";
@@ -17,7 +29,7 @@ import { fillTemplate, templateParameters, textOf } from "./lib/template.ts";
 const options = z
   .strictObject({
     from: oneOrMany(recipePath()).describe("File or folder beside the recipe, or a list of them. A folder stands for what is in it"),
-    to: imagePath().describe("Where it goes. With / at the end: the folder that files are put into under their own names"),
+    to: targetOrFolder().describe("Where it goes. With / at the end: the folder that files are put into under their own names"),
     owner: owner()
       .optional()
       .describe('Owner of everything copied: "app", "app:www-data" or "1000:1000"; names are looked up in the image. root if absent'),

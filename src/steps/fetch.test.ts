@@ -29,6 +29,10 @@ test.each([
     `sha256: "${HEX.toUpperCase()}" is no SHA-256: write the 64 hex digits that \`sha256sum FILE\` prints`,
   ],
   [{ url: URL, sha256: HEX, to: "x" }, 'to: "x" is not absolute: a path inside the image starts with /'],
+  [
+    { url: URL, sha256: HEX, to: "/dev/x" },
+    'to: "/dev/x" would not be seen below /dev: each machine fills it by itself; for devices of your own, write rules to /etc/udev/rules.d',
+  ],
   [{ url: URL, sha256: HEX, to: "/x", strip: 1 }, "strip: only means something together with unpack"],
   [{ url: URL, sha256: HEX, to: "/x", unpack: true, mode: "0644" }, "mode: an unpacked tarball has the modes of its own"],
 ])("%j is refused", (options, message) => expect(refusals(fetch, options)).toContain(message));

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Sha256 } from "../core/digest.ts";
 import { defineStep } from "../core/step.ts";
-import { baseName, cleanPath, imagePath, matching, mode, owner, parseMode } from "./lib/options.ts";
+import { baseName, cleanPath, matching, mode, owner, parseMode, targetOrFolder } from "./lib/options.ts";
 import { resolveOwner } from "./lib/owner.ts";
 import { ownerAtLaunch, quote, words } from "./lib/shell.ts";
 import { inImage, stepFailed } from "./lib/step-error.ts";
@@ -20,7 +20,7 @@ const options = z
     sha256: matching(/^(?:sha256:)?[0-9a-f]{64}$/, "is no SHA-256: write the 64 hex digits that `sha256sum FILE` prints").describe(
       "SHA-256 of the file; the only thing that says what it is",
     ),
-    to: imagePath().describe("Where it goes. With / at the end, or with `unpack`: the folder it goes into"),
+    to: targetOrFolder().describe("Where it goes. With / at the end, or with `unpack`: the folder it goes into"),
     unpack: z.boolean().default(false).describe("Unpacks a tarball (plain, gzip, xz or zstd) into `to`"),
     strip: z.int().min(0).max(MAX_STRIP).optional().describe("Leading folders of the tarball's names to drop"),
     owner: owner().optional().describe('Owner, such as "app" or "app:www-data"; root if absent'),

@@ -22,6 +22,10 @@ test.each([
     ": needs exactly one of content, from, link, directory, ensureLines; content and link are there",
   ],
   [{ path: "a", content: "x" }, 'path: "a" is not absolute: a path inside the image starts with /'],
+  [
+    { path: "/proc/sys/vm/swappiness", content: "10" },
+    'path: "/proc/sys/vm/swappiness" would not be seen below /proc: each machine fills it by itself; for settings, use the `sysctl` step',
+  ],
   [{ path: "/", directory: true }, "path: is the root of the image, not a file"],
   [{ path: "/a", content: "x", template: true }, "template: only means something together with from; content is filled in anyway"],
   [{ path: "/a", link: "/b", mode: "0777" }, "mode: a symbolic link has no mode"],

@@ -3,7 +3,7 @@ import { problemsError } from "../core/errors.ts";
 import { defineStep } from "../core/step.ts";
 import type { LaunchContext, StepContext } from "../core/step.ts";
 import type { Attributes } from "../ports/image-root.ts";
-import { cleanPath, imagePath, listOf, mode, oneOrMany, owner, parseMode, recipePath, scalar } from "./lib/options.ts";
+import { cleanPath, listOf, mode, oneOrMany, owner, parseMode, recipePath, scalar, targetPath } from "./lib/options.ts";
 import { resolveOwner } from "./lib/owner.ts";
 import { heredoc, ownerAtLaunch, payloadPath, quote, templateSed, writeFileAtLaunch } from "./lib/shell.ts";
 import { inImage, stepFailed } from "./lib/step-error.ts";
@@ -14,7 +14,7 @@ const line = () => scalar().refine((text) => !String(text).includes("\n"), "a li
 
 const options = z
   .strictObject({
-    path: imagePath()
+    path: targetPath()
       .refine((path) => cleanPath(path) !== "/", "is the root of the image, not a file")
       .describe("The file inside the image"),
     content: scalar().optional().describe("What stands in it, as it is written here; {{parameter}} is filled in"),

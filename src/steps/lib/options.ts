@@ -23,6 +23,31 @@ export function imagePathProblem(path: string): string | undefined {
   return undefined;
 }
 
+const TMPFILES = "for files there, write what systemd-tmpfiles makes at each start to /usr/lib/tmpfiles.d/NAME.conf";
+const KERNELS = "each machine fills it by itself";
+
+/** Where a machine mounts something else or clears at its start; steps that run programs see an empty folder of their own there. */
+const HIDDEN_PLACES: readonly (readonly [place: RegExp, instead: string])[] = [
+  [/^\/(?:run|var\/run|var\/lock)$/, `it is empty when a machine starts; ${TMPFILES}`],
+  [
+    /^\/tmp$/,
+    `it is emptied when a machine starts, and \`run\` does not see it; put what a later step needs elsewhere and \`remove\` it; ${TMPFILES}`,
+  ],
+  [/^\/(?:proc|sys)$/, `${KERNELS}; for settings, use the \`sysctl\` step`],
+  [/^\/dev$/, `${KERNELS}; for devices of your own, write rules to /etc/udev/rules.d`],
+];
+
+/** What would be in the image and on no machine. Such a place itself may be made: programs mount something on it. */
+function hiddenPlaceProblem(path: string): string | undefined {
+  const names = path.split("/");
+  const above = names.slice(1).map((_, index) => names.slice(0, index + 1).join("/"));
+  for (const [place, instead] of HIDDEN_PLACES) {
+    const found = above.find((folder) => place.test(folder));
+    if (found !== undefined) return `${shown(path.replace(/(?<=.)\/$/, ""))} would not be seen below ${found}: ${instead}`;
+  }
+  return undefined;
+}
+
 function recipePathProblem(path: string): string | undefined {
   if (path === "") return "is empty: name a file or folder beside the recipe";
   if (/[\0\n\r]/.test(path)) return `${shown(path)} has a line break or NUL`;
@@ -33,6 +58,13 @@ function recipePathProblem(path: string): string | undefined {
 
 /** An absolute path inside the image. */
 export const imagePath = () => textWith(imagePathProblem).meta({ pattern: "^/" });
+
+/** A file of the image that machines see. */
+export const targetPath = () => textWith((path) => imagePathProblem(path) ?? hiddenPlaceProblem(cleanPath(path))).meta({ pattern: "^/" });
+
+/** The same, of a file or of the folder that it is put into. */
+export const targetOrFolder = () =>
+  textWith((path) => imagePathProblem(path) ?? hiddenPlaceProblem(`${cleanPath(path)}/`)).meta({ pattern: "^/" });
 
 /** A path relative to the recipe's folder. */
 export const recipePath = () => textWith(recipePathProblem).meta({ pattern: "^[^/]" });
