@@ -93,3 +93,7 @@ export const problemsError = (code: ErrorCode, problems: readonly Problem[], hin
     ...(hint === undefined ? {} : { hint }),
     details: problems.map((problem) => ({ ...problem })),
   });
+
+/** What `problemsError` was made of. */
+export const problemsOf = ({ help: { details } }: BakehouseError): readonly Problem[] =>
+  Array.isArray(details) ? (details as readonly JsonValue[] as readonly unknown[] as readonly Problem[]) : [];

@@ -1,9 +1,11 @@
 import type { Sha256 } from "../core/digest.ts";
+import { BakehouseError } from "../core/errors.ts";
 import { canonicalJson } from "../core/json.ts";
 import type { AptRepository, Recipe } from "../core/recipe/model.ts";
 import type { PackageRequest } from "../core/step.ts";
 import type { InputHasher } from "../ports/host.ts";
 import { layerChain, type BoundStep } from "./bound-recipe.ts";
+import { requireInputs } from "./step-key.ts";
 
 /** A step of which the lock holds something. */
 export interface LockRequest {
@@ -30,8 +32,21 @@ const needsLock = ({ step, requirements }: BoundStep): boolean =>
   requirements.image !== undefined ||
   step.network === "recorded";
 
-/** Steps that have to be in the lock, by address, those below before those above. */
+/**
+ * Steps that have to be in the lock, by address, those below before those above.
+ *
+ * @throws INPUT_INVALID when a file that one of them reads is not there; then with what is wrong with the files of all steps
+ */
 export function lockRequests(recipe: Recipe, steps: readonly BoundStep[], hasher: LockHasher): ReadonlyMap<string, LockRequest> {
+  try {
+    return requestsOf(recipe, steps, hasher);
+  } catch (error) {
+    if (error instanceof BakehouseError && error.code === "INPUT_INVALID") requireInputs(recipe, steps, hasher);
+    throw error;
+  }
+}
+
+function requestsOf(recipe: Recipe, steps: readonly BoundStep[], hasher: LockHasher): ReadonlyMap<string, LockRequest> {
   const requests = new Map<string, LockRequest>();
   const repositories = repositoryInputs(recipe, hasher);
   for (const bound of steps.filter(needsLock)) {

@@ -9,7 +9,7 @@ import { layerChain, type BoundStep } from "./bound-recipe.ts";
 import { findImage } from "./find-image.ts";
 import type { EngineParts } from "./parts.ts";
 import { lastInputs, type LastInputs } from "./last-inputs.ts";
-import { chainAfter, hashOnce, stepFacts, stepKey, type KeyHasher, type StepFacts } from "./step-key.ts";
+import { chainAfter, hashOnce, requireInputs, stepFacts, stepKey, type KeyHasher, type StepFacts } from "./step-key.ts";
 
 /** Which steps not to take from the cache although they are there. */
 export interface Force {
@@ -134,6 +134,12 @@ export function planWithEnds(
   hasher: KeyHasher = hashOnce(parts.hasher),
   last: () => LastInputs = lastInputs(parts, recipe),
 ): { readonly plan: BakePlan; readonly ends: ReadonlyMap<string, PlannedEnd> } {
+  const wanted = new Set(layers.map(({ name }) => name));
+  requireInputs(
+    recipe,
+    steps.filter(({ layer }) => wanted.has(layer.name)),
+    hasher,
+  );
   const ends = new Map<string, PlannedEnd>();
   const planned = layers.map((layer) => {
     const from = layer.from !== undefined && "layer" in layer.from ? layer.from.layer : undefined;

@@ -1,5 +1,6 @@
 import { ENGINE_VERSION, flattenOptions, type ChainId, type StepInputs } from "../core/cache/step-inputs.ts";
 import type { Sha256 } from "../core/digest.ts";
+import { BakehouseError, problemsError, problemsOf, type Problem } from "../core/errors.ts";
 import { canonicalJson, type JsonValue } from "../core/json.ts";
 import type { Lock, LockedPackage } from "../core/lock/model.ts";
 import type { Recipe } from "../core/recipe/model.ts";
@@ -50,6 +51,35 @@ const fileRequests = ({ requirements }: BoundStep): readonly FileRequest[] => [
   ...(requirements.files ?? []),
   ...(requirements.packages?.files ?? []).map((path) => ({ path })),
 ];
+
+/**
+ * Looks at the files of all steps, so that everything that is wrong with them is told at once and by its place in the recipe.
+ *
+ * @throws INPUT_INVALID
+ */
+export function requireInputs(recipe: Recipe, steps: readonly BoundStep[], hasher: Pick<InputHasher, "hash">): void {
+  const problems = steps.flatMap((bound) => {
+    const requests = fileRequests(bound);
+    return requests.length === 0 ? [] : inputProblems(recipe, requests, hasher).map((problem) => placed(recipe, bound, problem));
+  });
+  if (problems.length > 0) throw problemsError("INPUT_INVALID", problems);
+}
+
+function inputProblems(recipe: Recipe, requests: readonly FileRequest[], hasher: Pick<InputHasher, "hash">): readonly Problem[] {
+  try {
+    hasher.hash(recipe.folder, requests);
+    return [];
+  } catch (error) {
+    if (error instanceof BakehouseError && error.code === "INPUT_INVALID") return problemsOf(error);
+    throw error;
+  }
+}
+
+/** What has a line already is wrong in the file itself. */
+const placed = (recipe: Recipe, { step }: BoundStep, problem: Problem): Problem =>
+  problem.line === undefined
+    ? { ...problem, file: recipe.file, ...step.position, message: `${step.address}: ${problem.file}: ${problem.message}` }
+    : problem;
 
 /** What was looked at outside of recipe and lock. */
 export interface LookedAt {

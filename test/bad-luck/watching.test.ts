@@ -24,7 +24,7 @@ describe("bake --watch", () => {
     await watching.said(/error RECIPE_INVALID .*did you mean "copy"\?\)\nWatching/);
     kitchen.steps("- copy: { from: app, to: /srv/app }");
     rmSync(join(kitchen.recipe, "app"), { recursive: true });
-    await watching.said(/error INPUT_INVALID app: there is no such file/);
+    await watching.said(/error INPUT_INVALID .*bakehouse\.yaml:\d+:\d+: app\/copy: app: there is no such file/);
     mkdirSync(join(kitchen.recipe, "app"));
     save("again");
     await watching.said(/there is no such file[\s\S]*baked in[\s\S]*Watching/);

@@ -197,6 +197,13 @@ describe("files that lead out of the recipe's folder", () => {
     execFileSync("mknod", [join(kitchen.recipe, "app/null"), "c", "1", "3"]);
     await refused("- copy: { from: app, to: /srv }", /app\/null[\s\S]*app\/pipe/);
     await refused("- copy: { from: appp, to: /srv }", /appp/);
+    const steps = "- ansible: site.yml\n- run: { file: app }\n- file: { path: /etc/a, from: none }\n- copy: { from: app/file, to: /srv/ }";
+    const run = await refused(
+      steps,
+      /:\d+:\d+: app\/ansible: site\.yml: there is no such file.*\n.*:\d+:\d+: app\/run: app: it is a folder, where a file is needed.*\n.*:\d+:\d+: app\/file: none: /,
+    );
+    expect(run.stderr).not.toContain("app/copy");
+    for (const command of ["plan", "lock"]) expect(errorOf(await kitchen.cli([command, "--json"]))).toEqual(errorOf(run));
   });
 
   it("in a tarball are refused before anything is unpacked", async () => {
