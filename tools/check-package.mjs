@@ -47,6 +47,7 @@ try {
   expectOutput([join(user, "node_modules/.bin/bakehouse"), "--version"], `${version}\n`);
   writeFileSync(join(user, "use.mjs"), 'import * as api from "bakehouse"; console.log(typeof api.createBakehouse);\n');
   expectOutput([process.execPath, join(user, "use.mjs")], "function\n");
+  typesAlone();
   problems.push(`${names.length} files, ${packed.size} bytes packed`);
 } catch (error) {
   problems.push(error.message, String(error.stderr ?? ""), String(error.stdout ?? ""), "stopped");
@@ -55,6 +56,26 @@ try {
 }
 console.log(problems.filter((line) => line !== "").join("\n"));
 process.exitCode = problems.length === 1 ? 0 : 1;
+
+/** The declarations say all that they need themselves: a user has TypeScript and no @types/node, and looks at libraries, too. */
+function typesAlone() {
+  writeFileSync(
+    join(user, "use.ts"),
+    `import { BakehouseError, createBakehouse, recipe, type BakeResult } from "bakehouse";
+const shop = recipe("shop").layer("foundation", (layer) => layer.debian({ suite: "bookworm" }));
+const bakehouse = createBakehouse({ store: "store" });
+export const result: Promise<BakeResult> = bakehouse.bake(bakehouse.define(shop, { folder: "." }), { onEvent: ({ type }) => type });
+export const isOurs = (error: unknown): boolean => error instanceof BakehouseError && error.code === "RECIPE_INVALID";
+`,
+  );
+  const compilerOptions = { strict: true, module: "nodenext", target: "es2024", noEmit: true, skipLibCheck: false, types: [] };
+  writeFileSync(join(user, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["use.ts"] }));
+  try {
+    run(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", user], user);
+  } catch (error) {
+    problems.push("tsc of a user without @types/node:", error.stdout);
+  }
+}
 
 /** With the PATH of a user: without this clone's Node and tools, so that an old Node of the system is tried, too. */
 function run(program, args, cwd = root) {

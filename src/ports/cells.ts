@@ -22,8 +22,8 @@ export interface CellRequest {
 
 export interface Serve {
   readonly port: number;
-  /** As `node:net` calls it; for HTTP: `(socket) => server.emit("connection", socket)`. */
-  onConnection(socket: NodeJS.ReadWriteStream): void;
+  /** With a socket of `node:net`; for HTTP: `(socket) => server.emit("connection", socket)`. Public types need no @types/node. */
+  onConnection(socket: object): void;
 }
 
 export interface CellState {

@@ -34,7 +34,7 @@ export interface ImageRoot {
   readonly hostPath: string;
   /** The host path of an image path with every symbolic link of its parents resolved inside the image. */
   resolve(path: string): string;
-  read(path: string): Buffer | undefined;
+  read(path: string): Uint8Array | undefined;
   readText(path: string): string | undefined;
   /** Follows symbolic links. */
   stat(path: string): Entry | undefined;

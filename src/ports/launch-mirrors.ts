@@ -2,7 +2,7 @@ import type { MirrorState } from "../core/cakes/comparison.ts";
 
 /** Answers what machines fetch at launch, in the network of one cell. */
 export interface LaunchMirror {
-  onConnection(socket: NodeJS.ReadWriteStream): void;
+  onConnection(socket: object): void;
   /** Of bodies, by now. */
   sentBytes(): number;
   close(): void;

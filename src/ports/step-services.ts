@@ -18,7 +18,7 @@ export interface Inputs {
   /** Entries sorted by path, parents first. @throws INPUT_INVALID */
   tree(path: string, excludes?: readonly string[]): readonly InputEntry[];
   readText(path: string): string;
-  read(path: string): Buffer;
+  read(path: string): Uint8Array;
   /** Absolute host path of a declared file or folder. */
   hostPath(path: string): string;
 }

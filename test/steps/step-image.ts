@@ -183,9 +183,9 @@ function entriesOf(root: ImageRoot, folder: string): [string, string][] {
   });
 }
 
-const shown = (content: Buffer): string =>
+const shown = (content: Uint8Array): string =>
   content.length <= 300 && !content.includes(0)
-    ? JSON.stringify(content.toString("utf8"))
+    ? JSON.stringify(new TextDecoder().decode(content))
     : createHash("sha256").update(content).digest("hex").slice(0, 12);
 
 function addAccounts(image: string): void {

@@ -114,11 +114,11 @@ const startServer = (bridge: string, context: PlaybookContext) =>
 const LINKER_CACHE = "/etc/ld.so.cache";
 
 /** What tasks did while lent tools lay beneath the image can have come out other than without them. */
-async function removeTraces(context: PlaybookContext, linkerCache: Buffer | undefined): Promise<void> {
+async function removeTraces(context: PlaybookContext, linkerCache: Uint8Array | undefined): Promise<void> {
   if (context.lent.hostPath === undefined) return;
   restoreLentDirectories(context.root, context.lent.hostPath);
   const now = context.root.read(LINKER_CACHE);
-  const same = now === undefined || linkerCache?.equals(now);
+  const same = now === undefined || (linkerCache !== undefined && Buffer.compare(linkerCache, now) === 0);
   if (!same) await context.sandbox.check({ argv: ["/sbin/ldconfig"] }); // it would name lent libraries
 }
 

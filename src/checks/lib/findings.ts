@@ -125,7 +125,7 @@ function byMode(entry: TreeEntry, isAllowed: (path: string) => boolean): readonl
 function holdsPrivateKey(tree: CheckTree, { path, kind, sizeBytes }: TreeEntry, packaged: ReadonlySet<string>): boolean {
   if (kind !== "file" || sizeBytes < 64 || sizeBytes > MOST_KEY_BYTES || HOST_KEY.test(path)) return false;
   if (path.startsWith("/usr/") && packaged.has(path)) return false;
-  return PRIVATE_KEY.test(tree.root.read(path)?.toString("latin1") ?? "");
+  return PRIVATE_KEY.test(new TextDecoder("latin1").decode(tree.root.read(path)));
 }
 
 /** Files that some package brought, from dpkg's lists. With usrmerge a list may say /bin where the file is in /usr/bin. */
