@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+process.env.BAKEHOUSE_CALLED_AS ??= "bakehouse";
 const cli = join(dirname(fileURLToPath(import.meta.url)), "..", "dist", "cli.js");
 
 if (Number(process.versions.node.split(".")[0]) >= 24) await import(cli);

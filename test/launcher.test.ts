@@ -53,6 +53,12 @@ describe("./bakehouse", () => {
     expect(statSync(join(clone, "dist/.built")).mtimeMs).toBe(built);
   });
 
+  it("says how it was called", async () => {
+    edit(entry(), "console.log(process.env.BAKEHOUSE_CALLED_AS);\n");
+    expect((await run("./bakehouse", [], { cwd: clone })).stdout).toBe("./bakehouse\n");
+    edit(entry(), program("one"));
+  });
+
   it("builds again when a source is newer, also when one was removed", async () => {
     edit(entry(), program("two"));
     expect((await launch([])).stdout).toBe("two \n");

@@ -60,8 +60,6 @@ export type OptionValues<O> = { readonly [Name in keyof O]: OptionValue<O[Name]>
 export interface GlobalOptions {
   /** Absolute path of the store's folder: `--store`, else `$BAKEHOUSE_HOME`, else the default of this user. */
   readonly store: string;
-  /** `--store` as it was typed, for commands that say what to type next. */
-  readonly storeGiven?: string;
   readonly json: boolean;
   readonly quiet: boolean;
   readonly verbose: boolean;
@@ -107,6 +105,8 @@ export interface CommandDefinition<A extends ArgumentDefinitions, O extends Opti
   run(context: CommandContext<A, O>): Promise<Data>;
   /** The data for people. Lines must fit `terminal.columns`; use `table` of text.ts. `""` prints nothing. */
   render(data: Data, context: RenderContext<A, O>): string;
+  /** What is printed is for a file or another program, or is not our own text. */
+  readonly printsDocument?: boolean;
   /** When a result that is no error should be seen by scripts, such as `doctor` with something missing. Default 0. */
   exitCode?(data: Data): number;
 }

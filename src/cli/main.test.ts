@@ -167,7 +167,7 @@ describe("errors", () => {
 
   it("blame nobody for files that this user may not use", async () => {
     const { err, code } = await type("toast locked");
-    expect(err).toMatch(/^error SETUP_INCOMPLETE This user may not use \/root\/bread \(EACCES\)\n {2}try .*sudo/);
+    expect(err).toMatch(/^error SETUP_INCOMPLETE This user may not use \/root\/bread \(EACCES\)\n {2}hint .*sudo/);
     expect(code).toBe(3);
   });
 
@@ -188,5 +188,41 @@ describe("colours", () => {
     expect((await type("toast burnt", { isTTY: true, env: { TERM: "dumb" } })).err).not.toContain(escape);
     expect((await type("toast burnt")).err).not.toContain(escape);
     expect((await type("toast burnt", { env: { FORCE_COLOR: "1" } })).err).toContain(escape);
+  });
+});
+
+describe("what to type next", () => {
+  const tell = { ...toast, name: "tell", render: () => "bakehouse toast rye; `bakehouse init` --, bakehouse toast --store x\n" };
+  const answered = async (store: readonly string[], env: Readonly<Record<string, string>>, more: Partial<AnyCommand> = {}) => {
+    const { streams, text } = recordingStreams({ env });
+    const rows = [...commands, row({ ...tell, ...more })];
+    await main([...store, "tell", "rye"], { streams, commands: rows, folder: "/tmp" });
+    await main([...store, "toast", "burnt"], { streams, commands: rows, folder: "/tmp" });
+    return text.out + text.err.split("\n").at(-2);
+  };
+
+  it.each([
+    [[], {}, "bakehouse toast rye; `bakehouse init` --, bakehouse toast --store x\n  try bakehouse toast rye"],
+    [
+      [],
+      { BAKEHOUSE_CALLED_AS: "./bakehouse" },
+      "./bakehouse toast rye; `./bakehouse init` --, ./bakehouse toast --store x\n  try ./bakehouse toast rye",
+    ],
+    [
+      [],
+      { BAKEHOUSE_CALLED_AS: "/opt/b/bakehouse", PATH: "/bin:/opt/b" },
+      "bakehouse toast rye; `bakehouse init` --, bakehouse toast --store x\n  try bakehouse toast rye",
+    ],
+    [["--store", "/s"], { BAKEHOUSE_CALLED_AS: "../bakehouse" }, "../bakehouse --store /s toast rye"],
+    [["--store=/s"], { BAKEHOUSE_CALLED_AS: "bakehouse" }, "  try bakehouse --store /s toast rye"],
+    [[], { BAKEHOUSE_CALLED_AS: "/my folder/bakehouse" }, "  try bakehouse toast rye"],
+  ])("names program and store as they were typed: %j %j", async (store, env, expected) => {
+    expect(await answered(store, env)).toContain(expected);
+  });
+
+  it("leaves documents as they are", async () => {
+    expect(await answered([], { BAKEHOUSE_CALLED_AS: "./bakehouse" }, { printsDocument: true })).toMatch(
+      /^bakehouse toast rye; .*\n {2}try \.\/bakehouse/,
+    );
   });
 });

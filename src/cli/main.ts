@@ -25,7 +25,7 @@ export async function main(argv: readonly string[], options: MainOptions = {}): 
   const streams = options.streams ?? { stdout: process.stdout, stderr: process.stderr, env: process.env };
   const plain = { json: argv.includes("--json"), verbose: argv.includes("--verbose") || argv.includes("-v") };
   const commands = options.commands ?? COMMANDS;
-  const terminal = createTerminal(streams, { color: !argv.includes("--no-color") });
+  const terminal = createTerminal(streams, { color: !argv.includes("--no-color"), store: storeIn(argv) });
   let lost: number | undefined;
   const output = watchOutput(streams, (error) => {
     lost ??= printError(new BakehouseError("OUTPUT_LOST", `Cannot write the result: ${error.message}`, {}, error), terminal, plain);
@@ -44,6 +44,13 @@ export async function main(argv: readonly string[], options: MainOptions = {}): 
   }
 }
 
+/** Also of a command line that is wrong. */
+function storeIn(argv: readonly string[]): string | undefined {
+  const words = argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv;
+  const at = words.lastIndexOf("--store");
+  return at < 0 ? words.findLast((word) => word.startsWith("--store="))?.slice("--store=".length) : words[at + 1];
+}
+
 interface Surroundings {
   readonly terminal: Terminal;
   readonly streams: Streams;
@@ -57,7 +64,6 @@ async function runCommand(invocation: Invocation, { terminal, streams, commands,
   const { store: storeGiven, ...switches } = invocation.global;
   const global: GlobalOptions = {
     ...switches,
-    ...(storeGiven === undefined ? {} : { storeGiven }),
     store: storeFolder(storeGiven, { folder, env: streams.env, uid: process.getuid?.() ?? -1 }),
   };
   const reporter = await reporterFor(command, invocation, terminal);
@@ -100,7 +106,10 @@ function print(
 ): void {
   if (invocation.events) terminal.out(`${JSON.stringify({ type: "result", data })}\n`);
   else if (invocation.global.json) terminal.out(`${JSON.stringify(data, undefined, 2)}\n`);
-  else terminal.out(command.render(data, context));
+  else {
+    const text = command.render(data, context);
+    terminal.out(command.printsDocument === true ? text : terminal.asTyped(text));
+  }
 }
 
 /** The first signal asks for an orderly end, the second ends at once; what is left then is tidied by the next run. */

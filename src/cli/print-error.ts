@@ -42,9 +42,17 @@ function errorText(error: unknown, terminal: Terminal, verbose: boolean): string
   }
   const lines = [`${red(bold(`error ${error.code}`))} ${error.message}`];
   if (error.help.hint !== undefined)
-    lines.push(...error.help.hint.split("\n").map((line, index) => `${cyan(index === 0 ? "  try" : "     ")} ${line}`));
+    lines.push(...hintLines(terminal.asTyped(error.help.hint)).map(([label, line]) => `${cyan(label)} ${line}`));
   if (verbose && error.cause !== undefined) lines.push(dim(`  because ${messageOf(error.cause)}`));
   return `${lines.join("\n")}\n`;
 }
+
+/** What can be typed: a command of ours or of the system, an option, a variable before a command. */
+const COMMAND = /^(?:\S*bakehouse |--?[a-z]|[A-Z_]+=|(?:sudo|apt-get|chmod|mkdir|sysctl|fuser|qemu-img|skopeo|gpg|openssl|ip|kill) )/;
+
+const hintLines = (hint: string): readonly (readonly [label: string, line: string])[] => {
+  const label = COMMAND.test(hint) ? "  try" : "  hint";
+  return hint.split("\n").map((line, index) => [index === 0 ? label : " ".repeat(label.length), line]);
+};
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

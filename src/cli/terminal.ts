@@ -13,6 +13,8 @@ export interface Terminal {
   readonly colors: Colors;
   /** Colours for stderr, which may be a terminal when stdout is not. */
   readonly errorColors: Colors;
+  /** `bakehouse lock` as this user has to type it, such as `./bakehouse lock` in a clone. */
+  asTyped(text: string): string;
   out(text: string): void;
   err(text: string): void;
 }
@@ -23,8 +25,14 @@ export interface Streams {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
+export interface TerminalOptions {
+  readonly color: boolean;
+  /** `--store` as it was typed. */
+  readonly store?: string | undefined;
+}
+
 /** Colour is on for terminals unless NO_COLOR (no-color.org: any non-empty value), TERM=dumb or --no-color; FORCE_COLOR turns it on anywhere. */
-export function createTerminal(streams: Streams, options: { readonly color: boolean } = { color: true }): Terminal {
+export function createTerminal(streams: Streams, options: TerminalOptions = { color: true }): Terminal {
   const { stdout, stderr, env } = streams;
   const allowed = options.color && !env["NO_COLOR"];
   const dumb = env["TERM"] === "dumb";
@@ -37,7 +45,24 @@ export function createTerminal(streams: Streams, options: { readonly color: bool
     columns: stdout.isTTY === true ? Math.max(20, stdout.columns || 80) : Infinity,
     colors: colorsFor(stdout.isTTY),
     errorColors: colorsFor(stderr.isTTY),
+    asTyped: asTyped(env, options.store),
     out: (text) => void stdout.write(text),
     err: (text) => void stderr.write(text),
   };
+}
+
+/** Where a command begins in what is printed: at a word's start, or after a colour. */
+const PROGRAM = /(?<=^|[\s(`"]|\[\d{1,2}m)bakehouse(?= (?:[a-z]|--))/gm;
+/** What comes after it when it needs no store, or names one. */
+const WITHOUT_STORE = /^ (?:init|schema|doctor|completion|help|version)\b|^[^\n]*--(?:store|help)\b/;
+const PLAIN_WORD = /^[\w./+~:-]+$/;
+
+/** The launcher says how it was called; in a folder of PATH its name is enough. A store that was given has to be given again. */
+function asTyped(env: Streams["env"], store: string | undefined): (text: string) => string {
+  const called = env["BAKEHOUSE_CALLED_AS"];
+  if (called === undefined || !PLAIN_WORD.test(called)) return (text) => text;
+  const folder = called.slice(0, Math.max(called.lastIndexOf("/"), 0));
+  const program = env["PATH"]?.split(":").includes(folder) === true ? called.slice(folder.length + 1) : called;
+  const withStore = store === undefined || !PLAIN_WORD.test(store) ? program : `${program} --store ${store}`;
+  return (text) => text.replace(PROGRAM, (found, at: number) => (WITHOUT_STORE.test(text.slice(at + found.length)) ? program : withStore));
 }

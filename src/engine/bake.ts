@@ -2,6 +2,7 @@ import type { DiffId, Sha256 } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
 import type { EventBody, MissReason } from "../core/events.ts";
 import type { Lock } from "../core/lock/model.ts";
+import { onceKept } from "../core/look-at-failure.ts";
 import type { Recipe, RecipeLayer } from "../core/recipe/model.ts";
 import type { CatalogStep } from "../ports/catalog.ts";
 import type { BakeLog } from "../ports/host.ts";
@@ -250,7 +251,7 @@ class BakeSession {
   private readonly volumes = new Set<DiffId>();
   private readonly stop = new AbortController();
   private workFolder: string | undefined;
-  private kept = false;
+  private readonly kept = new Set<string>();
 
   constructor(parts: EngineParts, input: BakeInput, options: BakeOptions, id: string, log: BakeLog, looking: Looking) {
     this.hasher = looking.hasher;
@@ -292,7 +293,7 @@ class BakeSession {
       options.signal.removeEventListener("abort", onAbort);
       this.saveInputs();
       parts.reach("plans-saved");
-      if (!this.kept) parts.store.releaseWorkFolder(this.id);
+      if (this.kept.size === 0) parts.store.releaseWorkFolder(this.id);
       parts.reach("work-folder-released");
     }
   }
@@ -501,7 +502,7 @@ class BakeSession {
         return { record, hit: false };
       } catch (error) {
         const durationMs = parts.clock.elapsedMs() - startedMs;
-        const failure = this.stepFailure(address, error);
+        const failure = this.kept.has(address) ? onceKept(this.stepFailure(address, error)) : this.stepFailure(address, error);
         this.tell({ type: "step-failed", step: address, code: failure.code, message: failure.message, durationMs });
         this.ended.push({ bake: this.id, address, outcome: "failed", durationMs, reason: failure.message });
         throw failure;
@@ -638,7 +639,7 @@ class BakeSession {
 
   private async keep(folder: string, address: string, lowers: readonly DiffId[]): Promise<void> {
     if (!this.options.keepOnFailure || this.stop.signal.aborted) return;
-    this.kept = true;
+    this.kept.add(address);
     this.parts.store.keepWorkFolder(this.id, { folder, address, lowers, recipe: this.input.recipe.file });
   }
 

@@ -135,7 +135,7 @@ const channelMoved = (name: string, channel: string, pointer: ChannelState | und
       ? `${name}@${channel} points to nothing`
       : `${name}@${channel} points to ${shortDigest(pointer.digest)} since ${pointer.since}, moved by ${pointer.who}`,
     {
-      hint: "bakehouse channels shows where it stands; promote again if it is still right",
+      hint: "bakehouse channels, to see where it stands; promote again if it is still right",
       details: { name, channel, image: pointer?.digest ?? null },
     },
   );

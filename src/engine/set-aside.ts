@@ -114,7 +114,7 @@ function findSetAside(store: Store, reference: string): Found {
     "IMAGE_NOT_FOUND",
     `No image that is set aside is called ${JSON.stringify(reference)} or has a digest that begins so`,
     {
-      hint: "bakehouse gc --plan shows what is set aside, and until when",
+      hint: "bakehouse gc --plan, to see what is set aside, and until when",
     },
   );
 }

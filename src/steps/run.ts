@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { BakehouseError } from "../core/errors.ts";
+import { LOOK_AT_FAILURE } from "../core/look-at-failure.ts";
 import { defineStep } from "../core/step.ts";
 import type { StepContext } from "../core/step.ts";
 import type { SandboxCommand, SandboxResult } from "../ports/sandbox.ts";
@@ -230,9 +231,10 @@ function ending({ exitCode, signal }: SandboxResult): string {
 }
 
 function hintFor({ exitCode }: SandboxResult, value: Settings): string {
-  const look = "bakehouse bake --keep-on-failure, then bakehouse shell --failed, opens the image as the step left it";
-  if (exitCode === 127) return `is the program installed by an earlier step? ${look}`;
-  return value.shell === "bash" || Array.isArray(value.shell) ? look : `with \`shell: bash\` the failing line is shown; ${look}`;
+  if (exitCode === 127) return `${LOOK_AT_FAILURE}; is the program installed by an earlier step?`;
+  return value.shell === "bash" || Array.isArray(value.shell)
+    ? LOOK_AT_FAILURE
+    : `${LOOK_AT_FAILURE}; with \`shell: bash\` the failing line is shown`;
 }
 
 function launchFragment(value: Settings) {

@@ -217,7 +217,12 @@ describe("a step that fails", () => {
 
   it("is shown as it was left with --keep-on-failure, until it is tidied", async () => {
     steps("echo partly > /srv/two; exit 1");
-    expect((await kitchen.cli(["bake", "--keep-on-failure"])).code).toBe(1);
+    const failed = await kitchen.cli(["bake", "--keep-on-failure"]);
+    expect(failed).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/\n {2}try bakehouse shell --failed, to look at the state it left/),
+    });
+    expect(failed.stderr).not.toContain("bake --keep-on-failure");
     const shell = await kitchen.cli(["shell", "--failed", "--", "cat", "/srv/one", "/srv/two"]);
     expect({ code: shell.code, stdout: shell.stdout }).toEqual({ code: 0, stdout: "1\npartly\n" });
     expect(await kitchen.leftovers({ except: "work/" })).toEqual([]);

@@ -1,4 +1,5 @@
 import { BakehouseError } from "../../core/errors.ts";
+import { LOOK_AT_FAILURE } from "../../core/look-at-failure.ts";
 import type { PlaybookChange, PlaybookContext, PlaybookSummary } from "../../ports/ansible-runner.ts";
 import type { PlaybookEvent, TaskResult } from "./events.ts";
 
@@ -121,7 +122,7 @@ export class PlaybookReport {
       "STEP_FAILED",
       `${this.sink.address}: task "${taskName(failure)}" of play "${play}" failed\n  at ${this.place(failure)}${lines.map((line) => `\n  | ${line}`).join("")}`,
       {
-        hint: "bakehouse bake --keep-on-failure, then bakehouse shell, to look at the state it left; `verbosity: 3` on the step shows more",
+        hint: `${LOOK_AT_FAILURE}; \`verbosity: 3\` on the step shows more`,
         details: {
           step: this.sink.address,
           play,

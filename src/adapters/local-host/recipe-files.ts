@@ -32,7 +32,7 @@ export function readRecipeFile(path: string, from: string): RecipeFile {
     throw new BakehouseError(
       "RECIPE_NOT_FOUND",
       `${why} ${shownAs}`,
-      { hint: "bakehouse init writes one; or name its folder: bakehouse bake DIR" },
+      { hint: "bakehouse init, to write one; or name its folder: bakehouse bake DIR" },
       error,
     );
   }

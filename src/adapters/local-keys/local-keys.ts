@@ -229,11 +229,11 @@ function keyFiles(store: Store): KeyFiles {
       })();
       if (pem === undefined)
         throw new BakehouseError("KEY_INVALID", `The private half of the key ${id.slice(0, 12)} is missing from ${folder}`, {
-          hint: "bakehouse key rotate makes a new one",
+          hint: "bakehouse key rotate, to make a new one",
         });
       const { privateKey } = keyOf(pem, pemFile(id));
       if (privateKey === undefined)
-        throw new BakehouseError("KEY_INVALID", `${pemFile(id)} holds no private key`, { hint: "bakehouse key rotate makes a new one" });
+        throw new BakehouseError("KEY_INVALID", `${pemFile(id)} holds no private key`, { hint: "bakehouse key rotate, to make a new one" });
       return privateKey;
     },
     savePrivate: (id, key) => {

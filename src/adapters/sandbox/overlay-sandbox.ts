@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BakehouseError } from "../../core/errors.ts";
+import { LOOK_AT_FAILURE } from "../../core/look-at-failure.ts";
 import type { Sandbox, SandboxCommand, SandboxResult } from "../../ports/sandbox.ts";
 import type { SandboxSettings } from "../../ports/workspaces.ts";
 import type { Holder } from "./holder.ts";
@@ -159,7 +160,7 @@ const commandFailed = (address: string, command: SandboxCommand, result: Sandbox
     "STEP_FAILED",
     `${address}: \`${command.argv.join(" ").slice(0, 200)}\` ended with ${result.signal ?? `exit code ${result.exitCode}`}${quoted(result.tail)}`,
     {
-      hint: "bakehouse bake --keep-on-failure, then bakehouse shell --failed, to look at the state it left",
+      hint: LOOK_AT_FAILURE,
       details: { step: address, exitCode: result.exitCode },
     },
   );

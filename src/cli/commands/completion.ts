@@ -20,5 +20,6 @@ export const command = defineCommand({
         return { shell: args.shell, script: (await import("../completion/fish.ts")).fishScript(model) };
     }
   },
+  printsDocument: true,
   render: ({ script }) => script,
 });

@@ -29,6 +29,7 @@ a file that the layer takes away and O for a directory that it empties.`,
       }),
     }));
   },
+  printsDocument: true,
   render: ({ files }) => listing(files),
 });
 

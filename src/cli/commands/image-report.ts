@@ -29,6 +29,7 @@ settings, sizes and files, against the image that had the name before, or agains
     if (options.output !== undefined) write(resolve(folder, options.output), report.markdown);
     return report;
   },
+  printsDocument: true,
   render: ({ markdown }, { options }) => (options.output === undefined ? markdown : `${options.output}\n`),
 });
 

@@ -52,6 +52,7 @@ export const command = defineCommand({
       return { bake: followed.bake, file: logs.path(followed.bake), lines: [] };
     });
   },
+  printsDocument: true,
   render: (found, { options }) =>
     "cell" in found
       ? found.lines.map((line) => `${line}\n`).join("")

@@ -28,6 +28,7 @@ package owns. The same image always gives the same document. \`bakehouse attest\
     if (options.output !== undefined) write(resolve(folder, options.output), `${JSON.stringify(document, undefined, 1)}\n`);
     return document;
   },
+  printsDocument: true,
   render: (document, { options }) =>
     options.output === undefined ? `${JSON.stringify(document, undefined, 1)}\n` : `${options.output}: ${options.format}\n`,
 });

@@ -12,5 +12,6 @@ export const command = defineCommand({
     const { checks } = await import("../../checks/registry.ts");
     return recipeJsonSchema(steps, checks);
   },
+  printsDocument: true,
   render: (schema) => `${JSON.stringify(schema, null, 2)}\n`,
 });

@@ -33,7 +33,7 @@ export async function withImages<T>(
 ): Promise<T> {
   if (options.create !== true && !storeExists(global.store))
     throw new BakehouseError("IMAGE_NOT_FOUND", `There is no store at ${global.store}`, {
-      hint: "bakehouse bake makes one; --store DIR names another",
+      hint: "bakehouse bake, to make one; --store DIR names another",
     });
   const { openImages } = await import("../../presets/images.ts");
   const parts = openImages({ store: global.store, warn: (message) => terminal.err(`${message}\n`) });

@@ -1,4 +1,5 @@
 import { BakehouseError } from "../errors.ts";
+import { LOOK_AT_FAILURE } from "../look-at-failure.ts";
 import { SHIMS, type Shim } from "./shims/index.ts";
 
 /** What a sandbox needs to know to run dpkg; the fields mean what they mean in its commands. */
@@ -168,7 +169,10 @@ export function dpkgFailure(lines: readonly string[], end: DpkgEnd): BakehouseEr
   const failures = failuresIn(lines);
   const ended = end.signal ?? `exit code ${end.exitCode}`;
   if (failures.length === 0)
-    return new BakehouseError("STEP_FAILED", `dpkg ended with ${ended}${shown(lines)}`, { hint: HINT, details: { packages: [] } });
+    return new BakehouseError("STEP_FAILED", `dpkg ended with ${ended}${shown(lines)}`, {
+      hint: LOOK_AT_FAILURE,
+      details: { packages: [] },
+    });
   // A package that waits for a failed one fails too; the first is the cause.
   const [first] = failures;
   const others = failures.slice(1).map((failure) => failure.packageName);
@@ -178,13 +182,11 @@ export function dpkgFailure(lines: readonly string[], end: DpkgEnd): BakehouseEr
     "STEP_FAILED",
     `${first?.packageName ?? "dpkg"}: ${first?.reason ?? ended}${shown(first?.output ?? [])}${rest}`,
     {
-      hint: HINT,
+      hint: LOOK_AT_FAILURE,
       details: { packages: failures.map((failure) => failure.packageName) },
     },
   );
 }
-
-const HINT = "bakehouse bake --keep-on-failure, then bakehouse shell --failed, to look at the state it left";
 
 const shown = (lines: readonly string[]): string =>
   lines

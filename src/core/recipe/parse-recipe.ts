@@ -66,7 +66,7 @@ const recipeInvalid = (problems: readonly RecipeProblem[]): BakehouseError =>
   problemsError(
     "RECIPE_INVALID",
     problems.filter((problem) => problem.severity === "error"),
-    "bakehouse schema shows what a recipe may hold",
+    "bakehouse schema, to see what a recipe may hold",
   );
 
 function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipeRequest): Recipe | undefined {
