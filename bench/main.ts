@@ -6,6 +6,7 @@ import { hexOf, type Sha256 } from "../src/core/digest.ts";
 import { ANNOTATIONS, MEDIA_TYPES } from "../src/core/image/oci.ts";
 import { embedded } from "../src/presets/embedded.ts";
 import { editApp, readLock, writeJob, writeRecipes, writeRepository, type LocalRepository } from "./job.ts";
+import { decideOnce } from "./rollout.ts";
 import { startCells } from "./cells.ts";
 import { measure, type Command, type Measurement } from "./measure.ts";
 
@@ -442,6 +443,19 @@ const vmBoot: Case = (bench, rows) => {
   rows.push({ case: "trimmed start as a virtual machine, to HTTP 200", who: "bakehouse check", measured: ours, goal: "≤ 13 CPU s" });
 };
 
+const simulation: Case = (bench, rows) => {
+  const fleet = measure(cli(bench, "simulate", join(import.meta.dirname, "large-fleet.yaml")), bench.runs, bench.log);
+  rows.push({
+    case: "a canary over 100,000 hosts with 1 % failing, simulated",
+    who: "bakehouse simulate",
+    measured: fleet,
+    goal: "≤ 30 s, ≤ 1 GB",
+  });
+  const measured = decideOnce(100_000, 1000);
+  const told = `${(measured.wallSeconds * 1000).toFixed(1)} ms`;
+  rows.push({ case: "one decision over 100,000 hosts, 1,000 reports", who: "decide", measured, goal: `≤ 20 ms; here ${told}` });
+};
+
 const CASES: Readonly<Record<string, Case>> = {
   cold,
   foundation,
@@ -455,6 +469,7 @@ const CASES: Readonly<Record<string, Case>> = {
   check: checkShop,
   candidate,
   "vm-boot": vmBoot,
+  simulate: simulation,
 };
 
 const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
