@@ -112,8 +112,8 @@ export class Kitchen {
   async leftovers({ except }: { readonly except?: string } = {}): Promise<readonly string[]> {
     for (let tries = 0; ; tries++) {
       const left = leftoversOf(this.folder, this.store).filter((text) => except === undefined || !text.startsWith(except));
-      if (left.length === 0 || tries >= 100) return left;
-      await new Promise((resolve) => setTimeout(resolve, 50)); // what was killed takes a moment to be gone
+      if (left.length === 0 || tries >= 600) return left;
+      await new Promise((resolve) => setTimeout(resolve, 50)); // what was killed takes a moment to be gone, on a busy machine some seconds
     }
   }
 
