@@ -1,4 +1,4 @@
-import { mkdirSync, chmodSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { askedTree, refusals, type AskedTree, type TestFile } from "../../test/checks/asked-tree.ts";
@@ -77,6 +77,12 @@ test("a key that a package brought below /usr is no secret, one that it brought 
   });
   const { answered } = await tree.ask(hygiene, {});
   expect(answered).toMatchObject({ found: 1, findings: [{ path: "/etc/tests/key.pem" }] });
+});
+
+test("a key in a file whose name is no UTF-8 is found", async () => {
+  writeFileSync(Buffer.concat([Buffer.from(`${tree.folder}/br`), Buffer.from([0xf6]), Buffer.from("tchen")]), key());
+  const { answered } = await tree.ask(hygiene, {});
+  expect(answered).toMatchObject({ found: 1, findings: [{ kind: "private-key", path: "/br\ufffdtchen" }] });
 });
 
 test("a setuid program that is named is meant", async () => {

@@ -24,6 +24,8 @@ export interface CheckTree {
   sha256(path: string): string | undefined;
   /** Everything in it, parents first; walked once and kept. */
   entries(): readonly TreeEntry[];
+  /** Content of a file of `entries()`: where it lies is known, so no path is looked up. */
+  contentOf(entry: TreeEntry): Uint8Array;
 }
 
 /** Programs of this machine that look at an image from outside. */

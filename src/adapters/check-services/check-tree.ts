@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import type { RawPath } from "../../core/layer/raw-path.ts";
 import type { CheckTree, TreeEntry } from "../../ports/check-services.ts";
 import type { ImageTrees, TreeSource } from "../../ports/image-trees.ts";
 import { hostImageRoot } from "../image-root/image-root.ts";
@@ -13,22 +15,33 @@ export async function openCheckTree(trees: ImageTrees, source: TreeSource): Prom
 /** A tree that lies at a place of this machine. */
 export function checkTreeAt(hostPath: string): CheckTree {
   const root = hostImageRoot(hostPath);
-  let listed: readonly TreeEntry[] | undefined;
+  let listed: ReadonlyMap<TreeEntry, RawPath> | undefined;
+  const list = (): ReadonlyMap<TreeEntry, RawPath> => (listed ??= entriesOf(hostPath));
   return {
     root,
     hostPath,
     sha256: (path) => (root.stat(path)?.kind === "file" ? hashFile(root.resolve(path)) : undefined),
-    entries: () => (listed ??= entriesOf(hostPath)),
+    entries: () => [...list().keys()],
+    contentOf: (entry) => {
+      const path = list().get(entry);
+      if (path === undefined) throw new Error(`${entry.path} is no entry of this tree`);
+      return readFileSync(Buffer.concat([Buffer.from(`${hostPath}/`), Buffer.from(path, "latin1")]));
+    },
   };
 }
 
-const entriesOf = (hostPath: string): readonly TreeEntry[] =>
-  listDirectory(hostPath).map(({ path, kind, mode, uid, gid, sizeBytes }) => ({
-    // the listing has one character a byte; a name that is no UTF-8 keeps its place with a sign in it
-    path: `/${Buffer.from(path, "latin1").toString("utf8")}`,
-    kind: kind === "character-device" || kind === "block-device" ? "device" : (kind as TreeEntry["kind"]),
-    mode,
-    uid,
-    gid,
-    sizeBytes,
-  }));
+const entriesOf = (hostPath: string): ReadonlyMap<TreeEntry, RawPath> =>
+  new Map(
+    listDirectory(hostPath).map(({ path, kind, mode, uid, gid, sizeBytes }) => [
+      {
+        // the listing has one character a byte; a name that is no UTF-8 keeps its place with a sign in it
+        path: `/${Buffer.from(path, "latin1").toString("utf8")}`,
+        kind: kind === "character-device" || kind === "block-device" ? "device" : (kind as TreeEntry["kind"]),
+        mode,
+        uid,
+        gid,
+        sizeBytes,
+      },
+      path,
+    ]),
+  );

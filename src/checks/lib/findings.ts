@@ -122,10 +122,11 @@ function byMode(entry: TreeEntry, isAllowed: (path: string) => boolean): readonl
 }
 
 /** Files of packages below /usr are Debian's own, and its test keys are no secret. Everything else is read. */
-function holdsPrivateKey(tree: CheckTree, { path, kind, sizeBytes }: TreeEntry, packaged: ReadonlySet<string>): boolean {
+function holdsPrivateKey(tree: CheckTree, entry: TreeEntry, packaged: ReadonlySet<string>): boolean {
+  const { path, kind, sizeBytes } = entry;
   if (kind !== "file" || sizeBytes < 64 || sizeBytes > MOST_KEY_BYTES || HOST_KEY.test(path)) return false;
   if (path.startsWith("/usr/") && packaged.has(path)) return false;
-  return PRIVATE_KEY.test(new TextDecoder("latin1").decode(tree.root.read(path)));
+  return PRIVATE_KEY.test(new TextDecoder("latin1").decode(tree.contentOf(entry)));
 }
 
 /** Files that some package brought, from dpkg's lists. With usrmerge a list may say /bin where the file is in /usr/bin. */
