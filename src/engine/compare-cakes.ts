@@ -160,8 +160,6 @@ interface Launching {
   readonly startedAt: number;
 }
 
-const PAUSE_MS = 20;
-
 async function untilReady(
   parts: CompareCakesParts,
   { machine, platform, mirror, startedAt }: Launching,
@@ -177,7 +175,7 @@ async function untilReady(
     const isLate = bootedAt !== undefined && elapsed() > bootedAt + platform.answersWithinMs;
     if (isLate || elapsed() > timeoutMs || !machine.isAlive())
       return { fetchedBytes: mirror.sentBytes(), failure: await failureOf(machine, isLate, timeoutMs) };
-    await parts.pause(PAUSE_MS);
+    await parts.pause(platform.lookEveryMs);
   }
 }
 

@@ -30,6 +30,8 @@ export interface LaunchPlatform {
   readonly name: LaunchPlatformName;
   /** Where a machine finds what it is served. */
   readonly server: string;
+  /** Between two looks at a machine: each costs an emulated one time in which it would start. */
+  readonly lookEveryMs: number;
   /** How long a machine that has started everything may still take to answer: without KVM, all takes ten times as long. */
   readonly answersWithinMs: number;
   /** Makes what machines of the image start from, as a cloud has a disk before it starts machines from it. */
@@ -44,6 +46,7 @@ const ANSWER_MS = 5000;
 export const cellPlatform = (cells: Cells): LaunchPlatform => ({
   name: "cell",
   server: FABRIC.gateway,
+  lookEveryMs: 20,
   answersWithinMs: 3000,
   prepare: () => Promise.resolve(),
   start: async ({ entry, name, source }, { files, serve, timeoutMs }, signal) => {
@@ -87,6 +90,7 @@ export function machinePlatform(parts: ImageMachineParts): LaunchPlatform {
   return {
     name: "vm",
     server: MACHINE_NETWORK.server,
+    lookEveryMs: 100,
     answersWithinMs: 30_000,
     prepare: async (image, signal) => (await open(image, signal)).prepare("direct", signal),
     start: async (image, { files, serve }, signal) => {
