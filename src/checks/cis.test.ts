@@ -23,15 +23,15 @@ test.each([[{ rules: [] }], [{ rules: ["a b"] }], [{ severity: "grave" }], [{ pr
 const rules = ["file_permissions_etc_shadow"];
 
 test("a rule that holds passes, and the answer says whose content it was", async () => {
-  const result = await tree.ask(cis, { rules });
+  const result = await tree.ask(cis, { rules, content: "nearest" });
   expect(result).toMatchObject({ verdict: "passed", answered: { passed: 1 } });
   expect(result.summary).toMatch(/1 rules hold, by the content for Debian 11/);
 });
 
 test("a rule that does not hold fails, unless it is excepted: then nothing is left to say", async () => {
   tree.put({ "/etc/shadow": { content: "root:*:1::::::\n", mode: 0o666 } });
-  expect(await tree.ask(cis, { rules })).toMatchObject({ verdict: "failed", answered: { failed: rules } });
-  expect(await tree.ask(cis, { rules, except: ["file_*"] })).toMatchObject({ verdict: "inconclusive" });
+  expect(await tree.ask(cis, { rules, content: "nearest" })).toMatchObject({ verdict: "failed", answered: { failed: rules } });
+  expect(await tree.ask(cis, { rules, content: "nearest", except: ["file_*"] })).toMatchObject({ verdict: "inconclusive" });
 });
 
 test("without the tool there is no answer, and never a pass", async () => {
@@ -41,7 +41,18 @@ test("without the tool there is no answer, and never a pass", async () => {
 });
 
 test("a profile that does not exist gives no answer", async () => {
-  expect(await tree.ask(cis, { profile: "nonsense" })).toMatchObject({ verdict: "error" });
+  expect(await tree.ask(cis, { profile: "nonsense", content: "nearest" })).toMatchObject({ verdict: "error" });
+});
+
+test("the rules of another release are no answer, unless they are asked for", async () => {
+  const { verdict, summary, remedy } = await tree.ask(cis, { rules });
+  expect({ verdict, summary, remedy }).toEqual({
+    verdict: "error",
+    summary: "there is no content for Debian 12 on this machine, only for 10, 11",
+    remedy: "install ssg-debian of a newer Debian, or say `content: nearest` for the rules of Debian 11",
+  });
+  tree.put({ "/etc/os-release": 'ID=debian\nVERSION_ID="11"\n' });
+  expect(await tree.ask(cis, { rules })).toMatchObject({ verdict: "passed", summary: "1 rules hold" });
 });
 
 test("another distribution gives no answer", async () => {

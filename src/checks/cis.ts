@@ -15,10 +15,16 @@ const options = z.strictObject({
     .describe("Profile of the content: standard, anssi_np_nt28_minimal, …_average, …_restrictive, …_high"),
   rules: z.array(ruleName()).min(1).optional().describe("Only these rules, by the end of their id, with *"),
   except: z.array(ruleName()).default([]).describe("Rules that need not hold: partition_for_*"),
+  content: z
+    .enum(["own", "nearest"])
+    .default("own")
+    .describe("Whose rules: those of the image's release, or where there are none yet those of the newest release before it"),
   severity: z.enum(["low", "medium", "high"]).default("low").describe("Rules of this severity and graver count"),
 });
 
 const CONTENT = "/usr/share/xml/scap/ssg/content";
+/** Of Debian; the last is a guess of how long this list is good. */
+const RELEASES = [10, 11, 12, 13, 14, 15, 16];
 const RULE_PREFIX = "xccdf_org.ssgproject.content_rule_";
 const SEVERITIES = ["unknown", "low", "medium", "high"];
 
@@ -34,11 +40,15 @@ export const cis = defineCheck({
   version: 1,
   summary: "The rules of a security profile hold (OpenSCAP)",
   description: `Runs \`oscap\` of this machine against the image's files, with the rules that Debian packages in \`ssg-debian\`
-(\`apt-get install openscap-scanner ssg-debian\`); nothing is installed in the image. Where Debian has no content for the image's release yet,
-that of the newest release before it is used, and the answer says so.
+(\`apt-get install openscap-scanner ssg-debian\`); nothing is installed in the image. Content is made for one release, and \`ssg-debian\` of Debian 12
+has it for 10 and 11. Without content for the image's release there is no answer, unless \`content: nearest\` takes that
+of the newest release before it, and then the answer says so.
 
 Each rule that fails is listed. A tool or content that is missing is an **error**, never passed; a profile none of whose rules applied is **inconclusive**.`,
-  examples: [`- cis: { except: ["partition_for_*", "*audit*"] }`, `- cis: { profile: anssi_np_nt28_minimal, severity: high }`],
+  examples: [
+    `- cis: { content: nearest, except: ["partition_for_*", "*audit*"] }`,
+    `- cis: { profile: anssi_np_nt28_minimal, severity: high }`,
+  ],
   options,
   platform: "tree",
   needs: ["tree", "host"],
@@ -47,8 +57,8 @@ Each rule that fails is listed. A tool or content that is missing is an **error*
     const scanner = host.find("oscap");
     if (scanner === undefined)
       return noAnswer("oscap is not installed on this machine", { remedy: "apt-get install openscap-scanner ssg-debian" });
-    const content = contentFor(tree, host);
-    if (typeof content === "string") return noAnswer(content, { remedy: "apt-get install ssg-debian" });
+    const content = contentFor(tree, host, wanted.content);
+    if ("problem" in content) return noAnswer(content.problem, content.remedy === undefined ? {} : { remedy: content.remedy });
     const scratch = host.scratchFolder();
     const file = `ssg-debian${content.release}`;
     // the content says for which release it is; for another one every rule would be "not applicable"
@@ -80,26 +90,32 @@ Each rule that fails is listed. A tool or content that is missing is an **error*
   },
   selfTest: {
     sound: {
-      options: { rules: ["file_permissions_etc_shadow"] },
+      options: { content: "nearest", rules: ["file_permissions_etc_shadow"] },
       files: [{ path: "/etc/shadow", content: "root:*:1::::::\n", mode: 0o640 }],
     },
     faulty: {
-      options: { rules: ["file_permissions_etc_shadow"] },
+      options: { content: "nearest", rules: ["file_permissions_etc_shadow"] },
       files: [{ path: "/etc/shadow", content: "root:*:1::::::\n", mode: 0o666 }],
     },
   },
 });
 
-/** The content of the image's release, else of the newest before it; what is wrong when there is none. */
-function contentFor(tree: CheckTree, host: HostPrograms): string | { readonly release: number; readonly note: string } {
+type Content = { readonly release: number; readonly note: string } | { readonly problem: string; readonly remedy?: string };
+
+function contentFor(tree: CheckTree, host: HostPrograms, wanted: "own" | "nearest"): Content {
   const os = tree.root.readText("/etc/os-release") ?? "";
-  if (!/^ID="?debian"?$/m.test(os)) return "the image is no Debian, so Debian's content says nothing about it";
+  if (!/^ID="?debian"?$/m.test(os)) return { problem: "the image is no Debian, so Debian's content says nothing about it" };
   const release = Number(/^VERSION_ID="?(\d+)"?$/m.exec(os)?.[1]);
-  for (let at = release; at >= 10; at--) {
-    if (host.find(`${CONTENT}/ssg-debian${at}-xccdf.xml`) === undefined) continue;
-    return { release: at, note: at === release ? "" : `, by the content for Debian ${at}, as there is none for ${release}` };
-  }
-  return "Debian's security content is not installed on this machine";
+  const known = RELEASES.filter((at) => host.find(`${CONTENT}/ssg-debian${at}-xccdf.xml`) !== undefined);
+  if (known.length === 0)
+    return { problem: "Debian's security content is not installed on this machine", remedy: "apt-get install ssg-debian" };
+  if (known.includes(release)) return { release, note: "" };
+  const before = known.findLast((at) => at < release);
+  const none = `there is no content for Debian ${Number.isNaN(release) ? "without a version" : release} on this machine, only for ${known.join(", ")}`;
+  if (before === undefined) return { problem: none, remedy: "install ssg-debian of the image's release" };
+  if (wanted === "own")
+    return { problem: none, remedy: `install ssg-debian of a newer Debian, or say \`content: nearest\` for the rules of Debian ${before}` };
+  return { release: before, note: `, by the content for Debian ${before}, as there is none for ${release}` };
 }
 
 const resultsIn = (xml: string): readonly RuleResult[] =>

@@ -1,4 +1,5 @@
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { askedTree, refusals, type AskedTree, type TestFile } from "../../test/checks/asked-tree.ts";
@@ -91,13 +92,32 @@ test("a setuid program that is named is meant", async () => {
 });
 
 describe("secrets of the bake", () => {
-  const secrets = [{ name: "licence", env: "SHOP_LICENCE" }, { name: "from-file" }];
+  const secrets = [
+    { name: "licence", env: "SHOP_LICENCE" },
+    { name: "from-file", file: "secrets/token" },
+  ];
 
   test("are found in whatever form, and named, never shown", async () => {
     tree.put({ "/srv/a.conf": `licence=${Buffer.from("correct-horse-battery").toString("base64")}` });
     const result = await tree.ask(hygiene, {}, { secrets, environment: { SHOP_LICENCE: "correct-horse-battery" } });
     expect(result).toMatchObject({ verdict: "failed", answered: { findings: [{ kind: "secret", path: "/srv/a.conf" }] } });
     expect(JSON.stringify(result)).not.toContain("correct-horse");
+  });
+
+  test("are known when they came from a file beside the recipe, too", async () => {
+    const recipeFolder = mkdtempSync(join(tmpdir(), "bakehouse-recipe-"));
+    mkdirSync(join(recipeFolder, "secrets"));
+    writeFileSync(join(recipeFolder, "secrets/token"), "battery-staple-correct\n");
+    tree.put({ "/srv/b.conf": "token=battery-staple-correct" });
+    try {
+      const result = await tree.ask(hygiene, {}, { secrets, environment: {}, recipeFolder });
+      expect(result).toMatchObject({
+        verdict: "failed",
+        answered: { findings: [{ kind: "secret", path: "/srv/b.conf" }], secretsNotGiven: ["licence"] },
+      });
+    } finally {
+      rmSync(recipeFolder, { recursive: true });
+    }
   });
 
   test("whose values are not given are named: silence would promise something", async () => {

@@ -42,7 +42,7 @@ export interface CheckImageParts {
   /** The diffs of an image with further files upon them. */
   derive(source: TreeSource, files: readonly ScenarioFile[], signal: AbortSignal): Promise<TreeSource>;
   openHost(): Promise<HostPrograms & { close(): void }>;
-  secrets(declared: readonly DeclaredSecret[]): Promise<KnownSecrets>;
+  secrets(declared: readonly DeclaredSecret[], recipe: string): Promise<KnownSecrets>;
   imageMachines(): Promise<ImageMachineParts>;
 }
 
@@ -285,7 +285,9 @@ class CheckSession {
       ...(needs.includes("tree") ? { tree: await this.openTree() } : {}),
       ...(needs.includes("host") ? { host: await (this.host ??= this.parts.openHost()) } : {}),
       ...(needs.includes("vm") ? { vm: (this.vm ??= vmBoots(await this.parts.imageMachines(), this.content, this.parts.clock)) } : {}),
-      ...(needs.includes("secrets") ? { secrets: await this.parts.secrets(this.declaration?.secrets ?? []) } : {}),
+      ...(needs.includes("secrets")
+        ? { secrets: await this.parts.secrets(this.declaration?.secrets ?? [], this.declaration?.recipe ?? "") }
+        : {}),
     };
   }
 

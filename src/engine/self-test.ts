@@ -161,7 +161,7 @@ async function open(
   if (bound.platform !== "cell") {
     const tree = await parts.openTree(content.source);
     opened.push(() => tree.close());
-    return { host, tree, secrets: await parts.secrets([]) };
+    return { host, tree, secrets: await parts.secrets([], "") };
   }
   const machine = await checkedMachine({
     cells: () => parts.cells(),

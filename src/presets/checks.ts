@@ -1,5 +1,7 @@
+import { dirname } from "node:path";
 import type { CheckImageParts } from "../engine/check-image.ts";
 import type { ImageMachineParts } from "../engine/image-machine.ts";
+import type { Catalog } from "../ports/catalog.ts";
 import type { Cells } from "../ports/cells.ts";
 import type { ImageTrees } from "../ports/image-trees.ts";
 import type { Clock } from "../ports/host.ts";
@@ -15,6 +17,7 @@ export interface CheckPresetParts {
   readonly baker: string;
   readonly tool: string;
   readonly papers: Papers;
+  catalog(): Catalog | Promise<Catalog>;
   cells(): Promise<Cells>;
   trees(): Promise<ImageTrees>;
   imageMachines(): Promise<ImageMachineParts>;
@@ -35,6 +38,15 @@ export function checkParts(parts: CheckPresetParts, env: Readonly<Record<string,
     openTree: async (source) => (await services()).openCheckTree(await parts.trees(), source),
     derive: async (source, files, signal) => (await services()).deriveTree(parts.store, source, files, signal),
     openHost: async () => (await services()).hostPrograms(env),
-    secrets: async (declared) => (await services()).knownSecrets(declared, env),
+    secrets: async (declared, recipe) => {
+      const hasFiles = declared.some(({ file }) => file !== undefined);
+      const folders = hasFiles ? await foldersOf(await parts.catalog(), recipe) : [];
+      return (await services()).knownSecrets(declared, { environment: env, folders });
+    },
   };
 }
+
+/** Where a recipe was baked from, as this store remembers it, the newest first. */
+const foldersOf = async (catalog: Catalog, recipe: string): Promise<readonly string[]> => [
+  ...new Set((await catalog.bakes()).filter((bake) => bake.recipe === recipe).map(({ file }) => dirname(file))),
+];

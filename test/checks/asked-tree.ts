@@ -22,7 +22,9 @@ export interface AskedTree {
 export interface AskOptions {
   readonly files?: Readonly<Record<string, string>>;
   readonly environment?: Readonly<Record<string, string>>;
-  readonly secrets?: readonly { readonly name: string; readonly env?: string }[];
+  readonly secrets?: readonly { readonly name: string; readonly env?: string; readonly file?: string }[];
+  /** Where the recipe lies. */
+  readonly recipeFolder?: string;
   readonly timeoutMs?: number;
 }
 
@@ -73,7 +75,11 @@ export function askedTree(): AskedTree {
           image: { digest: `sha256:${"0".repeat(64)}`, name: "test/base" },
           clock: { now: () => new Date(), elapsedMs: () => performance.now() },
           signal: new AbortController().signal,
-          services: { tree: checkTreeAt(folder), host, secrets: knownSecrets(around.secrets ?? [], environment) },
+          services: {
+            tree: checkTreeAt(folder),
+            host,
+            secrets: knownSecrets(around.secrets ?? [], { environment, folders: [around.recipeFolder ?? "/nowhere"] }),
+          },
           onProgress: () => undefined,
         });
       } finally {

@@ -19,8 +19,9 @@ export interface DeclaredCheck {
 
 export interface DeclaredSecret {
   readonly name: string;
-  /** Absent for one that came from a file. */
+  /** One of both: the variable of the environment, or the file as the recipe names it, that holds its value. */
   readonly env?: string;
+  readonly file?: string;
 }
 
 /** Everything that an image promises, and for whom: the predicate of a paper that `bake` writes. */
@@ -28,7 +29,7 @@ export interface Declaration {
   readonly recipe: string;
   readonly layer: string;
   readonly checks: readonly DeclaredCheck[];
-  /** Secrets that its bake used, and the environment variable that holds each: `hygiene` looks for their values. */
+  /** Secrets that its bake used, and where each comes from: `hygiene` looks for their values. */
   readonly secrets: readonly DeclaredSecret[];
 }
 
@@ -96,5 +97,5 @@ export const plannedChecks = (chain: readonly RecipeLayer[]): readonly PlannedCh
 export const secretsOf = (recipe: Recipe, chain: readonly RecipeLayer[]): readonly DeclaredSecret[] =>
   [...new Set(chain.flatMap((layer) => layer.steps.flatMap((step) => step.secrets)))].toSorted().map((name) => {
     const source = recipe.secrets[name];
-    return source !== undefined && "env" in source ? { name, env: source.env } : { name };
+    return { name, ...source };
   });
