@@ -220,6 +220,24 @@ describe("what to type next", () => {
     expect(await answered(store, env)).toContain(expected);
   });
 
+  it("names the recipe that the command was about", async () => {
+    const bake = defineCommand({
+      name: "bake",
+      summary: "Bake",
+      arguments: { recipe: { summary: "Which", required: false, default: ".", completes: "file" } },
+      examples: [],
+      run: () => Promise.reject(new BakehouseError("LOCK_MISSING", "none", { hint: "bakehouse lock (or: bakehouse bake --update-lock)" })),
+      render: () => "",
+    });
+    const { streams, text } = recordingStreams();
+    await main(["bake"], { streams, commands: [row(bake)], folder: "/tmp" });
+    await main(["bake", "a/shop"], { streams, commands: [row(bake)], folder: "/tmp" });
+    expect(text.err.match(/try .*/g)).toEqual([
+      "try bakehouse lock (or: bakehouse bake --update-lock)",
+      "try bakehouse lock a/shop (or: bakehouse bake a/shop --update-lock)",
+    ]);
+  });
+
   it("leaves documents as they are", async () => {
     expect(await answered([], { BAKEHOUSE_CALLED_AS: "./bakehouse" }, { printsDocument: true })).toMatch(
       /^bakehouse toast rye; .*\n {2}try \.\/bakehouse/,

@@ -31,14 +31,15 @@ export async function main(argv: readonly string[], options: MainOptions = {}): 
     lost ??= printError(new BakehouseError("OUTPUT_LOST", `Cannot write the result: ${error.message}`, {}, error), terminal, plain);
     process.exitCode = lost; // the last write mostly fails when all else is done
   });
+  let invocation: Invocation | undefined;
   try {
-    const invocation = await readCommandLine(argv.length === 0 ? ["--help"] : argv, commands, terminal);
+    invocation = await readCommandLine(argv.length === 0 ? ["--help"] : argv, commands, terminal);
     if (invocation === undefined) return 0;
     const code = await runCommand(invocation, { terminal, streams, commands, folder: options.folder ?? process.cwd() });
     return lost ?? code;
   } catch (error) {
     if (output.isBroken()) return 0;
-    return printError(error, terminal, plain);
+    return printError(error, terminal, { ...plain, recipe: recipeIn(invocation) });
   } finally {
     output.stop();
   }
@@ -49,6 +50,12 @@ function storeIn(argv: readonly string[]): string | undefined {
   const words = argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv;
   const at = words.lastIndexOf("--store");
   return at < 0 ? words.findLast((word) => word.startsWith("--store="))?.slice("--store=".length) : words[at + 1];
+}
+
+/** The recipe that a command was about, when it is not the one of this folder. */
+function recipeIn(invocation: Invocation | undefined): string | undefined {
+  const recipe = invocation?.command.arguments?.["recipe"]?.completes === "file" ? invocation.args["recipe"] : undefined;
+  return typeof recipe === "string" && recipe !== "." ? recipe : undefined;
 }
 
 interface Surroundings {

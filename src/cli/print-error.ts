@@ -4,11 +4,18 @@ import type { Terminal } from "./terminal.ts";
 /** Exit code for a fault of our own (EX_SOFTWARE of sysexits.h): no ErrorCode has it. */
 export const EXIT_FAULT = 70;
 
+export interface PrintOptions {
+  readonly json: boolean;
+  readonly verbose?: boolean;
+  /** As it was typed. */
+  readonly recipe?: string | undefined;
+}
+
 /** Tells what went wrong on stderr: code, message, hint; for our own faults the stack, which is what a report needs. */
-export function printError(thrown: unknown, terminal: Terminal, options: { readonly json: boolean; readonly verbose?: boolean }): number {
+export function printError(thrown: unknown, terminal: Terminal, options: PrintOptions): number {
   const error = asRefusal(thrown);
   if (options.json) terminal.err(`${JSON.stringify({ error: errorData(error) })}\n`);
-  else terminal.err(errorText(error, terminal, options.verbose === true));
+  else terminal.err(errorText(error, terminal, options));
   return error instanceof BakehouseError ? ERROR_CODES[error.code].exit : EXIT_FAULT;
 }
 
@@ -34,7 +41,7 @@ function errorData(error: unknown): Readonly<Record<string, unknown>> {
   };
 }
 
-function errorText(error: unknown, terminal: Terminal, verbose: boolean): string {
+function errorText(error: unknown, terminal: Terminal, { verbose = false, recipe }: PrintOptions): string {
   const { red, bold, dim, cyan } = terminal.errorColors;
   if (!(error instanceof BakehouseError)) {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -42,13 +49,17 @@ function errorText(error: unknown, terminal: Terminal, verbose: boolean): string
   }
   const lines = [`${red(bold(`error ${error.code}`))} ${error.message}`];
   if (error.help.hint !== undefined)
-    lines.push(...hintLines(terminal.asTyped(error.help.hint)).map(([label, line]) => `${cyan(label)} ${line}`));
+    lines.push(...hintLines(terminal.asTyped(aboutRecipe(error.help.hint, recipe))).map(([label, line]) => `${cyan(label)} ${line}`));
   if (verbose && error.cause !== undefined) lines.push(dim(`  because ${messageOf(error.cause)}`));
   return `${lines.join("\n")}\n`;
 }
 
 /** What can be typed: a command of ours or of the system, an option, a variable before a command. */
 const COMMAND = /^(?:\S*bakehouse |--?[a-z]|[A-Z_]+=|(?:sudo|apt-get|chmod|mkdir|sysctl|fuser|qemu-img|skopeo|gpg|openssl|ip|kill) )/;
+
+/** The engine knows no folders of users: what it says of a recipe holds for the one that was named. */
+const aboutRecipe = (hint: string, recipe: string | undefined): string =>
+  recipe === undefined ? hint : hint.replace(/\bbakehouse (?:lock|bake|plan)\b/g, (command) => `${command} ${recipe}`);
 
 const hintLines = (hint: string): readonly (readonly [label: string, line: string])[] => {
   const label = COMMAND.test(hint) ? "  try" : "  hint";
