@@ -226,15 +226,18 @@ describe("what to type next", () => {
       summary: "Bake",
       arguments: { recipe: { summary: "Which", required: false, default: ".", completes: "file" } },
       examples: [],
-      run: () => Promise.reject(new BakehouseError("LOCK_MISSING", "none", { hint: "bakehouse lock (or: bakehouse bake --update-lock)" })),
+      run: () =>
+        Promise.reject(
+          new BakehouseError("LOCK_MISSING", "none", { hint: "bakehouse lock (or: bakehouse bake --update-lock; bakehouse bake DIR)" }),
+        ),
       render: () => "",
     });
     const { streams, text } = recordingStreams();
     await main(["bake"], { streams, commands: [row(bake)], folder: "/tmp" });
     await main(["bake", "a/shop"], { streams, commands: [row(bake)], folder: "/tmp" });
     expect(text.err.match(/try .*/g)).toEqual([
-      "try bakehouse lock (or: bakehouse bake --update-lock)",
-      "try bakehouse lock a/shop (or: bakehouse bake a/shop --update-lock)",
+      "try bakehouse lock (or: bakehouse bake --update-lock; bakehouse bake DIR)",
+      "try bakehouse lock a/shop (or: bakehouse bake a/shop --update-lock; bakehouse bake DIR)",
     ]);
   });
 

@@ -59,7 +59,7 @@ const COMMAND = /^(?:\S*bakehouse |--?[a-z]|[A-Z_]+=|(?:sudo|apt-get|chmod|mkdir
 
 /** The engine knows no folders of users: what it says of a recipe holds for the one that was named. */
 const aboutRecipe = (hint: string, recipe: string | undefined): string =>
-  recipe === undefined ? hint : hint.replace(/\bbakehouse (?:lock|bake|plan)\b/g, (command) => `${command} ${recipe}`);
+  recipe === undefined ? hint : hint.replace(/\bbakehouse (?:lock|bake|plan)\b(?! [A-Z])/g, (command) => `${command} ${recipe}`);
 
 const hintLines = (hint: string): readonly (readonly [label: string, line: string])[] => {
   const label = COMMAND.test(hint) ? "  try" : "  hint";

@@ -249,6 +249,11 @@ describe("images that must be baked again", () => {
       expect.objectContaining({ help: expect.objectContaining({ hint: `use shop/base (${safe.slice(7, 19)})` }) }),
     );
     expect(() => requireNotRevoked(parts, safe)).not.toThrow();
+    const last = await bake("shop/base");
+    await revokeImage(parts, { image: last, reason: "leaks, too" });
+    expect(() => requireNotRevoked(parts, last)).toThrow(
+      expect.objectContaining({ help: expect.objectContaining({ hint: `use the one before it, shop/base (${safe.slice(7, 19)})` }) }),
+    );
   });
 });
 

@@ -107,7 +107,7 @@ function movingNames({ update, previous }: LockOptions): Moving {
     return `${name} is not locked${guess === undefined ? "" : `: did you mean ${guess}?`}`;
   });
   throw new BakehouseError("PACKAGE_NOT_FOUND", lines.join("\n"), {
-    hint: "bakehouse lock --update without names moves everything",
+    hint: "bakehouse lock --update, without names, to move everything",
     details: { packages: unknown },
   });
 }

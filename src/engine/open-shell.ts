@@ -110,12 +110,12 @@ function findKept(store: Store, wanted: string | undefined): { readonly bake: st
   const found = wanted === undefined ? kept.slice(0, 1) : kept.filter(({ bake }) => bake.startsWith(wanted));
   const bake = found[0]?.bake;
   if (bake === undefined || found.length > 1) {
-    const known = kept.length === 0 ? "none was" : `these were: ${kept.map((each) => each.bake).join(", ")}`;
+    const known = kept.length === 0 ? "" : `; these were: ${kept.map((each) => each.bake).join(", ")}`;
     throw new BakehouseError(
       "BAKE_NOT_FOUND",
       found.length > 1
         ? `${String(wanted)} stands for ${found.length} kept failures: ${found.map((each) => each.bake).join(", ")}`
-        : `No failed step was kept${wanted === undefined ? "" : ` by bake ${wanted}`}; ${known}`,
+        : `No failed step was kept${wanted === undefined ? "" : ` by bake ${wanted}`}${known}`,
       {
         hint: "bakehouse bake --keep-on-failure",
       },

@@ -1,5 +1,4 @@
-import { shortDigest } from "../core/digest.ts";
-import { isSha256 } from "../core/digest.ts";
+import { isSha256, shortDigest, type Sha256 } from "../core/digest.ts";
 import type { AuditRecord } from "../core/audit/record.ts";
 import { BakehouseError } from "../core/errors.ts";
 import type { Catalog } from "../ports/catalog.ts";
@@ -61,11 +60,18 @@ const WORDS = { log: "the log in the catalog", mirror: "its copy, audit.jsonl", 
 
 async function headProblem(ledger: Ledger, head: string | undefined): Promise<readonly string[]> {
   if (head === undefined) return [];
-  const hash = head.replace(/^\d+:/, "");
-  const sequence = /^(\d+):/.exec(head)?.[1];
+  const [, sequence, hash] = /^(?:(\d+):)?(sha256:[0-9a-f]{64})$/.exec(head) ?? [];
+  if (hash === undefined)
+    throw new BakehouseError(
+      "USAGE",
+      `--head takes what \`audit verify\` printed, such as 9:sha256:… with 64 digits, not ${JSON.stringify(head)}`,
+      {
+        hint: "bakehouse audit verify",
+      },
+    );
   const found = (await ledger.records()).find((record) => record.hash === hash);
   if (found !== undefined && (sequence === undefined || found.sequence === Number(sequence))) return [];
   return [
-    `the log in the catalog: no record ${sequence ?? ""} has the hash ${isSha256(hash) ? shortDigest(hash) : JSON.stringify(hash)} that was noted`,
+    `the log in the catalog: no record ${sequence === undefined ? "" : `${sequence} `}has the hash ${shortDigest(hash as Sha256)} that was noted`,
   ];
 }

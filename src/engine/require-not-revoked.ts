@@ -35,25 +35,29 @@ export function requireNotRevoked({ store, clock }: { readonly store: Store; rea
       hint:
         instead === undefined
           ? `nothing replaces it yet: bake again, or bakehouse restore ${shortDigest(revoked.digest)}`
-          : `use ${instead.name} (${shortDigest(instead.digest)})`,
+          : `use ${instead.older ? "the one before it, " : ""}${instead.name} (${shortDigest(instead.digest)})`,
       details: { image: digest, revoked: revoked.digest, reason: revoked.reason, replacement: instead?.digest ?? null },
     },
   );
 }
 
+export interface Replacement {
+  readonly digest: ImageDigest;
+  readonly name: string;
+  /** Baked before the one that was revoked: it may have the same fault. */
+  readonly older: boolean;
+}
+
 /** The newest image of the same name that is not revoked. */
-export function replacementFor(
-  store: Store,
-  digest: ImageDigest,
-  now: Date,
-): { readonly digest: ImageDigest; readonly name: string } | undefined {
+export function replacementFor(store: Store, digest: ImageDigest, now: Date): Replacement | undefined {
   const entries = store.images.entries();
-  const name = entries.filter((entry) => entry.digest === digest).map(nameOf)[0];
-  if (name === undefined || name === "") return undefined;
+  const revoked = entries.find((entry) => entry.digest === digest);
+  const name = revoked === undefined ? "" : nameOf(revoked);
+  if (revoked === undefined || name === "") return undefined;
   return entries
     .filter((entry) => entry.digest !== digest && nameOf(entry) === name)
     .toSorted((a, b) => (bakedAt(a) < bakedAt(b) ? 1 : -1))
-    .map((entry) => ({ digest: entry.digest, name }))
+    .map((entry) => ({ digest: entry.digest, name, older: bakedAt(entry) < bakedAt(revoked) }))
     .find((other) => revocationsOfImage(store, other.digest, now).length === 0);
 }
 

@@ -23,6 +23,8 @@ export interface RevokedImage {
   readonly name: string;
   /** The newest image of the same name that is not revoked. */
   readonly replacement?: ImageDigest;
+  /** That one was baked before, and may have the same fault. */
+  readonly replacementIsOlder?: true;
 }
 
 export interface RevokeResult {
@@ -76,7 +78,11 @@ export async function revokeImage(
   );
   const withReplacement = (one: { readonly digest: ImageDigest; readonly name: string }): RevokedImage => {
     const instead = replacementFor(store, one.digest, new Date(Math.max(Date.parse(from), parts.clock.now().getTime())));
-    return { ...one, ...(instead === undefined ? {} : { replacement: instead.digest }) };
+    return {
+      ...one,
+      ...(instead === undefined ? {} : { replacement: instead.digest }),
+      ...(instead?.older === true ? { replacementIsOlder: true } : {}),
+    };
   };
   return {
     image: withReplacement(image),

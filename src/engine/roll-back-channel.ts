@@ -38,7 +38,7 @@ export async function rollBackChannel(
       const target = options.to === undefined ? nearestEarlier(parts, earlier) : given(parts, earlier, options.to, pointer);
       if (target === undefined)
         throw new BakehouseError("PROMOTION_BLOCKED", `${pointer.name}@${pointer.channel} has no earlier image to go back to`, {
-          hint: `bakehouse demote ${pointer.name}@${pointer.channel} leaves it pointing to nothing`,
+          hint: `bakehouse demote ${pointer.name}@${pointer.channel}, to leave it pointing to nothing`,
         });
       return { pointer, target };
     },

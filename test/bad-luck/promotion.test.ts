@@ -306,7 +306,7 @@ describe("a recipe that stands on a channel", () => {
     expect(await refusal("bake", "web.yaml", "--no-cache")).toMatchObject({
       code: "IMAGE_REVOKED",
       exit: 4,
-      hint: `use tiny/app (${first.slice(7, 19)})`,
+      hint: `use the one before it, tiny/app (${first.slice(7, 19)})`,
     });
     expect(await refusal("lock", "web.yaml", "--update")).toMatchObject({ code: "IMAGE_REVOKED" });
   });
@@ -415,6 +415,7 @@ describe("an audit log that was tampered with", () => {
     database.exec("UPDATE audit SET who = 'eve@lair' WHERE sequence = 3");
     database.close();
     expect((await refusal("audit", "verify")).message).toContain("the log in the catalog: record 3 was changed");
+    expect((await refusal("audit", "verify", "--head", "abc")).code).toBe("USAGE");
     expect((await refusal("audit", "verify", "--head", `4:sha256:${"0".repeat(64)}`)).message).toContain("that was noted");
   });
 });

@@ -399,7 +399,7 @@ test("packages below that nothing knows any more are named", async () => {
     repository: "debian",
   };
   const error = await refusal(resolve(["aa"], { installed: [lost] }));
-  expect([error.code, error.help.hint]).toEqual(["PACKAGE_NOT_FOUND", "bakehouse lock --update moves to versions that there are"]);
+  expect([error.code, error.help.hint]).toEqual(["PACKAGE_NOT_FOUND", "bakehouse lock --update, to move to versions that there are"]);
   expect(error.message).toContain("lost 1.0");
 });
 

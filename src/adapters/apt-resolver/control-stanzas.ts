@@ -89,7 +89,7 @@ export async function statusOf(installed: readonly LockedPackage[], base: string
   if (unknown.length > 0) {
     const message = `The layers below have ${unknown.join(", ")}, which neither the repositories nor the package store know any more`;
     throw new BakehouseError("PACKAGE_NOT_FOUND", message, {
-      hint: "bakehouse lock --update moves to versions that there are",
+      hint: "bakehouse lock --update, to move to versions that there are",
       details: { packages: unknown },
     });
   }

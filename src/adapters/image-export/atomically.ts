@@ -53,7 +53,7 @@ function refuseTaken(target: string, replace: boolean): void {
   if (!existsSync(dirname(target)))
     throw new BakehouseError("INPUT_INVALID", `There is no folder ${dirname(target)} to write to`, { hint: `mkdir -p ${dirname(target)}` });
   if (!replace && lstatSync(target, { throwIfNoEntry: false }) !== undefined)
-    throw new BakehouseError("INPUT_INVALID", `${target} exists already`, { hint: "--force replaces it; --output names another place" });
+    throw new BakehouseError("INPUT_INVALID", `${target} exists already`, { hint: "--force to replace it, or --output for another place" });
 }
 
 /** A folder's size is too costly to ask for so often. */

@@ -50,7 +50,7 @@ const invalid = (where: string, why: string, cause?: unknown): BakehouseError =>
   new BakehouseError(
     "KEY_INVALID",
     `${where} is no ed25519 key: ${why}`,
-    { hint: "openssl genpkey -algorithm ed25519 -out key.pem makes one, or: bakehouse key make" },
+    { hint: "bakehouse key make, or: openssl genpkey -algorithm ed25519 -out key.pem" },
     cause,
   );
 

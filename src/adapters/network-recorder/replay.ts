@@ -61,13 +61,13 @@ export class Replay {
     const { address } = this.request;
     if (this.damaged.size > 0) {
       throw new BakehouseError("DIGEST_MISMATCH", `${address}: the store holds other bytes than the lock names for:${list(this.damaged)}`, {
-        hint: `bakehouse lock --update --package ${address} records them anew`,
+        hint: `bakehouse lock --update --package ${address}, to record them anew`,
         details: { step: address, damaged: [...this.damaged] },
       });
     }
     if (this.refused.size === 0) return;
     throw new BakehouseError("NETWORK_REFUSED", `${address}: asked for what the lock has not recorded:${list(this.refused)}`, {
-      hint: `bakehouse lock --update --package ${address} records what the step asks for now; what it asks for must not change from run to run`,
+      hint: `bakehouse lock --update --package ${address}, to record what the step asks for now; what it asks for must not change from run to run`,
       details: { step: address, refused: [...this.refused] },
     });
   }

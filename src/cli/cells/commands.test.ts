@@ -69,6 +69,11 @@ describe("bakehouse run", () => {
     expect(JSON.parse((await bakehouse("exec", "blue", "--json", "--", "echo", "hi")).out)).toMatchObject({ code: 0, stdout: "hi\n" });
     expect((await bakehouse("shell", "blue", "--", "hostname")).code).toBe(0);
     expect((await bakehouse("logs", "blue", "--unit", "nginx.service")).out).toContain("Started nginx.service");
+    expect(await bakehouse("logs", "blue", "--unit", "no.service")).toMatchObject({
+      code: 0,
+      out: "",
+      err: expect.stringContaining("blue has printed nothing as no.service"),
+    });
 
     expect(await bakehouse("exec", "blu", "--", "true")).toMatchObject({ code: 0 });
     expect(await bakehouse("exec", "bleu", "--", "true")).toMatchObject({ code: 2, err: expect.stringContaining("did you mean blue?") });

@@ -40,7 +40,7 @@ function write(path: string, text: string): void {
     throw new BakehouseError(
       "INPUT_INVALID",
       `Cannot write ${path}: ${(error as Error).message}`,
-      { hint: "--output names another place" },
+      { hint: "another place: --output FILE" },
       error,
     );
   }

@@ -18,7 +18,7 @@ PEM file that \`BAKEHOUSE_KEY\` names signs.`,
         const signing = keys.list().find(({ signs }) => signs);
         if (signing !== undefined)
           throw new BakehouseError("KEY_INVALID", `The key ${signing.name} (${signing.id.slice(0, 12)}) signs already`, {
-            hint: "bakehouse key rotate puts a new one in its place",
+            hint: "bakehouse key rotate, to put a new one in its place",
           });
         return keys.make(options.name ?? (await parts.baker()));
       },

@@ -73,7 +73,12 @@ async function ofCell(
   const cell = cells.find(reference);
   if (!follow || !cell.isAlive()) {
     const { readCellLogs } = await import("../../engine/cell-logs.ts");
-    return readCellLogs(cells, reference, { lines, ...which });
+    const found = await readCellLogs(cells, reference, { lines, ...which });
+    if (found.lines.length === 0 && !global.json && !global.quiet)
+      terminal.err(
+        `${found.cell} has printed nothing${unit === undefined ? "" : ` as ${unit}: bakehouse exec ${found.cell} -- systemctl lists its units`}.\n`,
+      );
+    return found;
   }
   const { followCell } = await import("../cells/follow.ts");
   await followCell(cell, {

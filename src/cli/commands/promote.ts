@@ -72,7 +72,9 @@ function emergencyOf(options: {
 }): { readonly reason: string; readonly approvers: readonly string[] } | undefined {
   const { emergency, reason = "", approver } = options;
   if (!emergency && (reason !== "" || approver.length > 0))
-    throw new BakehouseError("USAGE", "--reason and --approver belong to --emergency", { hint: "bakehouse approve records an approval" });
+    throw new BakehouseError("USAGE", "--reason and --approver belong to --emergency", {
+      hint: "bakehouse approve, to record an approval",
+    });
   if (!emergency) return undefined;
   if (reason.trim() === "" || approver.length < 2)
     throw new BakehouseError("USAGE", "--emergency needs a --reason and two --approver", {

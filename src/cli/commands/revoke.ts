@@ -50,8 +50,11 @@ it stay as they are; they are listed, with what replaces it. A whole digest need
   },
 });
 
-const insteadOf = ({ replacement }: RevokedImage, { colors }: Terminal): string =>
-  replacement === undefined ? colors.dim("; nothing replaces it yet") : `; ${colors.green(shortDigest(replacement))} replaces it`;
+const insteadOf = ({ replacement, replacementIsOlder }: RevokedImage, { colors }: Terminal): string => {
+  if (replacement === undefined) return colors.dim("; nothing replaces it yet");
+  const digest = colors.green(shortDigest(replacement));
+  return replacementIsOlder === true ? `; the one before it is ${digest}` : `; ${digest} replaces it`;
+};
 
 function timeOf(text: string): Date {
   const time = new Date(text);
