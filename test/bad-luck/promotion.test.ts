@@ -246,6 +246,10 @@ describe("revoking", () => {
       uses: [{ kind: "channel", where: "tiny/app@dev", command: "bakehouse demote tiny/app@dev" }],
     });
     const later = await bakeRelease("2");
+    // also when nothing changed
+    expect((await kitchen.cli(["bake"])).stderr).toMatch(
+      /warning tiny\/app \([0-9a-f]{12}\) is revoked with tiny\/os, which it stands on: CVE-2026-1 in libc/,
+    );
     for (const image of [first, later])
       expect((await refusal("promote", image, "--to", "qa")).message).toContain(
         `${foundation.slice(7, 19)}), which it stands on, is revoked: CVE-2026-1`,

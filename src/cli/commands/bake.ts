@@ -45,7 +45,7 @@ A step that fails keeps everything before it; the same command goes on from ther
         from: folder,
         asked: { layers: options.layer, parameters },
       });
-      if (unchanged.result !== undefined) return unchanged.result;
+      if (unchanged.result !== undefined) return withWarnings(unchanged.result, { global, terminal });
       ({ looked } = unchanged);
     }
     const { createBakehouse } = await import("../../presets/create-bakehouse.ts");
@@ -71,7 +71,8 @@ A step that fails keeps everything before it; the same command goes on from ther
         const { watchBake } = await import("../recipe/watch-bake.ts");
         return await watchBake({ bakehouse, path: args.recipe, loadOptions, runOptions, terminal, signal });
       }
-      return { ...(await announcedBake(bakehouse, loaded, runOptions, { global, terminal, env, signal })), recipe: loaded.shownAs };
+      const result = await announcedBake(bakehouse, loaded, runOptions, { global, terminal, env, signal });
+      return await withWarnings({ ...result, recipe: loaded.shownAs }, { global, terminal });
     } finally {
       await bakehouse.close();
     }
@@ -89,6 +90,17 @@ A step that fails keeps everything before it; the same command goes on from ther
     return `${bakeTable(result.images, terminal)}\n${bold(summary)}\n${dim("Next:")} ${next.join(dim("  or  "))}\n`;
   },
 });
+
+async function withWarnings<Result extends Pick<BakeResult, "images">>(
+  result: Result,
+  { global, terminal }: Pick<AnnounceContext, "global" | "terminal">,
+): Promise<Result> {
+  if (global.json) return result;
+  const { revokedAmong } = await import("../../presets/revoked-images.ts");
+  for (const sentence of await revokedAmong(global.store, result.images))
+    terminal.err(`${terminal.errorColors.yellow("warning")} ${sentence}\n`);
+  return result;
+}
 
 /** Bakes, and tells those whom the recipe names how it ended, when there was anything to do. */
 async function announcedBake(
