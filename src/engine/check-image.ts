@@ -16,7 +16,7 @@ import type { Papers } from "../ports/papers.ts";
 import type { Store } from "../ports/store.ts";
 import { checkedMachine, type CheckedMachine } from "./checked-machine.ts";
 import { chooseChecks, type UnknownCheck } from "./choose-checks.ts";
-import { declarationOf } from "./declared-checks.ts";
+import { requireDeclaration } from "./declared-checks.ts";
 import { readImage, type ImageContent } from "./image-content.ts";
 import type { ImageMachineParts } from "./image-machine.ts";
 import type { Report } from "./parts.ts";
@@ -82,7 +82,7 @@ export async function checkImage(parts: CheckImageParts, reference: string, opti
   const { digest } = content.entry;
   const bake = parts.newId();
   const tell = (body: EventBody): void => options.report({ ...body, at: parts.clock.now().toISOString(), bake });
-  const declaration = declarationOf(parts.papers, digest);
+  const declaration = requireDeclaration(parts.papers, digest, content.name);
   const layer = content.entry.annotations[ANNOTATIONS.layer] ?? content.name;
   const chosen = chooseChecks(declaration?.checks ?? [], parts.checks, options.only, layer);
   const needsCell = chosen.bound.some(({ platform }) => platform === "cell");

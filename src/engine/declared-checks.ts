@@ -25,6 +25,15 @@ export function declarationOf(papers: Papers, image: ImageDigest): Declaration |
   return undefined;
 }
 
+/** The same, for who must not take "nobody here can read it" for "nothing". @throws PAPERS_INVALID */
+export function requireDeclaration(papers: Papers, image: ImageDigest, name: string): Declaration | undefined {
+  const declaration = declarationOf(papers, image);
+  if (declaration !== undefined || papers.of(image, PREDICATES.declaredChecks).length === 0) return declaration;
+  throw new BakehouseError("PAPERS_INVALID", `What ${name} has to pass is declared, but signed by no key that is trusted here`, {
+    hint: "bakehouse key list shows who is trusted; bakehouse bake --no-cache declares it again",
+  });
+}
+
 type Parts = Pick<EngineParts, "papers" | "hasher" | "clock" | "store">;
 type FileHasher = Pick<InputHasher, "hash">;
 
@@ -47,7 +56,11 @@ export async function declareChecks(parts: Parts, recipe: Recipe, images: readon
     };
     const content = parts.hasher.digestOf(canonicalJson(declaration));
     const [newest] = parts.papers.of(image.digest, PREDICATES.declaredChecks);
-    if (newest === undefined ? declaration.checks.length === 0 : newest.annotations[CONTENT] === content) continue;
+    const isSaid =
+      newest === undefined
+        ? declaration.checks.length === 0
+        : newest.annotations[CONTENT] === content && parts.papers.read(newest).trust === "signed";
+    if (isSaid) continue;
     // With the time, so that going back to an earlier declaration is a newer paper.
     const predicate = { ...declaration, declaredAt: parts.clock.now().toISOString() };
     await parts.papers.attach(image, PREDICATES.declaredChecks, predicate, { [CONTENT]: content });
