@@ -18,7 +18,7 @@ export function decideOnce(hosts: number, reports: number): Measurement {
     policy: {
       strategy: { kind: "rolling", batch: { percent: 100 }, soakMs: 60_000 },
       ...{ maxUnavailable: { percent: 5 }, minHealthy: { count: 0 }, maxSurge: { count: 0 } },
-      ...{ errors: { allowed: { percent: 2 }, strict: false }, unreachable: { allowed: { percent: 2 }, afterMs: 600_000 } },
+      ...{ errors: { allowed: { percent: 2 }, strict: false, perWave: false }, unreachable: { allowed: { percent: 2 }, afterMs: 600_000 } },
       ...{ timeoutMs: 600_000, graceMs: 30_000, gates: [], onHalt: "roll-back", approvals: 0 },
     },
   });

@@ -83,6 +83,45 @@ describe("a simulation", () => {
   });
 });
 
+describe("numbers of other systems", () => {
+  const METRICS_DOWN =
+    "fleet: { hosts: 20 }\nimage: {}\npolicy: bakehouse\nlimit: 2h\ntimeline: [{ fault: metrics, at: 0s, for: 24h, answer: down }]\n";
+
+  test("Flagger, threshold 5, an interval of 60 s, provider down: goes back after five checks, about 5 minutes", () => {
+    const { log, status } = simulated(SCENARIO(METRICS_DOWN), { policy: "flagger" });
+    const checks = log.filter(({ what }) => what.startsWith("gate success-rate"));
+    expect(status).toBe("rolled-back");
+    expect(checks).toHaveLength(5);
+    expect(Math.round(((checks[4]?.atMs ?? 0) - (checks[0]?.atMs ?? 0)) / 60_000)).toBe(4);
+  });
+
+  test("Argo Rollouts, consecutiveErrorLimit 4: the fifth error in a row aborts", () => {
+    const { log, status } = simulated(SCENARIO(METRICS_DOWN), { policy: "argo" });
+    expect(status).toBe("rolled-back");
+    expect(log.filter(({ what }) => what.startsWith("gate analysis"))).toHaveLength(5);
+  });
+
+  test("SSM, max-errors 0: one failure stops what has not begun", () => {
+    const text = SCENARIO("fleet: { hosts: 200 }\nimage: { bootFails: 100 }\npolicy: ssm\n");
+    expect(simulated(text)).toMatchObject({ status: "halted", moves: 50, overRun: 0 });
+  });
+
+  test("hawkBit: silent devices are waited for without end, and nothing halts", () => {
+    const text = SCENARIO(
+      "fleet: { hosts: 40 }\nimage: {}\npolicy: hawkbit\nlimit: 4h\ntimeline: [{ fault: silent, at: 0s, for: 24h, hosts: 40 }]\n",
+    );
+    expect(simulated(text).timeToHaltMs).toBeUndefined();
+    expect(["running", "completed"]).toContain(simulated(text).status);
+  });
+
+  test("CodeDeploy, 95 % of 10 must be healthy: nothing may move, and the plan says so", () => {
+    const text = SCENARIO(
+      'fleet: { hosts: 10 }\nimage: {}\npolicy: { strategy: { rolling: { batch: 1, soak: 0s } }, maxUnavailable: 1, minHealthy: "95%", onHalt: hold }\n',
+    );
+    expect(simulated(text)).toMatchObject({ status: "refused", reason: expect.stringContaining("95 % of 10 is 10") as string });
+  });
+});
+
 describe("what is wrong with a scenario", () => {
   test("is told all at once, with line and column and what was meant", () => {
     let message = "";

@@ -95,7 +95,7 @@ class SimulationRun {
       gates: source.gates ?? [],
       schedule: this.schedule,
       seed: this.seed,
-      errorsAllowed: () => this.reconciler?.rollout.limits.errors ?? 0,
+      errorsAllowed: () => this.reconciler?.rollout.errorLimit ?? 0,
       tell: (observation) => this.told(observation),
       note: (what) => this.note(what),
     });

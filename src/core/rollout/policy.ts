@@ -1,3 +1,4 @@
+import type { Verdict } from "../checks/verdict.ts";
 import type { Amount } from "./amount.ts";
 
 /** In which order a fleet moves. A soak is the time for which everything that was moved must be healthy without a break. */
@@ -19,6 +20,14 @@ export interface Gate {
   readonly name: string;
   readonly onError: Unanswered;
   readonly onInconclusive: Unanswered;
+  /** Absent: the first answer counts. */
+  readonly again?: AskAgain;
+}
+
+/** Of each bad verdict: so many are passed over, and one more counts. Errors are counted in a row, the others in all, for each wave. */
+export interface AskAgain {
+  readonly everyMs: number;
+  readonly allowed: Readonly<Record<Exclude<Verdict, "passed">, number>>;
 }
 
 export interface RolloutPolicy {
@@ -34,6 +43,8 @@ export interface RolloutPolicy {
     readonly allowed: Amount;
     /** Whether what is under way counts as if it failed, so that never more than `allowed` and one fail. */
     readonly strict: boolean;
+    /** Whether `allowed` is of the instances of a wave, and counted anew in each, in place of the whole fleet's. */
+    readonly perWave: boolean;
   };
   readonly unreachable: {
     /** A budget of its own: no answer is not a failure of the image. */

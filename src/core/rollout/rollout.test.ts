@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { Verdict } from "../checks/verdict.ts";
 import { COMMANDS } from "./commands.ts";
 import { decide } from "./decide.ts";
 import { ENDS, type Action, type CommandName, type Observation, type RolloutStatus } from "./model.ts";
@@ -12,7 +13,7 @@ const POLICY: RolloutPolicy = {
   maxUnavailable: { count: 1 },
   minHealthy: { count: 0 },
   maxSurge: { count: 0 },
-  errors: { allowed: { count: 0 }, strict: false },
+  errors: { allowed: { count: 0 }, strict: false, perWave: false },
   unreachable: { allowed: { percent: 100 }, afterMs: 60_000 },
   timeoutMs: 10_000,
   graceMs: 500,
@@ -167,16 +168,38 @@ describe("limits of errors", () => {
     ["none allowed stops at the first", { count: 0 }, 50, 1],
   ])("%s", (_what, allowed, size, stopsAt) => {
     const strategy = { kind: "rolling", batch: { percent: 100 }, soakMs: 0 } as const;
-    const driven = new Driven({ strategy, errors: { allowed, strict: false }, onHalt: "hold" }, size);
+    const driven = new Driven({ strategy, errors: { allowed, strict: false, perWave: false }, onHalt: "hold" }, size);
     driven.run(() => true);
     expect(driven.rollout.status).toBe("halted");
     expect(driven.rollout.roster.sums.failed).toBe(stopsAt);
     expect(driven.actions.filter(({ kind }) => kind === "deny")).toHaveLength(1);
   });
 
+  test.each([
+    [2, "running"],
+    [3, "halted"],
+  ])("hawkBit: 10 %% of a group of 20, %i failures: %s", (failures, status) => {
+    const strategy = { kind: "rolling", batch: { count: 20 }, soakMs: 1000 } as const;
+    const driven = new Driven(
+      { strategy, maxUnavailable: { count: 40 }, errors: { allowed: { percent: 10 }, strict: false, perWave: true }, onHalt: "hold" },
+      40,
+    );
+    const moves = driven.tick().slice(0, failures);
+    driven.tick(moves.map(({ key }) => ({ type: "action-failed", key, reason: "no" })));
+    expect(driven.rollout.status).toBe(status);
+  });
+
+  test("of a wave are counted anew in each wave", () => {
+    const strategy = { kind: "rolling", batch: { count: 10 }, soakMs: 0 } as const;
+    const driven = new Driven({ strategy, errors: { allowed: { count: 1 }, strict: false, perWave: true }, onHalt: "hold" }, 30);
+    const bad = new Set([0, 10, 20, 21].map((index) => driven.rollout.plan.instances[index]?.id));
+    driven.run((id) => bad.has(id));
+    expect(driven.rollout).toMatchObject({ status: "halted", reason: expect.stringContaining("2 failed in wave 3, 1 may") as string });
+  });
+
   test("strict counts what is under way: all at once is then never more than one beyond the limit", () => {
     const driven = new Driven(
-      { strategy: { kind: "all-at-once", soakMs: 0 }, errors: { allowed: { count: 3 }, strict: true }, onHalt: "hold" },
+      { strategy: { kind: "all-at-once", soakMs: 0 }, errors: { allowed: { count: 3 }, strict: true, perWave: false }, onHalt: "hold" },
       50,
     );
     expect(driven.tick()).toHaveLength(4);
@@ -189,6 +212,54 @@ describe("limits of errors", () => {
     expect(driven.rollout).toMatchObject({ status: "held", reason: expect.stringContaining("do not answer: 1, 0 may") as string });
     driven.tick([driven.report(move.id, "new")]);
     expect(driven.rollout.status).toBe("running");
+  });
+});
+
+describe("a gate that is asked again", () => {
+  /** Answers until the rollout stands otherwise than running; how many answers that took. */
+  function answered(
+    allowed: { failed: number; error: number; inconclusive: number },
+    verdicts: readonly Verdict[],
+  ): [number, RolloutStatus] {
+    const gates = [{ name: "g", onError: "halt", onInconclusive: "hold", again: { everyMs: 1000, allowed } }] as const;
+    const driven = new Driven({ gates, onHalt: "hold" }, 1);
+    driven.tick();
+    driven.tick([driven.report("i0", "new")]);
+    for (let count = 0; count < 50; count += 1) {
+      const [ask] = driven.tick([], 1000);
+      if (ask === undefined) throw new Error("nothing was asked");
+      expect(driven.tick([], 10)).toEqual([]); // one question at a time
+      const verdict = verdicts[count % verdicts.length] ?? "error";
+      driven.tick([{ type: "gate", key: ask.key, verdict, detail: "" }]);
+      if (driven.rollout.status !== "running") return [count + 1, driven.rollout.status];
+      expect(driven.tick([], 500)).toEqual([]); // not before its time
+    }
+    return [50, driven.rollout.status];
+  }
+
+  test.each([
+    ["Argo Rollouts: failureLimit 3 aborts at the 4th", { failed: 3, error: 4, inconclusive: 0 }, ["failed"], 4, "halted"],
+    ["Argo Rollouts: consecutiveErrorLimit 4 aborts at the 5th in a row", { failed: 9, error: 4, inconclusive: 0 }, ["error"], 5, "halted"],
+    ["failures count, although errors come between", { failed: 2, error: 1, inconclusive: 0 }, ["failed", "error"], 5, "halted"],
+    ["errors are counted in a row", { failed: 100, error: 1, inconclusive: 0 }, ["error", "failed"], 50, "running"],
+    ["inconclusive holds", { failed: 0, error: 0, inconclusive: 1 }, ["inconclusive"], 2, "held"],
+    ["Flagger: threshold 5, goes back at the 5th failed check", { failed: 4, error: 4, inconclusive: 4 }, ["failed"], 5, "halted"],
+    ["once is enough", { failed: 0, error: 0, inconclusive: 0 }, ["passed"], 1, "completed"],
+  ] as const)("%s", (_what, allowed, verdicts, answers, status) => expect(answered(allowed, verdicts)).toEqual([answers, status]));
+});
+
+describe("blue/green", () => {
+  test("does not switch to a set that is too small, and does when the missing ones are there", () => {
+    const driven = new Driven(
+      { strategy: { kind: "blue-green", soakMs: 0, keepOldMs: 0 }, errors: { allowed: { count: 3 }, strict: false, perWave: false } },
+      6,
+    );
+    const [first, second, ...others] = driven.tick() as readonly (Action & { kind: "move" })[];
+    const failed = [first, second].map((move): Observation => ({ type: "action-failed", key: move?.key ?? "", reason: "no" }));
+    expect(driven.tick([...failed, ...others.map(({ id }) => driven.report(id, "new"))])).toEqual([]);
+    expect(driven.rollout).toMatchObject({ status: "held", reason: expect.stringContaining("4 of 6 are healthy, 5 must be") as string });
+    const again = driven.tick([{ type: "command", command: "retry-failed", who: "ada" }]) as readonly (Action & { kind: "move" })[];
+    expect(driven.tick(again.map(({ id }) => driven.report(id, "new")))).toMatchObject([{ kind: "switch", to: "new" }]);
   });
 });
 
@@ -223,7 +294,7 @@ describe("whatever happens, in whatever order", () => {
     maxUnavailable: fc.record({ count: fc.integer({ min: 1, max: 4 }) }),
     maxSurge: fc.record({ count: fc.integer({ min: 0, max: 2 }) }),
     minHealthy: fc.record({ count: fc.integer({ min: 0, max: 5 }) }),
-    errors: fc.record({ allowed: fc.record({ count: fc.integer({ min: 0, max: 3 }) }), strict: fc.boolean() }),
+    errors: fc.record({ allowed: fc.record({ count: fc.integer({ min: 0, max: 3 }) }), strict: fc.boolean(), perWave: fc.boolean() }),
     onHalt: fc.constantFrom("hold" as const, "roll-back" as const),
   });
   /** What becomes of the moves that are under way, and what else happens meanwhile. */
@@ -356,6 +427,7 @@ function recount({ roster }: Rollout): Rollout["roster"]["sums"] {
     failed: count("failed"),
     unreachable: count("unreachable"),
     sick: slots.filter(({ phase, healthy }) => phase === "moved" && !healthy).length,
+    ready: slots.filter(({ phase, healthy }) => healthy && (phase === "moved" || phase === "settled")).length,
     returning: count("returning"),
     stuck: count("stuck"),
   };

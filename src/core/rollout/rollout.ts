@@ -1,3 +1,4 @@
+import type { Verdict } from "../checks/verdict.ts";
 import { COMMANDS } from "./commands.ts";
 import {
   ENDS,
@@ -9,7 +10,9 @@ import {
   type Observation,
   type RolloutStatus,
 } from "./model.ts";
+import { numberOf } from "./amount.ts";
 import { limitsOf, type Limits, type PlannedInstance, type RolloutPlan, type Wave } from "./plan.ts";
+import type { Gate } from "./policy.ts";
 import { Roster, type Slot } from "./roster.ts";
 import { Timers } from "./timers.ts";
 
@@ -23,6 +26,9 @@ interface GateState {
   key?: string;
   /** How often gates were asked, so that each question has a key of its own. */
   asked: number;
+  /** Bad answers of that gate that were passed over, and when it is asked again. */
+  bad: Record<Exclude<Verdict, "passed">, number>;
+  againAtMs?: number;
 }
 
 /** What {@link Rollout.refused} collects. */
@@ -54,7 +60,9 @@ export class Rollout {
   /** Of the wave: neither moved nor given up. */
   private open = 0;
   private soakFromMs: number | undefined;
-  private gate: GateState = { index: 0, asked: 0 };
+  private gate: GateState = firstGate(0);
+  /** How many had failed when the wave was opened. */
+  private failedBefore = 0;
   private stage: Stage = "waves";
   private stageKey: string | undefined;
   private keptFromMs = 0;
@@ -173,9 +181,21 @@ export class Rollout {
   private fail(slot: Slot, why: string): void {
     if (slot.phase === "returning") return this.settle(slot, "stuck");
     this.settle(slot, "failed");
-    const { failed } = this.roster.sums;
-    if (failed > this.limits.errors)
-      this.halt(`${failed} of ${this.roster.sums.size} failed, ${this.limits.errors} may: ${slot.id} ${why}`);
+    const { failed, size } = this.roster.sums;
+    if (failed <= this.errorLimit) return;
+    const before = this.failedBefore;
+    const told = this.plan.policy.errors.perWave
+      ? `${failed - before} failed in wave ${this.wave + 1}, ${this.errorLimit - before} may`
+      : `${failed} of ${size} failed, ${this.errorLimit} may`;
+    this.halt(`${told}: ${slot.id} ${why}`);
+  }
+
+  /** How many of the fleet may have failed by now. */
+  get errorLimit(): number {
+    const { policy, waves } = this.plan;
+    const wave = waves[Math.min(this.wave, waves.length - 1)];
+    if (!policy.errors.perWave || wave === undefined) return this.limits.errors;
+    return this.failedBefore + numberOf(policy.errors.allowed, wave.to - wave.from, "down");
   }
 
   private actionFailed(key: string, reason: string): void {
@@ -204,14 +224,24 @@ export class Rollout {
     delete this.gate.key;
     if (gate === undefined) return;
     if (verdict === "passed") {
-      this.gate.index += 1;
+      this.gate = firstGate(this.gate.asked, this.gate.index + 1);
       return;
     }
+    if (this.isPassedOver(gate, verdict)) return;
     const told = `gate ${gate.name}: ${verdict}: ${detail}`;
     if (verdict === "failed") return this.halt(told);
     const then = verdict === "error" ? gate.onError : gate.onInconclusive;
     if (then === "halt") this.halt(told);
     else if (this.status === "running") this.hold(told);
+  }
+
+  private isPassedOver({ again }: Gate, verdict: Exclude<Verdict, "passed">): boolean {
+    const { bad } = this.gate;
+    if (verdict !== "error") bad.error = 0;
+    bad[verdict] += 1;
+    if (again === undefined || bad[verdict] > again.allowed[verdict]) return false;
+    this.gate.againAtMs = this.nowMs + again.everyMs;
+    return true;
   }
 
   private keyOf({ id, attempt }: Slot): string {
@@ -287,7 +317,8 @@ export class Rollout {
   }
 
   private skipGate(): void {
-    if (this.plan.policy.gates[this.gate.index] !== undefined && this.open === 0) this.gate.index += 1;
+    if (this.plan.policy.gates[this.gate.index] !== undefined && this.open === 0)
+      this.gate = firstGate(this.gate.asked, this.gate.index + 1);
     this.resume();
   }
 
@@ -365,7 +396,8 @@ export class Rollout {
 
   private openWave(): void {
     const wave = this.plan.waves[this.wave];
-    this.gate = { index: 0, asked: this.gate.asked };
+    this.gate = firstGate(this.gate.asked);
+    if (wave !== undefined) this.failedBefore = this.roster.sums.failed;
     this.soakFromMs = undefined;
     this.open = 0;
     if (wave === undefined) return;
@@ -402,7 +434,7 @@ export class Rollout {
     const { errors, strategy } = plan.policy;
     const { kind } = strategy;
     if (phase === "moving") {
-      if (errors.strict && sums.failed + sums.moving > limits.errors) return undefined;
+      if (errors.strict && sums.failed + sums.moving > this.errorLimit) return undefined;
       if (kind === "blue-green") return "beside";
       if (kind === "all-at-once") return "in-place";
     }
@@ -425,7 +457,8 @@ export class Rollout {
   private gatesPassed(): boolean {
     const gate = this.plan.policy.gates[this.gate.index];
     if (gate === undefined) return true;
-    if (this.gate.key !== undefined) return false;
+    if (this.gate.key !== undefined || this.nowMs < (this.gate.againAtMs ?? 0)) return false;
+    delete this.gate.againAtMs;
     this.gate.asked += 1;
     this.gate.key = `${this.plan.rollout}//gate-${this.gate.asked}`;
     this.actions.push({ kind: "ask-gate", key: this.gate.key, gate: gate.name, wave: this.wave });
@@ -435,8 +468,13 @@ export class Rollout {
   private finish(): void {
     const { strategy } = this.plan.policy;
     if (strategy.kind !== "blue-green") return this.end("completed");
-    if (this.stage === "waves") this.enter("switching", { kind: "switch", to: "new" });
-    else if (this.stage === "keeping" && this.roster.sums.sick === 0 && this.nowMs - this.keptFromMs >= strategy.keepOldMs)
+    if (this.stage === "waves") {
+      const { size, ready } = this.roster.sums;
+      const needed = Math.max(this.limits.minHealthy, size - this.limits.maxUnavailable);
+      if (ready >= needed) this.enter("switching", { kind: "switch", to: "new" });
+      else this.hold(`the new set is too small to switch to: ${ready} of ${size} are healthy, ${needed} must be`);
+    }
+    if (this.stage === "keeping" && this.roster.sums.sick === 0 && this.nowMs - this.keptFromMs >= strategy.keepOldMs)
       this.enter("retiring", { kind: "retire", set: "old" });
   }
 
@@ -510,9 +548,10 @@ export class Rollout {
     if (sums.moving > 0) return `${sums.moving} instances that are being moved`;
     if (this.open > 0) return `room in the disruption budget: ${sums.down + this.others} are down, ${this.limits.maxUnavailable} may`;
     if (sums.sick > 0) return `the health of ${sums.sick} moved instances`;
-    return this.gate.key === undefined
+    const { key, againAtMs } = this.gate;
+    return key === undefined && againAtMs === undefined
       ? `the soak of wave ${this.wave + 1}`
-      : `gate ${this.plan.policy.gates[this.gate.index]?.name ?? ""}`;
+      : `gate ${this.plan.policy.gates[this.gate.index]?.name ?? ""}${againAtMs === undefined ? "" : ", once more"}`;
   }
 
   private wakeAt(): number | undefined {
@@ -520,12 +559,14 @@ export class Rollout {
     const { strategy } = this.plan.policy;
     const soak = this.soakFromMs === undefined ? undefined : this.soakFromMs + (this.plan.waves[this.wave]?.soakMs ?? 0);
     const kept = this.stage === "keeping" && strategy.kind === "blue-green" ? this.keptFromMs + strategy.keepOldMs : undefined;
-    const times = [this.deadlines.nextMs, this.silences.nextMs, this.illnesses.nextMs, soak, kept].filter(
+    const times = [this.deadlines.nextMs, this.silences.nextMs, this.illnesses.nextMs, this.gate.againAtMs, soak, kept].filter(
       (time) => time !== undefined && time > this.nowMs,
     ) as number[];
     return times.length === 0 ? undefined : Math.min(...times);
   }
 }
+
+const firstGate = (asked: number, index = 0): GateState => ({ index, asked, bad: { failed: 0, error: 0, inconclusive: 0 } });
 
 /** Not listened to: gone, known to be silent, or under a deadline of their own. */
 const QUIET: ReadonlySet<InstancePhase> = new Set(["left", "unreachable", "moving", "returning"]);

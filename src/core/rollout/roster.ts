@@ -37,12 +37,14 @@ export interface Sums {
   unreachable: number;
   /** Moved ones that are unhealthy. */
   sick: number;
+  /** Healthy on the new image. */
+  ready: number;
   returning: number;
   stuck: number;
 }
 
 export class Roster {
-  readonly sums: Sums = { size: 0, down: 0, moving: 0, surging: 0, failed: 0, unreachable: 0, sick: 0, returning: 0, stuck: 0 };
+  readonly sums: Sums = { size: 0, down: 0, moving: 0, surging: 0, failed: 0, unreachable: 0, sick: 0, ready: 0, returning: 0, stuck: 0 };
   private readonly slots: { -readonly [Key in keyof Slot]: Slot[Key] }[] = [];
   private readonly byId = new Map<string, number>();
 
@@ -94,6 +96,7 @@ export class Roster {
     if (phase === "failed") sums.failed += by;
     if (phase === "unreachable") sums.unreachable += by;
     if (phase === "moved" && !healthy) sums.sick += by;
+    if (healthy && (phase === "moved" || phase === "settled")) sums.ready += by;
     if (phase === "returning") sums.returning += by;
     if (phase === "stuck") sums.stuck += by;
   }

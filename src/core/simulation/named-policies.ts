@@ -35,13 +35,16 @@ export const NAMED_POLICIES: Readonly<Record<string, { readonly summary: string;
     },
   },
   argo: {
-    summary: "Argo Rollouts: steps of 20 %, a quarter unavailable; aborts and goes back when the analysis fails",
+    summary:
+      "Argo Rollouts: steps of 20 %, a quarter unavailable; aborts when the analysis fails once, or gives no answer 5 times in a row",
     policy: {
       strategy: { canary: [{ to: { percent: 20 }, soak: 60_000 }] },
       maxUnavailable: { percent: 25 },
       maxSurge: { percent: 25 },
       errors: { allowed: { percent: 100 } },
-      gates: [{ name: "analysis", errorRateBelow: 5, onError: "halt", onInconclusive: "hold" }],
+      gates: [
+        { name: "analysis", errorRateBelow: 5, onError: "halt", onInconclusive: "hold", again: { every: 10_000, failed: 0, error: 4 } },
+      ],
       onHalt: "roll-back",
     },
   },
@@ -50,19 +53,24 @@ export const NAMED_POLICIES: Readonly<Record<string, { readonly summary: string;
     policy: {
       strategy: { rolling: { batch: { percent: 10 }, soak: 0 } },
       maxUnavailable: { percent: 100 },
-      errors: { allowed: { percent: 1 } },
+      errors: { allowed: { percent: 10 }, perWave: true },
       unreachable: SILENT_COUNTS_NOT,
       onHalt: "hold",
     },
   },
   flagger: {
-    summary: "Flagger: weights by 10 %, goes back when the metric fails, also when it gives no answer",
+    summary: "Flagger: weights by 10 %, goes back at the 5th failed check, one a minute; no answer is a failed check",
     policy: {
       strategy: { rolling: { batch: { percent: 10 }, soak: 60_000 } },
       maxUnavailable: { count: 0 },
       maxSurge: { percent: 100 },
       errors: { allowed: { percent: 100 } },
-      gates: [{ name: "success-rate", errorRateBelow: 1, onError: "halt", onInconclusive: "halt" }],
+      gates: [
+        {
+          ...{ name: "success-rate", errorRateBelow: 1, onError: "halt", onInconclusive: "halt" },
+          again: { every: 60_000, failed: 4, error: 4, inconclusive: 4 },
+        },
+      ],
       onHalt: "roll-back",
     },
   },

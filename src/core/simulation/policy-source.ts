@@ -1,4 +1,4 @@
-import type { RolloutPolicy, Strategy } from "../rollout/policy.ts";
+import type { AskAgain, RolloutPolicy, Strategy } from "../rollout/policy.ts";
 import type { PolicySource } from "./scenario.ts";
 
 const NONE = { count: 0 } as const;
@@ -9,13 +9,26 @@ export const policyOf = (source: PolicySource): RolloutPolicy => ({
   maxUnavailable: source.maxUnavailable,
   minHealthy: source.minHealthy ?? NONE,
   maxSurge: source.maxSurge ?? NONE,
-  errors: { allowed: source.errors?.allowed ?? NONE, strict: source.errors?.strict ?? false },
+  errors: { allowed: source.errors?.allowed ?? NONE, strict: source.errors?.strict ?? false, perWave: source.errors?.perWave ?? false },
   unreachable: { allowed: source.unreachable?.allowed ?? { percent: 10 }, afterMs: source.unreachable?.after ?? 300_000 },
   timeoutMs: source.timeout ?? 600_000,
   graceMs: source.grace ?? 30_000,
-  gates: (source.gates ?? []).map(({ name, onError, onInconclusive }) => ({ name, onError, onInconclusive })),
+  gates: (source.gates ?? []).map(({ name, onError, onInconclusive, again }) => ({
+    ...{ name, onError, onInconclusive },
+    ...(again === undefined ? {} : { again: againOf(again) }),
+  })),
   onHalt: source.onHalt,
   approvals: source.approvals ?? 0,
+});
+
+const againOf = ({
+  every,
+  failed = 0,
+  error = 0,
+  inconclusive = 0,
+}: NonNullable<NonNullable<PolicySource["gates"]>[number]["again"]>): AskAgain => ({
+  everyMs: every,
+  allowed: { failed, error, inconclusive },
 });
 
 function strategyOf(source: PolicySource["strategy"]): Strategy {

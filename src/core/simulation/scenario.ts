@@ -46,6 +46,13 @@ const gate = z.strictObject({
   errorRateBelow: share().describe("Passes while fewer requests of a hundred to moved instances fail"),
   onError: unanswered().describe("When the metrics give no answer. Going on is not possible"),
   onInconclusive: unanswered().describe("When what they say decides nothing: no samples, no numbers"),
+  again: z
+    .strictObject({
+      every: span(),
+      ...{ failed: z.int().min(0).optional(), error: z.int().min(0).optional(), inconclusive: z.int().min(0).optional() },
+    })
+    .optional()
+    .describe("Ask again: so many bad answers of each kind are passed over (errors in a row), one more counts. The first counts if absent"),
 });
 
 const policySchema = z.strictObject({
@@ -57,6 +64,7 @@ const policySchema = z.strictObject({
     .strictObject({
       allowed: amount().describe("So many may fail; one more halts"),
       strict: z.boolean().optional().describe("Count what is under way as if it failed. false if absent"),
+      perWave: z.boolean().optional().describe("Of the instances of a wave, counted anew in each. false if absent"),
     })
     .optional()
     .describe("Absent: the first failure halts"),
