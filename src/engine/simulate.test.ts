@@ -11,7 +11,7 @@ import { NAMED_POLICIES } from "../core/simulation/named-policies.ts";
 import { parseScenario } from "../core/simulation/parse-scenario.ts";
 import { policyOf } from "../core/simulation/policy-source.ts";
 import { reconcileRollout } from "./reconcile-rollout.ts";
-import { simulate, type Simulation } from "./simulate.ts";
+import { planSimulation, simulate, type Simulation } from "./simulate.ts";
 
 const GALLERY = join(dirname(dirname(import.meta.dirname)), "docs/scenarios");
 const digestOf = (text: string): string => `sha256:${createHash("sha256").update(text).digest("hex")}`;
@@ -80,6 +80,20 @@ describe("a simulation", () => {
     );
     expect(simulated(text, { policy: "argo" }).status).toBe("rolled-back");
     expect(simulated(text, { policy: "flagger" }).status).toBe("rolled-back");
+  });
+});
+
+describe("a plan", () => {
+  test.each([...Object.keys(NAMED_POLICIES), "its own"])("under %s promises what is left of each zone, and that is kept", (name) => {
+    const own =
+      '{ strategy: { canary: [{ to: 1, soak: 1s }, { to: "30%", soak: 1s }] }, maxUnavailable: 9, minHealthy: "85%", maxSurge: 2, onHalt: hold }';
+    const text = SCENARIO(`fleet: { hosts: 50, zones: 3, unhealthy: 2 }\nimage: {}\npolicy: ${name === "its own" ? own : name}\n`);
+    const { scenario, policy } = parseScenario(text, "scenario.yaml");
+    const { zones, waves } = planSimulation(scenario, policy, { digestOf });
+    const { worst, moved } = simulate(scenario, policy, { digestOf });
+    expect(waves.flatMap(({ instances }) => instances)).toHaveLength(50);
+    expect(moved).toBe(50);
+    for (const { zone, size, worst: left } of zones) expect(worst[zone]).toBeGreaterThanOrEqual(Math.floor((left / size) * 100));
   });
 });
 

@@ -1,7 +1,7 @@
 import { BakehouseError } from "../core/errors.ts";
 import { decide } from "../core/rollout/decide.ts";
 import { ENDS, type Observation, type RolloutStatus } from "../core/rollout/model.ts";
-import { planRollout, planText, type RolloutPlan } from "../core/rollout/plan.ts";
+import { planRollout, planText, type Limits, type Planned, type RolloutPlan } from "../core/rollout/plan.ts";
 import type { RolloutPolicy } from "../core/rollout/policy.ts";
 import { MemoryRecords, StoreAway } from "../core/simulation/memory-records.ts";
 import { policyOf } from "../core/simulation/policy-source.ts";
@@ -62,6 +62,30 @@ export function simulate(scenario: Scenario, source: PolicySource, options: Simu
   return new SimulationRun(scenario, source, options).run();
 }
 
+/** A plan as it is shown: what is in each wave, and what each zone has left. */
+export interface PlanOutline {
+  readonly title: string;
+  /** Why there is no plan; everything else is empty then. */
+  readonly refused: readonly string[];
+  readonly hash: string;
+  readonly limits?: Limits;
+  readonly waves: readonly { readonly soakMs: number; readonly instances: readonly string[] }[];
+  readonly zones: RolloutPlan["zones"];
+}
+
+/** What would be rolled out, in which order, before anything happens. */
+export function planSimulation(scenario: Scenario, source: PolicySource, options: SimulateOptions): PlanOutline {
+  const run = new SimulationRun(scenario, source, options);
+  const planned = run.plan();
+  const { title } = scenario;
+  if ("problems" in planned) return { title, refused: planned.problems, hash: "", waves: [], zones: [] };
+  const { waves, instances, limits, zones } = planned.plan;
+  return {
+    ...{ title, refused: [], hash: run.hashOf(planned.plan), limits, zones },
+    waves: waves.map(({ from, to, soakMs }) => ({ soakMs, instances: instances.slice(from, to).map(({ id }) => id) })),
+  };
+}
+
 class SimulationRun {
   private readonly scenario: Scenario;
   private readonly options: SimulateOptions;
@@ -101,8 +125,8 @@ class SimulationRun {
     });
   }
 
-  run(): Simulation {
-    const planned = planRollout({
+  plan(): Planned {
+    return planRollout({
       rollout: ROLLOUT,
       fleet: this.scenario.title,
       target: TARGET,
@@ -111,6 +135,15 @@ class SimulationRun {
       instances: this.world.instances(),
       salt: this.seed,
     });
+  }
+
+  /** What is approved. */
+  hashOf(plan: RolloutPlan): string {
+    return this.options.digestOf(planText(plan)).slice("sha256:".length, "sha256:".length + 12);
+  }
+
+  run(): Simulation {
+    const planned = this.plan();
     if ("problems" in planned) return this.refused(planned.problems);
     this.begin(planned.plan);
     const limitMs = this.scenario.limit ?? LIMIT_MS;
@@ -125,7 +158,7 @@ class SimulationRun {
   }
 
   private begin(plan: RolloutPlan): void {
-    this.planHash = this.options.digestOf(planText(plan)).slice("sha256:".length, "sha256:".length + 12);
+    this.planHash = this.hashOf(plan);
     this.records = new MemoryRecords({ plan, planHash: this.planHash, startedBy: "simulation", nowMs: 0 });
     this.takeOver();
     for (const fault of this.scenario.timeline ?? []) if ("at" in fault) this.schedule.at(fault.at, () => this.happen(fault));

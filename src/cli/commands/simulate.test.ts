@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -9,9 +9,12 @@ import { builtCli } from "../../../test/shared-store.ts";
 const run = promisify(execFile);
 let folder: string;
 let cli: string;
+let plans: string;
 beforeAll(async () => {
   cli = await builtCli();
   folder = mkdtempSync(join(tmpdir(), "bakehouse-scenario-"));
+  plans = join(folder, "plans");
+  mkdirSync(plans);
   writeFileSync(
     join(folder, "good.yaml"),
     "version: 1\ntitle: good\nfleet: { hosts: 5 }\nimage: {}\npolicy: bakehouse\nexpect: { moved: 5 }\n",
@@ -35,6 +38,28 @@ test("shows how one went, and all that happened with --log", async () => {
   expect(out).toContain("completed\ngood\n");
   expect(out).toContain("moved      5, 0 on the image before, 0 failed, 0 unreachable");
   expect(out).toContain("As expected.");
+});
+
+test("shows the plan before anything happens: waves, limits, zones and the hash", async () => {
+  writeFileSync(
+    join(plans, "rings.yaml"),
+    "version: 1\ntitle: rings\nfleet: { hosts: 5, first: 1, neverFirst: 1 }\nimage: {}\npolicy: bakehouse\n",
+  );
+  const { code, out } = await simulate("plans/rings.yaml", "--plan");
+  expect(code).toBe(0);
+  expect(out).toMatch(/^rings\nplan {7}[\da-f]{12}\nlimits {5}0 unavailable, 0 healthy at least, 1 more; 1 may fail, 0 be silent\n/);
+  expect(out).toContain("wave 1     1 instance, healthy for 60 s: host-1\n");
+  expect(out).toMatch(/, host-5\nleft {7}zone-1 5 of 5\n$/);
+});
+
+test("shows why there is no plan, and ends with 6", async () => {
+  writeFileSync(
+    join(plans, "stuck.yaml"),
+    "version: 1\ntitle: stuck\nfleet: { hosts: 5 }\nimage: {}\npolicy: { strategy: { rolling: { batch: 1, soak: 0s } }, maxUnavailable: 0, onHalt: hold }\n",
+  );
+  const { code, out } = await simulate("plans/stuck.yaml", "--plan");
+  expect(code).toBe(6);
+  expect(out).toContain("refused: nothing may move: maxUnavailable 0 of 5 is 0, and maxSurge 0 of 5 is 0; allow one of them");
 });
 
 test("ends with 6 when something came out otherwise, and says what", async () => {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { BakehouseError } from "../../core/errors.ts";
 import type { PolicySource, Scenario } from "../../core/simulation/scenario.ts";
-import type { Simulation } from "../../engine/simulate.ts";
+import type { PlanOutline, Simulation } from "../../engine/simulate.ts";
 import { defineCommand } from "../command.ts";
 import type { Terminal } from "../terminal.ts";
 import { count, formatDuration, table } from "../text.ts";
@@ -27,6 +27,7 @@ exit code 6 when something came out otherwise.`,
   options: {
     seed: { value: "seed", summary: "Other luck: which machines fail, how long they take" },
     compare: { value: "policies", summary: "Run it under these policies, by name and with commas, or all" },
+    plan: { summary: "Show only the plan: waves, limits, what is left of each zone" },
     log: { summary: "Show everything that happened" },
     policies: { summary: "Show the policies that have a name" },
     schema: { summary: "Print the JSON Schema of scenarios, for editors" },
@@ -47,6 +48,15 @@ exit code 6 when something came out otherwise.`,
     const { parseScenario } = await import("../../core/simulation/parse-scenario.ts");
     const compared = policiesFor(options.compare, NAMED_POLICIES);
     const parsed = readScenarioFiles(args.scenario, folder).map(({ shownAs, text }) => ({ shownAs, ...parseScenario(text, shownAs) }));
+    if (options.plan) {
+      const { planSimulation } = await import("../../engine/simulate.ts");
+      const seeded = { digestOf, ...(options.seed === undefined ? {} : { seed: options.seed }) };
+      return {
+        plans: parsed.flatMap(({ scenario, policy }) =>
+          (compared ?? [{ policy }]).map((each) => planSimulation(scenario, each.policy, seeded)),
+        ),
+      };
+    }
     const simulations: Shown[] = [];
     for (const { shownAs, scenario, policy } of parsed) {
       const own = { name: typeof scenario.policy === "string" ? scenario.policy : "its own", policy };
@@ -54,10 +64,14 @@ exit code 6 when something came out otherwise.`,
     }
     return { simulations };
   },
-  exitCode: (data) => ("simulations" in data && data.simulations.some(({ unmet }) => unmet.length > 0) ? 6 : 0),
+  exitCode: (data) => {
+    if ("plans" in data) return data.plans.some(({ refused }) => refused.length > 0) ? 6 : 0;
+    return "simulations" in data && data.simulations.some(({ unmet }) => unmet.length > 0) ? 6 : 0;
+  },
   render: (data, { terminal, options }) => {
     if ("schema" in data) return `${JSON.stringify(data.schema, null, 2)}\n`;
     if ("policies" in data) return data.policies.map(({ name, summary }) => `${name.padEnd(12)} ${summary}\n`).join("");
+    if ("plans" in data) return data.plans.map((each) => planOf(each, terminal)).join("\n");
     const { simulations } = data;
     const logs = options.log ? simulations.map(logOf).join("\n") : "";
     const [only] = simulations;
@@ -104,6 +118,30 @@ async function run(
 }
 
 const logOf = ({ log }: Shown): string => log.map(({ atMs, what }) => `${formatDuration(atMs).padStart(10)}  ${what}\n`).join("");
+
+/** Of a large wave, the first instances are enough to see what it is. */
+const SHOWN_INSTANCES = 6;
+
+function planOf({ title, refused, hash, limits, waves, zones }: PlanOutline, { colors }: Terminal): string {
+  const { bold, dim, red } = colors;
+  if (limits === undefined) return `${bold(title)}\n${refused.map((why) => red(`refused: ${why}\n`)).join("")}`;
+  const { maxUnavailable, minHealthy, maxSurge, errors, unreachable } = limits;
+  const waveLines = waves.map(({ soakMs, instances }, index): readonly [string, string] => {
+    const more = instances.length - SHOWN_INSTANCES;
+    const named = `${instances.slice(0, SHOWN_INSTANCES).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+    return [`wave ${index + 1}`, `${count(instances.length, "instance")}, healthy for ${formatDuration(soakMs)}: ${named}`];
+  });
+  const rows: readonly (readonly [string, string])[] = [
+    ["plan", hash],
+    [
+      "limits",
+      `${maxUnavailable} unavailable, ${minHealthy} healthy at least, ${maxSurge} more; ${errors} may fail, ${unreachable} be silent`,
+    ],
+    ...waveLines,
+    ["left", zones.map(({ zone, size, worst }) => `${zone} ${worst} of ${size}`).join(", ")],
+  ];
+  return `${bold(title)}\n${rows.map(([key, value]) => `${dim(key.padEnd(10))} ${value}\n`).join("")}`;
+}
 
 const worstOf = ({ worst }: Shown): string => {
   const zones = Object.entries(worst);

@@ -73,6 +73,7 @@ export function planRollout(request: PlanRequest): Planned {
     instances.filter(({ running }) => running !== target),
     { digest: target, salt },
   );
+  const waves = wavesOf(policy, moved.length);
   const plan = {
     rollout: request.rollout,
     fleet: request.fleet,
@@ -81,9 +82,9 @@ export function planRollout(request: PlanRequest): Planned {
     policy,
     instances: moved,
     settled: instances.filter(({ running }) => running === target),
-    waves: wavesOf(policy, moved.length),
+    waves,
     limits,
-    zones: worstOfZones(request, moved.length, limits),
+    zones: worstOfZones(policy, instances, { instances: moved, waves, limits }),
   };
   return { plan };
 }
@@ -124,13 +125,36 @@ function wavesOf({ strategy }: RolloutPolicy, count: number): readonly Wave[] {
   return waves;
 }
 
-/** All that may be unavailable could be in one zone, unless machines are added first. */
-function worstOfZones({ policy, instances }: PlanRequest, moved: number, limits: Limits): RolloutPlan["zones"] {
-  const sizes = new Map<string, number>();
-  for (const { zone } of instances) sizes.set(zone, (sizes.get(zone) ?? 0) + 1);
-  const beside = policy.strategy.kind === "blue-green" || limits.maxSurge > 0;
-  const down = beside ? 0 : policy.strategy.kind === "all-at-once" ? moved : Math.min(limits.maxUnavailable, moved);
-  return [...sizes].sort(([a], [b]) => (a < b ? -1 : 1)).map(([zone, size]) => ({ zone, size, worst: Math.max(0, size - down) }));
+/** All that may be taken down at once could be in one zone, as far as one wave has so many there. */
+function worstOfZones(
+  policy: RolloutPolicy,
+  instances: readonly PlannedInstance[],
+  plan: Pick<RolloutPlan, "instances" | "waves" | "limits">,
+) {
+  const { maxUnavailable, minHealthy } = plan.limits;
+  const broken = instances.filter(({ healthy }) => !healthy).length;
+  const budget: Readonly<Record<RolloutPolicy["strategy"]["kind"], number>> = {
+    "blue-green": 0,
+    "all-at-once": instances.length,
+    rolling: Math.max(0, Math.min(maxUnavailable, instances.length - minHealthy) - broken),
+    canary: Math.max(0, Math.min(maxUnavailable, instances.length - minHealthy) - broken),
+  };
+  const zones = new Map<string, { size: number; healthy: number; most: number }>();
+  for (const { zone, healthy } of instances) {
+    const { size, healthy: well } = zones.get(zone) ?? { size: 0, healthy: 0 };
+    zones.set(zone, { size: size + 1, healthy: well + Number(healthy), most: 0 });
+  }
+  for (const { from, to } of plan.waves) {
+    const counts = new Map<string, number>();
+    for (const { zone, healthy } of plan.instances.slice(from, to)) counts.set(zone, (counts.get(zone) ?? 0) + Number(healthy));
+    for (const [zone, count] of counts) {
+      const known = zones.get(zone);
+      if (known !== undefined) known.most = Math.max(known.most, count);
+    }
+  }
+  return [...zones]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([zone, { size, healthy, most }]) => ({ zone, size, worst: healthy - Math.min(budget[policy.strategy.kind], most) }));
 }
 
 /** What a plan's hash is made of: everything that somebody approves. */

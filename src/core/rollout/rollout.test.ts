@@ -68,6 +68,23 @@ class Driven {
   }
 }
 
+/** From each state, those that it may lead to within one tick: as drawn in docs/guide/rollouts.md. */
+const STOPPED = ["halted", "rolling-back", "rolled-back", "rollback-failed"] as const;
+const LEADS_TO: Readonly<Record<RolloutStatus, readonly RolloutStatus[]>> = {
+  "awaiting-approval": ["running", "held", "completed", "abandoned", ...STOPPED],
+  running: ["paused", "held", "completed", "abandoned", ...STOPPED],
+  paused: ["running", "held", "completed", "abandoned", ...STOPPED],
+  held: ["running", "paused", "completed", "abandoned", ...STOPPED],
+  halted: ["rolling-back", "rolled-back", "rollback-failed", "abandoned"],
+  "rolling-back": ["rolled-back", "rollback-failed"],
+  completed: [],
+  "rolled-back": [],
+  "rollback-failed": [],
+  abandoned: [],
+};
+
+const isDrawn = (from: RolloutStatus, to: RolloutStatus): boolean => from === to || LEADS_TO[from].includes(to);
+
 /** A rollout in each state, and how it got there. */
 const IN_STATE: Readonly<Record<RolloutStatus, () => Driven>> = {
   "awaiting-approval": () => new Driven({ approvals: 1 }),
@@ -127,6 +144,7 @@ describe("every state", () => {
       driven.nowMs,
     );
     const answer = COMMANDS[status][command];
+    expect(isDrawn(status, driven.rollout.status)).toBe(true);
     if (ENDS.has(status)) expect(decision).toEqual({ actions: [], waitingFor: "", refused: [] });
     else if (answer === true) expect(decision.refused.every(({ why }) => why.includes("waiting"))).toBe(true);
     else expect(decision.refused).toEqual([{ command, who: "ada", why: answer }]);
@@ -151,10 +169,11 @@ describe("every state", () => {
   ];
   test.each(Object.entries(IN_STATE))(
     "%s takes everything that can be told, and waits for something named or is at its end",
-    (_status, make) => {
+    (status, make) => {
       for (const observation of observations) {
         const driven = make();
         const decision = driven.rollout.tick([observation], driven.nowMs + 1);
+        expect(isDrawn(status as RolloutStatus, driven.rollout.status)).toBe(true);
         expect(ENDS.has(driven.rollout.status) || decision.waitingFor !== "").toBe(true);
       }
     },
@@ -360,7 +379,9 @@ describe("whatever happens, in whatever order", () => {
           if (what === "leave") observations.push({ type: "left", id });
           const before = { ...rollout.roster.sums };
           moments.push({ nowMs, observations });
+          const { status } = rollout;
           const decision = rollout.tick(observations, nowMs);
+          expect(isDrawn(status, rollout.status)).toBe(true);
           decisions.push(decision);
           let takenDown = 0;
           for (const action of decision.actions) {

@@ -149,6 +149,8 @@ export const scenarioSchema = z.strictObject({
     hosts: z.int().min(0).max(1_000_000),
     zones: z.int().min(1).optional().describe("1 if absent"),
     models: z.array(name()).min(1).optional().describe("Hosts get them in turn"),
+    first: z.int().min(0).optional().describe("So many hosts are always moved first. 0 if absent"),
+    neverFirst: z.int().min(0).optional().describe("So many hosts are always moved last. 0 if absent"),
     unhealthy: amount().optional().describe("Out of order before anything begins"),
     flaky: z.strictObject({ share: share(), every: span(), for: span() }).optional().describe("Unhealthy now and then, whatever they run"),
     reportEvery: span().optional().describe("Besides a report of each change. 1m if absent"),

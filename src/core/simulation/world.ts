@@ -1,6 +1,7 @@
 import type { RolloutHands } from "../../ports/rollout-records.ts";
 import type { Verdict } from "../checks/verdict.ts";
 import { numberOf } from "../rollout/amount.ts";
+import type { Ring } from "../rollout/cohort.ts";
 import type { Action, Observation } from "../rollout/model.ts";
 import type { PlannedInstance } from "../rollout/plan.ts";
 import { Random } from "./random.ts";
@@ -78,7 +79,12 @@ export class World implements RolloutHands {
   }
 
   instances(): readonly PlannedInstance[] {
-    return this.hosts.map(({ id, zone, running, healthy }) => ({ id, zone, running, healthy }));
+    const { first = 0, neverFirst = 0 } = this.request.scenario.fleet;
+    const ringOf = (index: number): { readonly ring?: Ring } => {
+      if (index < first) return { ring: "first" };
+      return index >= this.hosts.length - neverFirst ? { ring: "never-first" } : {};
+    };
+    return this.hosts.map(({ id, zone, running, healthy }, index) => ({ id, zone, running, healthy, ...ringOf(index) }));
   }
 
   count(running: string): number {
