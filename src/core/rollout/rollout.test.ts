@@ -294,6 +294,34 @@ describe("a soak", () => {
   });
 });
 
+describe("going back", () => {
+  const movesOf = (actions: readonly Action[]): readonly (Action & { kind: "move" })[] =>
+    actions.filter((action): action is Action & { kind: "move" } => action.kind === "move");
+
+  test("does nothing to an instance that left meanwhile", () => {
+    const driven = new Driven({ maxUnavailable: { count: 3 }, strategy: { kind: "rolling", batch: { count: 3 }, soakMs: 1000 } });
+    const moves = movesOf(driven.tick());
+    driven.tick(moves.map(({ id }) => driven.report(id, "new")));
+    const gone = moves.map(({ id }): Observation => ({ type: "left", id }));
+    const decision = driven.tick([{ type: "command", command: "roll-back", who: "ada" }, ...gone]);
+    expect(movesOf(decision)).toEqual([]);
+    expect(driven.rollout.status).toBe("rolled-back");
+  });
+
+  test("leaves alone what fell silent before it was touched", () => {
+    const driven = new Driven({ unreachable: { allowed: { percent: 100 }, afterMs: 5000 } }, 4);
+    const [first] = movesOf(driven.tick());
+    driven.tick([driven.report(first?.id ?? "", "new")]);
+    driven.tick([driven.report(first?.id ?? "", "new")], 4900);
+    driven.tick([{ type: "freeze", reason: "x" }], 1000);
+    expect(driven.rollout.roster.sums.unreachable).toBeGreaterThan(1);
+    const touched = new Set([...driven.rollout.roster].filter(({ attempt }) => attempt > 0).map(({ id }) => id));
+    driven.tick([{ type: "command", command: "roll-back", who: "ada" }]);
+    for (let rounds = 0; rounds < 10; rounds += 1) driven.tick(movesOf(driven.actions).map(({ id, to }) => driven.report(id, to)));
+    expect(movesOf(driven.actions).filter(({ to, id }) => to === "old" && !touched.has(id))).toEqual([]);
+  });
+});
+
 describe("whatever happens, in whatever order", () => {
   const policies = fc.record({
     strategy: fc.oneof(
@@ -351,6 +379,7 @@ describe("whatever happens, in whatever order", () => {
         const moments: { nowMs: number; observations: Observation[] }[] = [];
         const decisions: unknown[] = [];
         const keys = new Set<string>();
+        const gone = new Set<string>();
         const underWay = new Map<string, Action & { kind: "move" }>();
         let [nowMs, sequence, others, halted] = [0, 0, 0, false];
         for (const { what, which, afterMs } of [{ what: "start", which: 0, afterMs: 1 }, ...events]) {
@@ -376,7 +405,7 @@ describe("whatever happens, in whatever order", () => {
           if (what === "pause" || what === "resume") observations.push({ type: "command", command: what, who: "ada" });
           if (what === "join")
             observations.push({ type: "joined", instance: { id: `late${which}`, zone: "z", running: "old", healthy: true } });
-          if (what === "leave") observations.push({ type: "left", id });
+          if (what === "leave" && gone.add(id)) observations.push({ type: "left", id });
           const before = { ...rollout.roster.sums };
           moments.push({ nowMs, observations });
           const { status } = rollout;
@@ -388,6 +417,7 @@ describe("whatever happens, in whatever order", () => {
             expect(keys.has(action.key)).toBe(false);
             keys.add(action.key);
             if (action.kind !== "move") continue;
+            expect(gone.has(action.id)).toBe(false);
             underWay.set(action.key, action);
             if (halted || rollout.status === "rolling-back") expect(action.to).toBe("old");
             if (action.how === "in-place" && rollout.roster.find(action.id)?.healthy === true) takenDown += 1;
@@ -410,6 +440,40 @@ describe("whatever happens, in whatever order", () => {
     );
   });
 
+  const anyStrategy = fc.oneof(
+    policies.map(({ strategy }) => strategy),
+    fc.record({ kind: fc.constant("blue-green" as const), soakMs: fc.constant(100), keepOldMs: fc.constant(1000) }),
+    fc.record({ kind: fc.constant("all-at-once" as const), soakMs: fc.constant(100) }),
+  );
+  const commands = fc.constantFrom<CommandName>("pause", "resume", "roll-back", "skip", "skip-gate", "retry-failed");
+  const anything = fc.array(
+    fc.record({
+      what: fc.oneof(
+        happenings.map(([event]) => event?.what ?? "done"),
+        commands,
+        fc.constantFrom("no-gate", "gate", "stage-done"),
+      ),
+      which: fc.nat(20),
+      afterMs: fc.integer({ min: 1, max: 20_000 }),
+    }),
+    { maxLength: 60 },
+  );
+
+  test("it comes to an end or a halt as soon as all goes well, whatever happened before", () => {
+    fc.assert(
+      fc.property(policies, anyStrategy, fc.integer({ min: 1, max: 14 }), anything, (policy, strategy, size, events) => {
+        const gates = [{ name: "g", onError: "hold", onInconclusive: "hold" }] as const;
+        const minHealthy = { count: 0 }; // a fleet that shrinks to it may not move, and waits to grow
+        const plan = tryPlan({ ...policy, strategy, gates, minHealthy }, size);
+        if (plan === undefined) return;
+        const world = new Obliging(new Rollout(plan, "hash", "starter", 0));
+        for (const event of events) world.suffer(event);
+        expect(world.end()).toMatch(/^(completed|rolled-back|rollback-failed|halted)$/);
+      }),
+      { numRuns: 400 },
+    );
+  });
+
   test("it ends, when every move ends well or badly", () => {
     fc.assert(
       fc.property(
@@ -427,6 +491,69 @@ describe("whatever happens, in whatever order", () => {
     );
   });
 });
+
+/** Does what a rollout asks when it is told to, and everything at once in the end. */
+class Obliging {
+  private readonly todo = new Map<string, Action>();
+  private readonly rollout: Rollout;
+  private nowMs = 0;
+  private sequence = 0;
+
+  constructor(rollout: Rollout) {
+    this.rollout = rollout;
+  }
+
+  suffer({ what, which, afterMs }: { readonly what: string; readonly which: number; readonly afterMs: number }): void {
+    const actions = [...this.todo.values()];
+    const action = actions[which % Math.max(1, actions.length)];
+    const slot = this.rollout.roster.at(which % this.rollout.roster.length);
+    const told: Observation[] = [];
+    if (what === "done" || what === "gate" || what === "stage-done") told.push(...this.did(action));
+    else if (what === "failed" && action?.kind === "move" && this.todo.delete(action.key))
+      told.push({ type: "action-failed", key: action.key, reason: "no" });
+    else if (what === "no-gate" && action?.kind === "ask-gate" && this.todo.delete(action.key))
+      told.push({ type: "gate", key: action.key, verdict: "error", detail: "" });
+    else if (what === "sick" || what === "well") told.push(this.report(slot.id, slot.running, what === "well"));
+    else if (what === "others") told.push({ type: "others", unavailable: which % 3 });
+    else if (what === "freeze" || what === "thaw") told.push({ type: "freeze", reason: what === "freeze" ? "x" : null });
+    else if (what === "join")
+      told.push({ type: "joined", instance: { id: `late${which}`, zone: "z", running: which % 2 === 0 ? "new" : "old", healthy: true } });
+    else if (what === "leave" && this.rollout.roster.sums.size > 1) told.push({ type: "left", id: slot.id });
+    else if (what in COMMANDS.running) told.push({ type: "command", command: what as CommandName, who: "ada", reason: "so", id: slot.id });
+    this.tick(told, afterMs);
+  }
+
+  end(): RolloutStatus {
+    const { rollout } = this;
+    for (let rounds = 0; rounds < 500 && !ENDS.has(rollout.status) && rollout.status !== "halted"; rounds += 1) {
+      const well = [...rollout.roster].map(({ id, running }) => this.report(id, running, true));
+      const done = [...this.todo.values()].flatMap((action) => this.did(action));
+      this.tick([{ type: "freeze", reason: null }, { type: "others", unavailable: 0 }, ...well, ...done], 1000);
+      if (rollout.status === "held") this.tick([{ type: "command", command: "retry-failed", who: "ada" }], 1);
+      if (rollout.status === "held" && rollout.reason.includes("too small"))
+        this.tick([{ type: "command", command: "roll-back", who: "ada" }], 1);
+      if (rollout.status === "paused") this.tick([{ type: "command", command: "resume", who: "ada" }], 1);
+    }
+    return rollout.status;
+  }
+
+  private did(action: Action | undefined): readonly Observation[] {
+    if (action === undefined || !this.todo.delete(action.key)) return [];
+    if (action.kind === "move") return [this.report(action.id, action.to, true)];
+    if (action.kind === "ask-gate") return [{ type: "gate", key: action.key, verdict: "passed", detail: "" }];
+    return action.kind === "deny" ? [] : [{ type: "action-done", key: action.key }];
+  }
+
+  private tick(told: readonly Observation[], afterMs: number): void {
+    this.nowMs += afterMs;
+    for (const action of this.rollout.tick(told, this.nowMs).actions) this.todo.set(action.key, action);
+  }
+
+  private report(id: string, running: string | undefined, healthy: boolean): Observation {
+    this.sequence += 1;
+    return { type: "report", id, sequence: this.sequence, running, healthy };
+  }
+}
 
 function tryPlan(policy: Partial<RolloutPolicy>, size: number): RolloutPlan | undefined {
   try {

@@ -175,7 +175,7 @@ export class Rollout {
     this.roster.change(slot, { phase, out: false, surge: false, ...(wasBusy ? { lastSeenMs: this.nowMs } : {}) });
     if (wasOpen && this.isOfWave(slot.index)) this.open -= 1;
     if (wasBusy) this.listenFor(slot);
-    if (this.status === "rolling-back" && (phase === "moved" || phase === "failed" || phase === "unreachable")) this.back.push(slot.index);
+    if (this.status === "rolling-back" && isToGoBack(slot)) this.back.push(slot.index);
   }
 
   private fail(slot: Slot, why: string): void {
@@ -507,14 +507,20 @@ export class Rollout {
       if (this.stage !== "waves") this.actions.push({ kind: "switch", key: `${this.plan.rollout}//switch-old`, to: "old" });
       return this.enter("retiring", { kind: "retire", set: "new" });
     }
-    const touched = [...this.roster].filter(({ phase }) => phase === "moved" || phase === "failed" || phase === "unreachable");
-    this.back = touched.sort((a, b) => Number(a.healthy) - Number(b.healthy)).map(({ index }) => index);
+    this.back = [...this.roster]
+      .filter(isToGoBack)
+      .sort((a, b) => Number(a.healthy) - Number(b.healthy))
+      .map(({ index }) => index);
   }
 
   private bringBack(): void {
     const { back } = this.plan;
     if (back === undefined || this.plan.policy.strategy.kind === "blue-green") return;
     for (let slot = this.firstBack(); slot !== undefined; slot = this.firstBack()) {
+      if (!isToGoBack(slot)) {
+        this.back.shift(); // it left, or was brought back already
+        continue;
+      }
       if (slot.running === back && slot.healthy) this.roster.change(slot, { phase: "returned" });
       else if (!this.start(slot, back, "returning")) return;
       this.back.shift();
@@ -567,6 +573,10 @@ export class Rollout {
 }
 
 const firstGate = (asked: number, index = 0): GateState => ({ index, asked, bad: { failed: 0, error: 0, inconclusive: 0 } });
+
+/** Touched by the rollout, and still there. What fell silent before its turn is left alone. */
+const isToGoBack = ({ phase, attempt }: Slot): boolean =>
+  phase === "moved" || phase === "failed" || (phase === "unreachable" && attempt > 0);
 
 /** Not listened to: gone, known to be silent, or under a deadline of their own. */
 const QUIET: ReadonlySet<InstancePhase> = new Set(["left", "unreachable", "moving", "returning"]);
