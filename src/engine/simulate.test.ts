@@ -34,6 +34,8 @@ describe("the gallery", () => {
     expect(scenario.expect).toBeDefined();
     expect(unmetExpectations(scenario.expect ?? {}, outcome)).toEqual([]);
     expect(outcome.replays).toBe(true);
+    for (const seed of ["1", "2", "3", "4"])
+      expect([seed, ...unmetExpectations(scenario.expect ?? {}, simulate(scenario, policy, { digestOf, seed }))]).toEqual([seed]);
   });
 
   test("two controllers: the one that lost its lease was stopped each time", () => {

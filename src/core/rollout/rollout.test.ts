@@ -282,6 +282,20 @@ describe("blue/green", () => {
   });
 });
 
+describe("an instance that falls silent while it is moved", () => {
+  test.each([
+    ["is unreachable when nothing was heard of it for that long", 4000, { status: "held", failed: 0, unreachable: 1 }],
+    ["has failed when it answered all the time", 9500, { status: "halted", failed: 1, unreachable: 0 }],
+  ])("%s", (_what, lastHeardMs, expected) => {
+    const driven = new Driven({ unreachable: { allowed: { count: 0 }, afterMs: 3000 }, onHalt: "hold" }, 1);
+    const [move] = driven.tick([], 0) as [Action & { kind: "move" }];
+    driven.tick([driven.report(move.id, undefined, false)], lastHeardMs);
+    driven.tick([], 10_001 - lastHeardMs);
+    const { status, roster } = driven.rollout;
+    expect({ status, failed: roster.sums.failed, unreachable: roster.sums.unreachable }).toEqual(expected);
+  });
+});
+
 describe("a soak", () => {
   test("begins again when something becomes unhealthy, and counts healthy time only", () => {
     const driven = new Driven({ strategy: { kind: "rolling", batch: { count: 1 }, soakMs: 1000 }, graceMs: 10_000 }, 2);

@@ -346,7 +346,8 @@ export class Rollout {
     for (const { index, mark } of this.deadlines.due(this.nowMs)) {
       const slot = this.roster.at(index);
       if ((slot.phase !== "moving" && slot.phase !== "returning") || slot.attempt !== mark) continue;
-      if (slot.heard || slot.phase === "returning") this.fail(slot, `is not healthy on the image in time`);
+      const answers = slot.heard && this.nowMs - slot.lastSeenMs < afterMs;
+      if (answers || slot.phase === "returning") this.fail(slot, `is not healthy on the image in time`);
       else this.settle(slot, "unreachable");
     }
     for (const { index, mark } of this.illnesses.due(this.nowMs)) {
