@@ -9,10 +9,10 @@ export const CGROUP_PARENT = "bakehouse";
 export function removeCgroups(name: string): void {
   for (const hierarchy of namesIn(HIERARCHIES)) {
     const parent = join(HIERARCHIES, hierarchy, CGROUP_PARENT);
-    removeEmpty(join(parent, name));
+    removeEmpty(join(parent, name), DYING_MS);
     removeEmpty(parent);
   }
-  removeEmpty(join(HIERARCHIES, CGROUP_PARENT, name));
+  removeEmpty(join(HIERARCHIES, CGROUP_PARENT, name), DYING_MS);
   removeEmpty(join(HIERARCHIES, CGROUP_PARENT));
 }
 
@@ -24,11 +24,19 @@ const namesIn = (folder: string): readonly string[] => {
   }
 };
 
-/** Somebody else's cgroup in use, a missing one, a read-only hierarchy: none of them is ours to remove. */
-function removeEmpty(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch {
-    return;
+/** A process that was killed stays in its cgroup until the kernel is done with it (seen: a few ms). */
+const DYING_MS = 2000;
+const POLL_MS = 5;
+
+/** A missing cgroup, a read-only hierarchy, one that somebody uses: none of them is ours to remove. */
+function removeEmpty(path: string, waitMs = 0): void {
+  for (const end = performance.now() + waitMs; ; pause(POLL_MS)) {
+    try {
+      return rmdirSync(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EBUSY" || performance.now() > end) return;
+    }
   }
 }
+
+const pause = (milliseconds: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);

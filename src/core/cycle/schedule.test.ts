@@ -138,9 +138,8 @@ describe("nextRun and runsBetween agree", () => {
         (schedule, start, one, two) => {
           const middle = new Date(start.getTime() + one);
           const end = new Date(middle.getTime() + two);
-          expect(runsBetween(schedule, start, middle).count + runsBetween(schedule, middle, end).count).toBe(
-            runsBetween(schedule, start, end).count,
-          );
+          const apart = runsBetween(schedule, start, middle).count + runsBetween(schedule, middle, end).count;
+          expect(Math.min(apart, COUNTED)).toBe(runsBetween(schedule, start, end).count); // counted up to there
         },
       ),
       { numRuns: 60 },
