@@ -37,8 +37,8 @@ import { openLocalStore } from "../adapters/local-store/local-store.ts";
 import { dropIdleWhiteouts, lowerLookup, lowerReader, pathsOutside } from "../adapters/local-store/lower-lookup.ts";
 import { isAlive, thisProcess } from "../adapters/local-store/owners.ts";
 import { hashInputs, openStatCache, recipeInputs } from "../adapters/recipe-inputs/index.ts";
-import { removeCgroups } from "../adapters/sandbox/cgroups.ts";
-import { cgroupName, overlayWorkspaces } from "../adapters/sandbox/overlay-workspaces.ts";
+import { removeCgroupsOfSteps } from "../adapters/sandbox/cgroups.ts";
+import { overlayWorkspaces } from "../adapters/sandbox/overlay-workspaces.ts";
 import { launchHook } from "../core/launch/launch-hook.ts";
 import { steps as ofRecipes } from "../steps/registry.ts";
 
@@ -70,7 +70,7 @@ export interface EmbeddedParts extends EngineParts {
  */
 export function embedded(options: EmbeddedOptions): EmbeddedParts {
   const env = options.env ?? process.env;
-  const store = openLocalStore(options.store, { onTidy: tidyStep });
+  const store = openLocalStore(options.store, { onTidy: removeCgroupsOfSteps });
   const statCache = openStatCache(store.path("stat-cache.json"));
   const packages = lazy(async () => (await import("../adapters/local-package-store/index.ts")).localPackageStore(store.path("packages")));
   const transfer = lazy(async () => (await import("../adapters/local-package-store/index.ts")).createTransfer({ environment: env }));
@@ -237,11 +237,6 @@ function lazyNetwork(store: Store): NetworkRecorder {
     record: async (request) => (await open()).record(request),
     replay: async (request, responses) => (await open()).replay(request, responses),
   };
-}
-
-/** A killed bake's cgroups, by the folders of its steps. */
-function tidyStep(folder: string): void {
-  removeCgroups(cgroupName(folder));
 }
 
 type FileServices = Omit<StepServices, "root" | "sandbox" | "inputs" | "secrets" | "installer">;

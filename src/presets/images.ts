@@ -63,8 +63,8 @@ export interface ImageParts extends Pick<ListImagesParts, "indexed"> {
  * kysely before one of them is used: listing images should take no longer than starting.
  */
 export function openImages(options: ImagePartsOptions): ImageParts {
-  let releaseStep = (_folder: string): void => undefined;
-  const store = openLocalStore(options.store, { onTidy: (folder) => releaseStep(folder) });
+  let releaseSteps = (_workFolder: string): void => undefined;
+  const store = openLocalStore(options.store, { onTidy: (folder) => releaseSteps(folder) });
   const later = lazily();
   const diffs = later(async () => (await import("../adapters/overlay-diffs/index.ts")).overlayDiffs());
   const trees = later(async () => (await import("../adapters/image-trees/index.ts")).localImageTrees(store));
@@ -103,9 +103,7 @@ export function openImages(options: ImagePartsOptions): ImageParts {
     paperParts: later(async () => ({ store, papers: await papers(), trees: await trees(), tool: `bakehouse ${VERSION}`, sha1: sha1Of })),
     contents: later(async () => {
       // whoever looks at the contents may tidy: the cgroups of killed steps go then, too
-      const { cgroupName } = await import("../adapters/sandbox/overlay-workspaces.ts");
-      const { removeCgroups } = await import("../adapters/sandbox/cgroups.ts");
-      releaseStep = (folder) => removeCgroups(cgroupName(folder));
+      releaseSteps = (await import("../adapters/sandbox/cgroups.ts")).removeCgroupsOfSteps;
       return (await import("../adapters/store-contents/index.ts")).localStoreContents(store);
     }),
     logs: later(async () => (await import("../adapters/local-host/bake-logs.ts")).bakeLogs(store.path("logs"))),

@@ -59,6 +59,21 @@ describe("kill -9 at any time", () => {
 /** Files on their way to their place wait for the next run, and so do the cgroups of runc. */
 const isFile = (left: string): boolean => !/^(process|mount|loop device) /.test(left);
 
+describe("kill -9 while runc runs a step", () => {
+  it("the next bake removes the cgroups that runc left", async () => {
+    kitchen.steps("- run: touch /srv/here; sleep 600");
+    const bake = kitchen.start(["bake", "--events", "--runner", "runc"]);
+    const cgroups = async () => (await kitchen.leftovers({ except: "work/", tries: 0 })).filter((left) => left.startsWith("cgroup"));
+    while ((await cgroups()).length === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    bake.child.kill("SIGKILL");
+    await bake.ended;
+    expect(await cgroups()).not.toEqual([]);
+    kitchen.steps("- run: touch /srv/here");
+    await kitchen.bake();
+    expect(await kitchen.leftovers()).toEqual([]);
+  }, 120_000);
+});
+
 describe("kill -9 while the lock is written", () => {
   const lock = () => join(kitchen.recipe, "bakehouse.lock");
   const files = () => readdirSync(kitchen.recipe).filter((name) => name.includes("lock"));

@@ -109,10 +109,10 @@ export class Kitchen {
   }
 
   /** Everything outside of its place: mounts, processes, loop devices, cgroups, work folders, temporary files. Must be empty. */
-  async leftovers({ except }: { readonly except?: string } = {}): Promise<readonly string[]> {
+  async leftovers({ except, tries: most = 600 }: { readonly except?: string; readonly tries?: number } = {}): Promise<readonly string[]> {
     for (let tries = 0; ; tries++) {
       const left = leftoversOf(this.folder, this.store).filter((text) => except === undefined || !text.startsWith(except));
-      if (left.length === 0 || tries >= 600) return left;
+      if (left.length === 0 || tries >= most) return left;
       await new Promise((resolve) => setTimeout(resolve, 50)); // what was killed takes a moment to be gone, on a busy machine some seconds
     }
   }

@@ -5,6 +5,14 @@ const HIERARCHIES = "/sys/fs/cgroup";
 /** Parent of every cgroup that a bake makes. */
 export const CGROUP_PARENT = "bakehouse";
 
+/** The cgroup of a step's workspace, by its folder: the next run finds what a killed one left. */
+export const cgroupName = (stepFolder: string): string => stepFolder.replaceAll("/", "-").slice(-60);
+
+/** Removes the cgroups of every step of a bake that was killed. Its work folder has one folder a step; it goes afterwards. */
+export function removeCgroupsOfSteps(workFolder: string): void {
+  for (const step of namesIn(workFolder)) removeCgroups(cgroupName(join(workFolder, step)));
+}
+
 /** Removes the (empty) cgroups that runc made for a workspace, in every hierarchy, and their parent when it is the last. */
 export function removeCgroups(name: string): void {
   for (const hierarchy of namesIn(HIERARCHIES)) {
@@ -20,7 +28,7 @@ const namesIn = (folder: string): readonly string[] => {
   try {
     return readdirSync(folder);
   } catch {
-    return []; // a host without cgroups has nothing to remove
+    return []; // a host without cgroups, a bake without steps: nothing to remove
   }
 };
 

@@ -6,7 +6,7 @@ import type { ImageRoot } from "../../ports/image-root.ts";
 import type { SandboxSettings, Workspace, WorkspaceRequest, Workspaces } from "../../ports/workspaces.ts";
 import { hostImageRoot } from "../image-root/image-root.ts";
 import { shellQuote, startHolder, type Holder } from "./holder.ts";
-import { CGROUP_PARENT, removeCgroups } from "./cgroups.ts";
+import { CGROUP_PARENT, cgroupName, removeCgroups } from "./cgroups.ts";
 import { listOfProcessors, nominalMachine } from "./nominal-machine.ts";
 import { overlaySandbox } from "./overlay-sandbox.ts";
 import { RUNNERS, type RunnerCommand } from "./runners.ts";
@@ -121,9 +121,6 @@ function assemble(holder: Holder, mounts: OverlayMounts, request: WorkspaceReque
     },
   };
 }
-
-/** The cgroup of a workspace, by its folder: the next run finds what a killed one left. */
-export const cgroupName = (folder: string): string => folder.replaceAll("/", "-").slice(-60);
 
 /** One processor for each workspace, so that `nproc` says 1 everywhere; those of several workspaces are spread. */
 function ownProcessor(holderPid: number): number {
