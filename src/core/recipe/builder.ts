@@ -12,6 +12,7 @@ import type {
   RepositorySource,
   RetentionSource,
   ChannelSource,
+  FleetSource,
   StepSettings,
   StepSource,
 } from "./source.ts";
@@ -46,6 +47,7 @@ export interface RecipeBuilder<Options extends object> {
   notify(name: string, target: NotifySource): RecipeBuilder<Options>;
   /** The next channel that images go through. */
   channel(name: string, channel?: ChannelSource): RecipeBuilder<Options>;
+  fleet(name: string, fleet: FleetSource): RecipeBuilder<Options>;
   layer(name: string, build: (layer: LayerBuilder<Options>) => LayerBuilder<Options>): RecipeBuilder<Options>;
   toYaml(): string;
 }
@@ -97,6 +99,7 @@ function recipeFrom<Options extends object>(source: RecipeSource<Options>, ids: 
     cycle: (cycle) => change({ cycle }),
     retention: (retention) => change({ retention }),
     notify: (name, target) => change({ notify: { ...source.notify, [name]: target } }),
+    fleet: (name, fleet) => change({ fleets: { ...source.fleets, [name]: fleet } }),
     channel: (name, channel = {}) => change({ channels: { ...source.channels, [name]: channel } }),
     layer: (name, build) => change({ layers: { ...source.layers, [name]: build(layerFrom<Options>({}, ids)).source } }),
     toYaml: () => recipeToYaml(source),

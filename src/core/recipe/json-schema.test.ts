@@ -39,6 +39,9 @@ const GOOD: readonly string[] = [
   top(
     "channels: { dev: { freeze: [{ cron: '0 0 * * 1', duration: 1d, zone: UTC }], sbom: { forbidPackages: [x], securityUpdates: 3d } } }",
   ),
+  top(
+    "fleets: { shop: { size: 6, zones: [a, b], pinned: a/b, health: { http: /, interval: 1s }, traffic: { listen: 8080, backend: 80 }, launch: { environment: { A: b } } } }",
+  ),
   top("parameters: { p: { type: string, default: x, pattern: x, description: y } }"),
   top("parameters: { p: { type: number, default: 3, min: 1, max: 4, enum: [3, 4] } }"),
   top("parameters: { p: x, q: 1, r: true }"),
@@ -64,6 +67,11 @@ const BAD: readonly string[] = [
   top("cake: half"),
   top("foundation: { builder: x }"),
   top("foundation: own"),
+  top("fleets: [shop]"),
+  top("fleets: { shop: }"),
+  top("fleets: { shop: { size: 0, pinned: a, health: { tcp: 80 } } }"),
+  top("fleets: { shop: { size: 1, pinned: a, health: { tpc: 80 } } }"),
+  top("fleets: { shop: { size: 1, pinned: a } }"),
   top("channels: [dev]"),
   top("channels: { Dev: }"),
   top("channels: { dev: all }"),

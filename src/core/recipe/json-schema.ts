@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { JsonValue } from "../json.ts";
 import { cycleSchema } from "./cycle-section.ts";
+import { fleetSchema } from "./fleets-section.ts";
 import { notifySchema } from "./notify-section.ts";
 import { retentionSchema } from "./retention-section.ts";
 import { channelFields } from "./channels.ts";
@@ -43,6 +44,7 @@ export function recipeJsonSchema(steps: StepRegistry, checks: CheckRegistry = ne
     retention: { ...objectAt(properties, "retention"), ...toJson(retentionSchema) },
     notify: section(properties, "notify", nameSchema, toJson(notifySchema)),
     channels: section(properties, "channels", nameSchema, { anyOf: [{ $ref: "#/$defs/channel" }, { type: "null" }] }),
+    fleets: section(properties, "fleets", nameSchema, toJson(fleetSchema)),
     layers: { ...section(properties, "layers", nameSchema, { $ref: "#/$defs/layer" }), minProperties: 1 },
   };
   return {

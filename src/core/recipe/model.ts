@@ -1,6 +1,7 @@
 import type { RecipeArtifact } from "./artifacts-section.ts";
 import type { CycleSettings } from "../cycle/model.ts";
 import type { Channels } from "../channel/model.ts";
+import type { Fleet } from "../fleet/model.ts";
 import type { JsonValue } from "../json.ts";
 import type { NotifyTarget } from "../notices/target.ts";
 import type { Retention } from "../retention/model.ts";
@@ -122,6 +123,8 @@ export interface Recipe {
   readonly notify?: readonly NotifyTarget[];
   /** In the order that images go through; none: images of the recipe are not promoted. */
   readonly channels: Channels;
+  /** Where its images run. */
+  readonly fleets?: readonly Fleet[];
   /** Absolute path of the recipe file and of its folder. */
   readonly file: string;
   readonly folder: string;

@@ -8,6 +8,7 @@ import { describeValue, quote } from "./describe-value.ts";
 import { Inspection, isMapping, readFields } from "./inspect.ts";
 import { readLayers } from "./layers.ts";
 import type { AptRepository, Recipe, RecipeLayer } from "./model.ts";
+import { readFleets } from "./fleets-section.ts";
 import { readNotify } from "./notify-section.ts";
 import { readParameters } from "./parameters.ts";
 import type { ParameterOverrides } from "./parameters.ts";
@@ -101,6 +102,12 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
   const notify = readNotify(inspection, fields?.notify ?? {}, around.secretNames);
   for (const name of notify.secrets) around.usedSecrets.add(name);
   const channels = readChannels(inspection, fields?.channels ?? {}, layers);
+  const fleets = readFleets(inspection, fields?.fleets ?? {}, {
+    layers: isMapping(fields?.layers) ? Object.keys(fields.layers) : [],
+    channels: Object.keys(fields?.channels ?? {}),
+    secrets: around.secretNames,
+  });
+  for (const secret of fleets.flatMap((fleet) => fleet.secrets)) around.usedSecrets.add(secret);
   if (inspection.failed || fields?.name === undefined) return undefined;
   warnAboutUnused(around, layers, repositories);
   return {
@@ -116,6 +123,7 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
     ...(retention === undefined ? {} : { retention }),
     ...(notify.targets.length === 0 ? {} : { notify: notify.targets }),
     channels,
+    ...(fleets.length === 0 ? {} : { fleets }),
     file: request.file,
     folder: request.folder,
   };

@@ -235,4 +235,5 @@ export const recipeFields = {
     .record(z.string(), z.unknown())
     .default({})
     .describe("The channels in the order that images go through, and what each asks for"),
+  fleets: z.record(z.string(), z.unknown()).default({}).describe("The fleets by name: which image runs how often, and where"),
 };

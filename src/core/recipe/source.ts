@@ -21,6 +21,35 @@ export interface RecipeSource<Options extends object = AnyOptions> {
   readonly layers: Readonly<Record<string, LayerSource<Options>>>;
   /** In the order that images go through. */
   readonly channels?: Readonly<Record<string, ChannelSource>>;
+  readonly fleets?: Readonly<Record<string, FleetSource>>;
+}
+
+/** One of `pinned`, and `layer` with `channel`. */
+export interface FleetSource {
+  readonly description?: string;
+  readonly provider?: "local";
+  readonly size: number;
+  readonly zones?: readonly string[];
+  readonly layer?: string;
+  readonly channel?: string;
+  readonly pinned?: string;
+  /** Exactly one of `http`, `tcp` and `command`; times as `500ms`, `2s`. */
+  readonly health: {
+    readonly http?: string | { readonly path: string; readonly port?: number };
+    readonly tcp?: number;
+    readonly command?: readonly string[];
+    readonly interval?: string;
+    readonly timeout?: string;
+    readonly healthy?: number;
+    readonly unhealthy?: number;
+  };
+  readonly traffic?: { readonly listen: number; readonly backend: number };
+  readonly launch?: {
+    readonly files?: Readonly<Record<string, string>>;
+    readonly credentials?: Readonly<Record<string, string>>;
+    readonly environment?: Readonly<Record<string, string>>;
+  };
+  readonly secrets?: readonly string[];
 }
 
 type CheckNames = "all" | readonly string[];

@@ -1,0 +1,43 @@
+/** What a fleet runs: the image that a channel points to, or always the same. */
+export type FleetSource = { readonly layer: string; readonly channel: string } | { readonly pinned: string };
+
+/** How it is told whether an instance can take traffic. `command` runs inside. */
+export type FleetProbe =
+  | { readonly kind: "http"; readonly path: string; readonly port: number }
+  | { readonly kind: "tcp"; readonly port: number }
+  | { readonly kind: "command"; readonly argv: readonly string[] };
+
+export interface FleetHealth {
+  readonly probe: FleetProbe;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  /** How many good answers in a row make an instance healthy, and how many bad ones unhealthy. */
+  readonly healthyAfter: number;
+  readonly unhealthyAfter: number;
+}
+
+/** What each machine is given beside the image: the only place where environments differ. */
+export interface LaunchConfiguration {
+  /** Path → content. */
+  readonly files: Readonly<Record<string, string>>;
+  /** systemd credentials (systemd.exec(5)). */
+  readonly credentials: Readonly<Record<string, string>>;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** Instances that run the same image. Nothing of it changes that image. */
+export interface Fleet {
+  readonly name: string;
+  readonly description?: string;
+  readonly provider: "local";
+  readonly size: number;
+  /** Instances are spread over them evenly, the first zones taking what is left. */
+  readonly zones: readonly string[];
+  readonly runs: FleetSource;
+  readonly health: FleetHealth;
+  /** The balancer listens on `listen` and hands on to the port `backend` of each instance that is healthy. */
+  readonly traffic?: { readonly listen: number; readonly backend: number };
+  readonly launch: LaunchConfiguration;
+  /** Secrets of the recipe that each machine is given, as credentials of the same name. */
+  readonly secrets: readonly string[];
+}

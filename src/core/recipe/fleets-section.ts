@@ -1,0 +1,206 @@
+import { z } from "zod";
+import type { Fleet, FleetHealth, FleetProbe, FleetSource } from "../fleet/model.ts";
+import { suggestion } from "../text/did-you-mean.ts";
+import { quote } from "./describe-value.ts";
+import { DURATION, parseDuration } from "./duration.ts";
+import { readFields, type Inspection } from "./inspect.ts";
+import { nameSchema } from "./schema.ts";
+
+/** More cells than this do not fit into the memory of one machine with 24 GiB (measured: 16 MiB each). */
+const MAX_SIZE = 1000;
+/** An hour: whoever asks less often does not watch (a guess). */
+const MAX_TIME_MS = 3_600_000;
+const MAX_THRESHOLD = 100;
+
+const TIME_RULE = "must be a time such as 500ms, 2s or 1m, at most 1h";
+const timeSchema = z
+  .string(TIME_RULE)
+  .regex(DURATION, { error: TIME_RULE, abort: true })
+  .refine((text) => parseDuration(text) > 0 && parseDuration(text) <= MAX_TIME_MS, TIME_RULE);
+
+const portSchema = z.int().min(1).max(65_535);
+const thresholdSchema = z.int().min(1).max(MAX_THRESHOLD);
+const urlPathSchema = z.string().regex(/^\/[^\s]*$/, "must be the path of a URL, such as /health");
+
+const probeFields = {
+  http: z
+    .union([urlPathSchema, z.strictObject({ path: urlPathSchema, port: portSchema.optional() })])
+    .optional()
+    .describe("A request to this path must be answered with 2xx or 3xx"),
+  tcp: portSchema.optional().describe("This port must accept connections"),
+  command: z.array(z.string().min(1)).min(1).optional().describe("This program, run inside, must end with 0"),
+};
+
+const healthFields = {
+  ...probeFields,
+  interval: timeSchema.default("2s").describe("Time between two looks"),
+  timeout: timeSchema.default("2s").describe("How long one look may take"),
+  healthy: thresholdSchema.default(2).describe("Good looks in a row that make an instance healthy"),
+  unhealthy: thresholdSchema.default(3).describe("Bad looks in a row that make it unhealthy"),
+};
+
+const launchFields = {
+  files: z
+    .record(z.string().regex(/^\/[^/]/, "must be an absolute path of the machine"), z.string())
+    .default({})
+    .describe("Files by path"),
+  credentials: z
+    .record(z.string().regex(/^[a-zA-Z0-9._-]{1,200}$/, "must be the name of a systemd credential"), z.string())
+    .default({})
+    .describe("systemd credentials by name"),
+  environment: z
+    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "must be the name of an environment variable"), z.string())
+    .default({})
+    .describe("Environment variables of every service"),
+};
+
+const NOTHING_AT_LAUNCH = { files: {}, credentials: {}, environment: {} };
+
+const fleetFields = {
+  description: z.string().optional().describe("What the fleet is for"),
+  provider: z.enum(["local"]).default("local").describe("Where its instances live; local: cells of this machine"),
+  size: z.int().min(1).max(MAX_SIZE).describe("How many instances there are"),
+  zones: z
+    .array(nameSchema)
+    .min(1)
+    .refine((zones) => new Set(zones).size === zones.length, "names a zone twice")
+    .default(["local"])
+    .describe("Zones that the instances are spread over"),
+  layer: nameSchema.optional().describe("The layer whose image it runs; needs channel"),
+  channel: nameSchema.optional().describe("The channel that it follows; needs layer"),
+  pinned: z.string().min(1).optional().describe("Name or digest of the one image that it runs, in place of layer and channel"),
+  health: z.strictObject(healthFields).describe("When an instance is healthy: exactly one of http, tcp and command"),
+  traffic: z
+    .strictObject({
+      listen: portSchema.describe("Port of the load balancer, on the loopback of this machine"),
+      backend: portSchema.describe("Port of the instances that it hands on to"),
+    })
+    .optional()
+    .describe("The load balancer in front of it"),
+  launch: z.strictObject(launchFields).default(NOTHING_AT_LAUNCH).describe("What each machine is given at launch"),
+  secrets: z.array(z.string()).default([]).describe("Secrets of the recipe that each machine is given, as credentials of the same name"),
+};
+
+/** The shape of one fleet, for editors. */
+export const fleetSchema = z.strictObject(fleetFields);
+
+type Read = { readonly [Key in Exclude<keyof typeof fleetFields, "health" | "launch">]?: z.output<(typeof fleetFields)[Key]> };
+
+/** What the rest of the recipe has, by name. */
+interface Known {
+  readonly layers: readonly string[];
+  readonly channels: readonly string[];
+  readonly secrets: readonly string[];
+}
+
+/** Reads `fleets:`. Nothing of it changes an image. Mistakes are told to the inspection. */
+export function readFleets(inspection: Inspection, section: Readonly<Record<string, unknown>>, known: Known): readonly Fleet[] {
+  const fleets = Object.entries(section).flatMap(([name, declaration]): readonly Fleet[] => {
+    const path = ["fleets", name];
+    inspection.check(nameSchema, name, path);
+    // read part by part, so that a mistake in one does not hide those in another
+    const fields = readFields(inspection, declaration, path, {
+      ...fleetFields,
+      health: z.unknown().refine((value) => value !== undefined),
+      launch: z.unknown(),
+    });
+    if (fields === undefined) return [];
+    const health = fields.health === undefined ? undefined : readFields(inspection, fields.health, [...path, "health"], healthFields);
+    const launch =
+      fields.launch === undefined ? NOTHING_AT_LAUNCH : readFields(inspection, fields.launch, [...path, "launch"], launchFields);
+    const runs = readSource(inspection, path, fields, known);
+    const probe = health === undefined ? undefined : readProbe(inspection, [...path, "health"], health, fields.traffic?.backend);
+    checkSecrets(inspection, path, fields.secrets ?? [], launch?.credentials ?? {}, known.secrets);
+    if (runs === undefined || probe === undefined || health === undefined || fields.size === undefined) return [];
+    return [
+      {
+        name,
+        ...(fields.description === undefined ? {} : { description: fields.description }),
+        provider: "local",
+        size: fields.size,
+        zones: fields.zones ?? ["local"],
+        runs,
+        health: healthOf(probe, health),
+        ...(fields.traffic === undefined ? {} : { traffic: fields.traffic }),
+        launch: { ...NOTHING_AT_LAUNCH, ...launch },
+        secrets: fields.secrets ?? [],
+      },
+    ];
+  });
+  checkPorts(inspection, fleets);
+  return fleets;
+}
+
+function readSource(
+  inspection: Inspection,
+  path: readonly string[],
+  { layer, channel, pinned }: Read,
+  known: Known,
+): FleetSource | undefined {
+  if (layer !== undefined && !known.layers.includes(layer))
+    inspection.error([...path, "layer"], `there is no layer ${quote(layer)}`, suggestion(layer, known.layers, "layers"));
+  if (channel !== undefined && !known.channels.includes(channel))
+    inspection.error(
+      [...path, "channel"],
+      `there is no channel ${quote(channel)}`,
+      suggestion(channel, known.channels, "channels") ?? "declare it under channels:",
+    );
+  if (pinned !== undefined && layer === undefined && channel === undefined) return { pinned };
+  if (pinned === undefined && layer !== undefined && channel !== undefined) return { layer, channel };
+  inspection.error(path, "it is not clear which image the fleet runs", "write layer and channel, or pinned alone", "key");
+  return undefined;
+}
+
+type Health = { readonly [Key in keyof typeof healthFields]?: z.output<(typeof healthFields)[Key]> };
+
+function readProbe(
+  inspection: Inspection,
+  path: readonly string[],
+  { http, tcp, command }: Health,
+  backend: number | undefined,
+): FleetProbe | undefined {
+  if ([http, tcp, command].filter((probe) => probe !== undefined).length !== 1) {
+    inspection.error(path, "needs exactly one of http, tcp and command", "http: /health", "key");
+    return undefined;
+  }
+  if (command !== undefined) return { kind: "command", argv: command };
+  if (tcp !== undefined) return { kind: "tcp", port: tcp };
+  const { path: url, port = backend ?? 80 } = typeof http === "string" ? { path: http } : (http ?? { path: "/" });
+  return { kind: "http", path: url, port };
+}
+
+const healthOf = (probe: FleetProbe, { interval = "2s", timeout = "2s", healthy = 2, unhealthy = 3 }: Health): FleetHealth => ({
+  probe,
+  intervalMs: parseDuration(interval),
+  timeoutMs: parseDuration(timeout),
+  healthyAfter: healthy,
+  unhealthyAfter: unhealthy,
+});
+
+function checkSecrets(
+  inspection: Inspection,
+  path: readonly string[],
+  secrets: readonly string[],
+  credentials: Readonly<Record<string, string>>,
+  known: readonly string[],
+): void {
+  for (const [index, secret] of secrets.entries()) {
+    const place = [...path, "secrets", index];
+    if (!known.includes(secret))
+      inspection.error(place, `there is no secret ${quote(secret)}`, suggestion(secret, known, "secrets") ?? "declare it under secrets:");
+    else if (Object.hasOwn(credentials, secret))
+      inspection.error(place, `launch.credentials has a ${quote(secret)} too`, "a machine has one credential of a name: rename that one");
+  }
+}
+
+/** Two load balancers cannot listen on one port of this machine. */
+function checkPorts(inspection: Inspection, fleets: readonly Fleet[]): void {
+  const taken = new Map<number, string>();
+  for (const { name, traffic } of fleets) {
+    if (traffic === undefined) continue;
+    const other = taken.get(traffic.listen);
+    if (other !== undefined)
+      inspection.error(["fleets", name, "traffic", "listen"], `fleet ${quote(other)} listens on ${traffic.listen} already`);
+    else taken.set(traffic.listen, name);
+  }
+}
