@@ -40,6 +40,8 @@ describe("a local fleet", () => {
     const { store } = baked.bakehouse.parts;
     const cells = await baked.bakehouse.parts.cells();
     const image = readImage(store, "shop/release").entry.digest;
+    const withVolume = readImage(store, "shop/release-volume").entry.digest;
+    const imageOf = (id: string) => (id === "i-1" ? image : withVolume);
     balancer = haproxy({ folder, listen: port, health: fleet.health });
     const provider = localFleet({ store, cells, balancer, imageOf: (digest) => readImage(store, digest) }, fleet);
     const { signal } = new AbortController();
@@ -47,12 +49,12 @@ describe("a local fleet", () => {
     await balancer.ensureRunning();
     try {
       for (const id of [...ids, "i-1"]) {
-        await provider.launch({ id, zone: id === "i-1" ? "a" : "b", image }, signal);
+        await provider.launch({ id, zone: id === "i-1" ? "a" : "b", image: imageOf(id) }, signal);
         await provider.admit(id);
       }
       await expect
         .poll(() => provider.observe(ids), { timeout: 90_000 })
-        .toMatchObject(ids.map((id) => ({ id, provided: image, running: image, health: "healthy", serving: true })));
+        .toMatchObject(ids.map((id) => ({ id, provided: imageOf(id), running: imageOf(id), health: "healthy", serving: true })));
       expect((await fetch(`http://127.0.0.1:${port}/health`)).status).toBe(200);
       await cells.find("shop-i-2").stop({ now: true });
       await expect

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, realpathSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import type { ImageDigest } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
@@ -109,18 +109,29 @@ export function localFleet({ store, cells, balancer, imageOf }: LocalFleetParts,
 }
 
 /**
- * The image that a cell runs, as the kernel says: the lower folders of the overlay that its keeper holds are those of the image.
+ * The image that a cell runs, as the kernel says: the lower folders of the overlay that its keeper holds are those of the image, and
+ * the file behind the erofs at the volume's path is its volume.
  *
  * @returns nothing when they are not
  */
 function measure(store: Store, { id, image, source }: CellState): ImageDigest | undefined {
   const keeper = keeperOf(cellFolderOf(store, id));
   if (keeper === undefined) return undefined;
-  const mounts = readFileSync(`/proc/${keeper.pid}/mountinfo`, "utf8");
-  const lowers = / \/run\/cell\/root .*lowerdir=([^,\s]+)/.exec(mounts)?.[1];
+  const mounts = readFileSync(`/proc/${keeper.pid}/mountinfo`, "utf8").split("\n");
+  const root = mounts.find((line) => line.includes(` ${ROOT} `) && line.includes(" - overlay "));
   const expected = overlayLowers(source.diffs).map((diff) => store.diffs.name(diff));
-  return lowers === expected.join(":") ? image.digest : undefined;
+  if (/lowerdir=([^,\s]+)/.exec(root ?? "")?.[1] !== expected.join(":")) return undefined;
+  if (source.volume === undefined) return image.digest;
+  // the newest mount at a place is the one that is seen
+  const volume = mounts.findLast((line) => line.includes(` ${ROOT}${source.volume?.path ?? ""} `));
+  const loop = / - erofs \/dev\/(loop\d+) /.exec(volume ?? "")?.[1];
+  if (loop === undefined) return undefined;
+  const file = readFileSync(`/sys/block/${loop}/loop/backing_file`, "utf8").trim();
+  return file === realpathSync(store.blobs.path(source.volume.blob)) ? image.digest : undefined;
 }
+
+/** Where a keeper holds the merged tree of its cell. */
+const ROOT = "/run/cell/root";
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
