@@ -8,12 +8,12 @@ export interface FleetUnderTest {
   readonly provider: FleetProvider;
   /** The same fleet, as another process would open it after a crash of the first. */
   reopen(): FleetProvider;
-  /** Two that differ only in their volume where the provider can activate, else in their root. They answer at `/` with these texts. */
+  /** Two that differ only in their volume where the provider can activate, else in their root; and what an instance of each says. */
   readonly releases: readonly [FleetRelease & { readonly says: string }, FleetRelease & { readonly says: string }];
   /** Of machines: those that are given, else what they may be called. At least two. */
   readonly places: readonly InstancePlace[];
-  /** Port of an instance that answers. */
-  readonly port: number;
+  /** Where an instance says which release it is, and how that is read from the body. */
+  readonly ask: { readonly port: number; readonly path: string; answer(body: string): string };
   /** Ends a machine as a power cut would. */
   crash(id: string): Promise<void>;
   close(): Promise<void>;
@@ -43,7 +43,7 @@ export function fleetProviderContract(name: string, open: () => Promise<FleetUnd
       }
     };
     const says = (id: string): Promise<string> =>
-      fleet.provider.http(id, { port: fleet.port, path: "/", timeoutMs: 5000 }).then(({ body }) => body.trim());
+      fleet.provider.http(id, { ...fleet.ask, timeoutMs: 5000 }).then(({ body }) => fleet.ask.answer(body));
     const bring = async (index: number, release: FleetRelease): Promise<string> => {
       const { id } = place(index);
       if (fleet.provider.can.replace) await fleet.provider.launch(place(index), release, never);

@@ -2,12 +2,13 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stripVTControlCharacters } from "node:util";
 import { BakehouseError } from "../../core/errors.ts";
-import type { Cell, EgressAttempt } from "../../ports/cells.ts";
+import type { Cell, EgressAttempt, MountedSource } from "../../ports/cells.ts";
 import type { Store } from "../../ports/store.ts";
 import { readIfThere } from "../local-store/files.ts";
 import { httpThroughKeeper } from "./http-through-keeper.ts";
-import { askKeeper, connectThroughKeeper, machineInit } from "./keeper.ts";
-import { bootMsOf, isHeld, keeperOf, removeCellFolder, stateOf, type CellFolder } from "./records.ts";
+import { hostImageRoot } from "../image-root/image-root.ts";
+import { askKeeper, connectThroughKeeper, keeperRoot, machineInit, MACHINE_ROOT } from "./keeper.ts";
+import { bootMsOf, isHeld, keeperOf, recordOf, removeCellFolder, stateOf, writeRecord, type CellFolder } from "./records.ts";
 import { release, untilGone } from "./release.ts";
 import { enterArgv, runInCell } from "./run-in-cell.ts";
 
@@ -66,6 +67,19 @@ export function cellOf(store: Store, cell: CellFolder, onStop: () => void = () =
       return attemptsIn(told ?? readIfThere(join(folder, "egress")) ?? "");
     },
     isAlive: () => keeperOf(folder) !== undefined,
+    exchangeVolume: async (image, volume) => {
+      const pid = keeperPid();
+      const at = hostImageRoot(`${keeperRoot(pid)}${MACHINE_ROOT}`).resolve(volume.path).slice(keeperRoot(pid).length);
+      const answer = await askKeeper(pid, `volume ${store.blobs.path(volume.blob)} ${at}`);
+      if (answer?.trim() !== "exchanged")
+        throw new BakehouseError("CELL_FAILED", `Cell ${record.name}: its volume cannot be exchanged: ${answer?.trim() ?? "it has ended"}`);
+      writeRecord(store, { ...recordOf(store, record), image, source: { ...record.source, volume } });
+    },
+    mounted: () => {
+      const keeper = keeperOf(folder);
+      const pid = keeper === undefined ? undefined : machineInit(keeper.pid);
+      return pid === undefined ? undefined : mountedIn(pid, recordOf(store, record).source.volume?.path);
+    },
     stop: async ({ now = record.purpose === "check" } = {}) => {
       const keeper = now ? undefined : keeperOf(folder);
       if (keeper !== undefined) {
@@ -77,6 +91,18 @@ export function cellOf(store: Store, cell: CellFolder, onStop: () => void = () =
       removeCellFolder(store, record.id);
     },
   };
+}
+
+/** What `/proc/<pid>/mountinfo` says (proc(5)) of the machine's root and its volume. */
+function mountedIn(pid: number, volumePath: string | undefined): MountedSource | undefined {
+  const mounts = (readIfThere(`/proc/${pid}/mountinfo`) ?? "").split("\n");
+  const at = (path: string, kind: string): string | undefined =>
+    mounts.findLast((line) => line.split(" ")[4] === path && line.includes(` - ${kind} `));
+  const lowers = /lowerdir=([^,\s]+)/.exec(at("/", "overlay") ?? "")?.[1];
+  if (lowers === undefined) return undefined;
+  const loop = volumePath === undefined ? undefined : / - erofs \/dev\/(loop\d+) /.exec(at(volumePath, "erofs") ?? "")?.[1];
+  const volumeFile = loop === undefined ? undefined : readIfThere(`/sys/block/${loop}/loop/backing_file`)?.trim();
+  return { lowers, ...(volumeFile === undefined ? {} : { volumeFile }) };
 }
 
 /** Short beside the 50 ms that systemd-nspawn takes to get there. */

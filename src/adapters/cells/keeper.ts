@@ -12,7 +12,8 @@ import { keeperProgram } from "./keeper-folder.ts";
 export const keeperRoot = (pid: number): string => `/proc/${pid}/root`;
 /** Where the keeper looks for a credential of the machine. */
 export const credentialPath = (name: string): string => `/run/cell/credential-${name}`;
-const MACHINE_ROOT = "/run/cell/root";
+/** Where the keeper holds the merged tree of its cell. */
+export const MACHINE_ROOT = "/run/cell/root";
 
 export interface KeeperRequest {
   /** The cell's folder in the store. */

@@ -34,6 +34,10 @@ export const cellFolderOf = (store: Store, id: string): string => store.path(CEL
 
 export const writeRecord = (store: Store, record: CellRecord): void => store.writeNote(`${CELLS}/${record.id}/cell.json`, record);
 
+/** As it is by now: another process may have exchanged its volume. */
+export const recordOf = (store: Store, known: CellRecord): CellRecord =>
+  (store.readNote(`${CELLS}/${known.id}/cell.json`) as CellRecord | undefined) ?? known;
+
 export const writeKeeper = (store: Store, id: string, keeper: Owner): void => store.writeNote(`${CELLS}/${id}/keeper.json`, keeper);
 
 /** All that have a record, the oldest first. */

@@ -1,7 +1,7 @@
 /**
  * What a machine needs for a part of Bakehouse. `core`: every bake. `runc`: `bake --runner runc`. `ansible`: recipes with `ansible` steps.
  * `registry`: foundations from a registry. `squashfs`: that export. `artifacts`: disks that machines start from, and what reads them. `machines`: virtual machines.
- * `cells`: what boots an image as a cell. `checks`: the tools of the checks `cis` and `lynis`. `reference`: `foundation.builder: mmdebstrap`. `test`: what only the project's own tests run.
+ * `cells`: what boots an image as a cell. `fleets`: local fleets. `checks`: the tools of the checks `cis` and `lynis`. `reference`: `foundation.builder: mmdebstrap`. `test`: what only the project's own tests run.
  */
 export const FEATURES = [
   "core",
@@ -12,6 +12,7 @@ export const FEATURES = [
   "artifacts",
   "machines",
   "cells",
+  "fleets",
   "checks",
   "reference",
   "test",
@@ -292,6 +293,14 @@ export const HOST_TOOLS: readonly HostTool[] = [
     features: ["cells"],
     versionArguments: ["--version"],
     minimum: "252",
+  },
+  {
+    name: "haproxy",
+    debianPackage: "haproxy",
+    purpose: "the load balancer before a local fleet",
+    features: ["fleets"],
+    versionArguments: ["-v"],
+    minimum: "2.6",
   },
   {
     name: "/usr/bin/perl",

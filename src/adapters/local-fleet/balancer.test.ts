@@ -47,8 +47,8 @@ describe("HAProxy before a fleet", () => {
     expect(await balancer.ensureRunning()).toBe(false);
     expect(await asked()).toMatch(/^503 /);
     const one = await instance("one", 20);
-    await balancer.add({ id: "i-1", port: one });
-    await balancer.add({ id: "i-1", port: one });
+    await balancer.admit({ id: "i-1", port: one, weight: 100 });
+    await balancer.admit({ id: "i-1", port: one, weight: 100 });
     await expect.poll(health, { timeout: 20_000 }).toEqual({ "i-1": "healthy true" });
     expect(await asked()).toBe("200 one");
 
@@ -57,10 +57,10 @@ describe("HAProxy before a fleet", () => {
     const client = (async () => {
       while (asks) answers.push(await asked().catch((error: unknown) => String(error)));
     })();
-    await balancer.add({ id: "i-2", port: await instance("two") });
+    await balancer.admit({ id: "i-2", port: await instance("two"), weight: 100 });
     await expect.poll(health, { timeout: 20_000 }).toEqual({ "i-1": "healthy true", "i-2": "healthy true" });
     await expect.poll(() => answers.includes("200 two"), { timeout: 20_000 }).toBe(true);
-    await balancer.weigh("i-2", 1);
+    await balancer.admit({ id: "i-2", port: 1, weight: 1 });
     expect(await balancer.drain("i-1", 20_000)).toBe(true);
     await balancer.remove("i-1");
     await balancer.remove("i-1");
@@ -72,7 +72,7 @@ describe("HAProxy before a fleet", () => {
 
   it("takes nothing to an instance that ended", async () => {
     const port = await instance("three");
-    await balancer.add({ id: "i-3", port });
+    await balancer.admit({ id: "i-3", port, weight: 100 });
     await expect.poll(async () => (await health())["i-3"], { timeout: 20_000 }).toBe("healthy true");
     opened.pop()?.close();
     await expect.poll(async () => (await health())["i-3"], { timeout: 20_000 }).toBe("unhealthy false");
@@ -80,12 +80,25 @@ describe("HAProxy before a fleet", () => {
     await balancer.remove("i-3");
   }, 120_000);
 
+  it("only looks at one that has no weight, until it has", async () => {
+    await balancer.admit({ id: "i-5", port: await instance("five"), weight: 0 });
+    await expect.poll(async () => (await health())["i-5"], { timeout: 20_000 }).toBe("healthy false");
+    for (let times = 0; times < 5; times++) expect(await asked()).toBe("200 two");
+    await balancer.admit({ id: "i-5", port: 1, weight: 100 });
+    await balancer.admit({ id: "i-2", port: 1, weight: 0 });
+    expect(await health()).toMatchObject({ "i-5": "healthy true", "i-2": "healthy false" });
+    for (let times = 0; times < 5; times++) expect(await asked()).toBe("200 five");
+    await balancer.drain("i-5", 20_000);
+    expect((await health())["i-5"]).toBe("healthy false");
+    await balancer.admit({ id: "i-5", port: 1, weight: 100 });
+    expect(await asked()).toBe("200 five");
+  }, 120_000);
+
   it("is started again after it was killed, with none until they are added", async () => {
-    const { pid } = JSON.parse(readFileSync(join(folder, "haproxy.json"), "utf8")) as { pid: number };
-    process.kill(pid, "SIGKILL");
+    process.kill(Number(readFileSync(join(folder, "haproxy.pid"), "utf8")), "SIGKILL");
     await expect.poll(() => balancer.ensureRunning(), { timeout: 20_000 }).toBe(true);
     expect(await balancer.servers()).toEqual([]);
-    await balancer.add({ id: "i-4", port: await instance("four") });
+    await balancer.admit({ id: "i-4", port: await instance("four"), weight: 100 });
     await expect.poll(asked, { timeout: 20_000 }).toBe("200 four");
   }, 120_000);
 });

@@ -1,39 +1,52 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
+import { BakehouseError } from "../../core/errors.ts";
+import type { InstanceHealth } from "../../core/fleet/instance.ts";
 import type { FleetHealth } from "../../core/fleet/model.ts";
-import { startTimeOf } from "../local-store/owners.ts";
 
 /**
  * HAProxy before the instances of one fleet. It is started with none; each is added, drained and removed by its runtime API
  * (management.txt of HAProxy 2.6, section 9.3), so that it is never loaded again while it serves. What it forgets when it is
- * killed, `sync` gives it again.
+ * killed, whoever started it again gives it again.
  *
  *     <folder>/haproxy.cfg    written before it is started
- *     <folder>/haproxy.json   { pid, startTime } of the process, by whoever started it
+ *     <folder>/haproxy.pid    by itself
  *     <folder>/admin.sock     the runtime API
  */
 export interface Balancer {
-  /** Starts it where it does not run. @returns whether it had to be started */
+  /** Starts it where it does not run. @returns whether it had to be started @throws RESOURCE_BUSY when the port is taken */
   ensureRunning(): Promise<boolean>;
   servers(): Promise<readonly BalancedServer[]>;
-  /** Adds what is missing; what is there stays as it is. It takes requests once its health was looked at. */
-  add(server: { readonly id: string; readonly port: number; readonly weight?: number }): Promise<void>;
-  weigh(id: string, weight: number): Promise<void>;
+  /** Adds it or changes its weight; it takes requests once its health was looked at. With the weight 0 it is only looked at. */
+  admit(server: BalancerServer): Promise<void>;
+  /** It takes no requests until it was looked at again. */
+  forgetHealth(id: string): Promise<void>;
   /** No new requests. @returns whether those that it had were done before the deadline */
   drain(id: string, deadlineMs: number): Promise<boolean>;
   remove(id: string): Promise<void>;
   stop(): Promise<void>;
 }
 
+export interface BalancerServer {
+  readonly id: string;
+  readonly port: number;
+  /** Where its health is asked for; default `port`. */
+  readonly probePort?: number;
+  /** 0–256. */
+  readonly weight: number;
+}
+
 export interface BalancedServer {
   readonly id: string;
   readonly port: number;
   readonly weight: number;
-  readonly health: "healthy" | "unhealthy" | "unknown";
+  readonly health: InstanceHealth;
+  /** What the last look found: `L7STS 503`. */
+  readonly seen: string;
   readonly serving: boolean;
   readonly sessions: number;
 }
@@ -45,7 +58,7 @@ export interface BalancerOptions {
 }
 
 export function haproxy({ folder, listen, health }: BalancerOptions): Balancer {
-  const ask = (line: string): Promise<string> => askSocket(join(folder, "admin.sock"), line);
+  const ask = (line: string): Promise<string> => askSocket(folder, line);
   /** An empty answer is its yes. */
   const tell = async (line: string, accept = /^(?:New server registered\.|Server deleted\.)?\s*$/): Promise<void> => {
     const answered = await ask(line);
@@ -55,26 +68,37 @@ export function haproxy({ folder, listen, health }: BalancerOptions): Balancer {
   const one = async (id: string): Promise<BalancedServer | undefined> => (await servers()).find((server) => server.id === id);
   return {
     ensureRunning: async () => {
-      if (isRunning(folder)) return false;
+      if (runningIn(folder) !== undefined) return false;
       mkdirSync(folder, { recursive: true, mode: 0o700 });
       writeFileSync(join(folder, "haproxy.cfg"), configuration(listen, health), { mode: 0o600 });
-      await promisify(execFile)("haproxy", ["-D", "-C", folder, "-f", "haproxy.cfg", "-p", "haproxy.pid"], { cwd: folder });
-      const pid = Number(readFileSync(join(folder, "haproxy.pid"), "utf8"));
-      writeFileSync(join(folder, "haproxy.json"), JSON.stringify({ pid, startTime: startTimeOf(pid) }));
+      try {
+        await promisify(execFile)("haproxy", ["-D", "-C", folder, "-f", "haproxy.cfg", "-p", "haproxy.pid"], { cwd: folder });
+      } catch (error) {
+        throw startProblem(error, listen);
+      }
       return true;
     },
     servers,
-    add: async ({ id, port, weight = 100 }) => {
-      if ((await one(id)) !== undefined) return;
-      const { intervalMs, healthyAfter, unhealthyAfter } = health;
-      const check = `check inter ${intervalMs}ms rise ${healthyAfter} fall ${unhealthyAfter} observe layer7 error-limit ${unhealthyAfter} on-error mark-down`;
-      await tell(`add server instances/${id} 127.0.0.1:${port} weight ${weight} ${check}`);
-      await tell(`set server instances/${id} health down`); // unknown is not healthy
-      await tell(`enable health instances/${id}`);
-      await tell(`enable server instances/${id}`);
+    admit: async ({ id, port, probePort = port, weight }) => {
+      const there = await one(id);
+      if (there === undefined) {
+        const { intervalMs, healthyAfter, unhealthyAfter } = health;
+        const pace = `inter ${intervalMs}ms fastinter ${Math.min(intervalMs, FAST_MS)}ms downinter ${Math.min(intervalMs, FAST_MS)}ms`;
+        const check = `check port ${probePort} ${pace} rise ${healthyAfter} fall ${unhealthyAfter} observe layer7 error-limit ${unhealthyAfter} on-error mark-down`;
+        await tell(`add server instances/${id} 127.0.0.1:${port} weight ${weight} ${check}`);
+        await tell(`set server instances/${id} health down`); // unknown is not healthy
+        await tell(`enable health instances/${id}`);
+        await tell(`enable server instances/${id}`);
+        return;
+      }
+      if (there.weight !== weight) await tell(`set server instances/${id} weight ${weight}`);
+      await tell(`set server instances/${id} state ready`);
     },
-    weigh: (id, weight) => tell(`set server instances/${id} weight ${weight}`),
+    forgetHealth: async (id) => {
+      if ((await one(id)) !== undefined) await tell(`set server instances/${id} health down`);
+    },
     drain: async (id, deadlineMs) => {
+      if ((await one(id)) === undefined) return true;
       await tell(`set server instances/${id} state drain`);
       for (const end = performance.now() + deadlineMs; ; await new Promise((go) => setTimeout(go, POLL_MS))) {
         const server = await one(id);
@@ -83,7 +107,7 @@ export function haproxy({ folder, listen, health }: BalancerOptions): Balancer {
       }
     },
     remove: async (id) => {
-      if ((await one(id)) === undefined) return;
+      if (runningIn(folder) === undefined || (await one(id)) === undefined) return;
       await tell(`set server instances/${id} state maint`);
       await ask(`shutdown sessions server instances/${id}`);
       // connections that are kept for later hold it for a moment
@@ -94,10 +118,10 @@ export function haproxy({ folder, listen, health }: BalancerOptions): Balancer {
       }
     },
     stop: async () => {
-      const running = isRunning(folder);
+      const running = runningIn(folder);
       if (running === undefined) return;
       process.kill(running, "SIGTERM");
-      for (const end = performance.now() + REMOVE_MS; isRunning(folder) !== undefined; await new Promise((go) => setTimeout(go, POLL_MS)))
+      for (const end = performance.now() + REMOVE_MS; runningIn(folder) !== undefined; await new Promise((go) => setTimeout(go, POLL_MS)))
         if (performance.now() > end) process.kill(running, "SIGKILL");
     },
   };
@@ -106,6 +130,8 @@ export function haproxy({ folder, listen, health }: BalancerOptions): Balancer {
 const POLL_MS = 20;
 /** A guess; seen: at once when nothing is kept. */
 const REMOVE_MS = 5000;
+/** Between two looks at what is not up, or about to go down: one that came up should not wait for the pace of those that are well. */
+const FAST_MS = 100;
 
 function configuration(listen: number, { probe, timeoutMs }: FleetHealth): string {
   const check = probe.kind === "http" ? [`option httpchk GET ${probe.path}`, "http-check expect rstatus ^[23]"] : [];
@@ -130,19 +156,38 @@ backend instances
 ${check.map((line) => `  ${line}\n`).join("")}`;
 }
 
-function isRunning(folder: string): number | undefined {
+function startProblem(error: unknown, listen: number): unknown {
+  const { code, stderr = "" } = error as { readonly code?: unknown; readonly stderr?: string };
+  if (code === "ENOENT")
+    return new BakehouseError("SETUP_INCOMPLETE", "A fleet with traffic needs HAProxy, which is not installed", { hint: "apt-get install haproxy" });
+  if (/cannot bind|already in use/i.test(stderr))
+    return new BakehouseError("RESOURCE_BUSY", `Port ${listen} of this machine is in use, and the fleet's load balancer listens there`, {
+      hint: `another port in traffic.listen of the recipe; \`ss -tlnp sport = :${listen}\` shows who has it`,
+    });
+  return new Error(`HAProxy does not start: ${stderr.trim()}`, { cause: error });
+}
+
+/** The process, if it is the one of this folder: a number alone could be somebody else's by now. */
+function runningIn(folder: string): number | undefined {
   try {
-    const { pid, startTime } = JSON.parse(readFileSync(join(folder, "haproxy.json"), "utf8")) as { pid: number; startTime: number };
-    return startTimeOf(pid) === startTime ? pid : undefined;
+    const pid = Number(readFileSync(join(folder, "haproxy.pid"), "utf8").split("\n")[0]);
+    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    return words[0]?.endsWith("haproxy") === true && words.includes(folder) ? pid : undefined;
   } catch {
     return undefined;
   }
 }
 
-async function askSocket(path: string, line: string): Promise<string> {
-  const socket = connect(path);
-  socket.end(`${line}\n`);
-  return text(socket);
+/** By way of an open folder: a socket's path has at most 107 bytes (unix(7)), that of a store may have more. */
+async function askSocket(folder: string, line: string): Promise<string> {
+  const directory = openSync(folder, "r");
+  try {
+    const socket = connect(`/proc/self/fd/${directory}/admin.sock`);
+    socket.end(`${line}\n`);
+    return await text(socket);
+  } finally {
+    closeSync(directory);
+  }
 }
 
 /** `show stat`: CSV with its names in the first line. */
@@ -154,19 +199,21 @@ function serversIn(csv: string): readonly BalancedServer[] {
     .filter((row) => row["pxname"] === "instances" && row["type"] === "2")
     .map((row) => {
       const status = row["status"] ?? "";
-      const up = row["check_status"]?.replace("* ", "") ?? "";
+      const check = row["check_status"]?.replace("* ", "") ?? "";
+      const weight = Number(row["weight"]);
       return {
         id: row["svname"] ?? "",
         port: Number((row["addr"] ?? "").split(":").at(-1)),
-        weight: Number(row["weight"]),
-        health:
-          up === "" || up === "INI" || up === "UNK"
-            ? "unknown"
-            : /^L[4-7]OKC?$/.test(up) && !status.startsWith("DOWN")
-              ? "healthy"
-              : "unhealthy",
-        serving: status.startsWith("UP"),
+        weight,
+        health: healthOf(check, status),
+        seen: [check, row["check_code"], row["last_chk"]].filter((word) => word !== undefined && word !== "").join(" "),
+        serving: status.startsWith("UP") && weight > 0,
         sessions: Number(row["scur"]),
       };
     });
+}
+
+function healthOf(check: string, status: string): InstanceHealth {
+  if (check === "" || check === "INI" || check === "UNK") return "unknown";
+  return /^L[4-7]OKC?$/.test(check) && !status.startsWith("DOWN") ? "healthy" : "unhealthy";
 }

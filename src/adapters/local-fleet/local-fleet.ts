@@ -1,137 +1,314 @@
 import { once } from "node:events";
-import { readFileSync, realpathSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import type { ImageDigest } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { InstanceReport } from "../../core/fleet/instance.ts";
 import type { Fleet } from "../../core/fleet/model.ts";
+import type { FleetRelease } from "../../core/fleet/release.ts";
 import { overlayLowers } from "../../core/layer/overlay-lowers.ts";
-import type { CellState, Cells } from "../../ports/cells.ts";
-import type { TreeSource } from "../../ports/image-trees.ts";
+import type { Cell, Cells, CellState, MountedSource } from "../../ports/cells.ts";
+import type { FleetProvider } from "../../ports/fleet-provider.ts";
 import type { Store } from "../../ports/store.ts";
-import { cellFolderOf, keeperOf } from "../cells/records.ts";
-import { makeFolder } from "../local-store/files.ts";
-import type { Balancer } from "./balancer.ts";
+import { makeFolder, namesIn } from "../local-store/files.ts";
+import { haproxy } from "./balancer.ts";
+import { probes, type Probes } from "./probes.ts";
 
 /**
  * What is written down before an instance is made, and stays when it is gone, so that no id is used twice:
  *
- *     <store>/fleets/<fleet>/instances/<id>.json
+ *     <store>/fleets/<recipe>/<fleet>/instances/<id>.json
+ *     <store>/fleets/<recipe>/<fleet>/releases/<64 hex digits>.json   a FleetRelease: what is measured is looked up there
  */
 interface InstanceNote {
   readonly id: string;
+  readonly slot: string;
   readonly zone: string;
+  /** What it was made from or brought to. */
   readonly image: ImageDigest;
-  /** Port of this machine's loopback that leads to its backend port. */
+  /** Ports of this machine's loopback that lead to where it serves, and to where its health is asked for. */
   readonly port: number;
+  readonly probePort: number;
+  /** Its share of traffic, once it was let in. */
+  readonly weight?: number;
+  readonly startedAt?: string;
   readonly endedAt?: string;
 }
 
 export interface LocalFleetParts {
   readonly store: Store;
   readonly cells: Cells;
-  readonly balancer: Balancer;
-  /** What an image is made of. @throws IMAGE_NOT_FOUND, IMAGE_REVOKED */
-  readonly imageOf: (digest: ImageDigest) => { readonly name: string; readonly source: TreeSource };
+  /** Values by the names of the fleet's secrets. @throws SECRET_MISSING */
+  secrets(names: readonly string[]): ReadonlyMap<string, string>;
 }
 
-/** Cells of this host as the instances of a fleet, behind a load balancer. Every action may be asked for again. */
-export function localFleet({ store, cells, balancer, imageOf }: LocalFleetParts, fleet: Fleet) {
-  const notePath = (id: string): string => `fleets/${fleet.name}/instances/${id}.json`;
-  const noteOf = (id: string): InstanceNote | undefined => store.readNote(notePath(id)) as InstanceNote | undefined;
-  const nameOf = (id: string): string => `${fleet.name}-${id}`;
-  const cellOf = (id: string): CellState | undefined => cells.list().find(({ name }) => name === nameOf(id));
-  const isUp = (state: CellState | undefined): boolean => state?.status === "running" || state?.status === "starting";
-  return {
-    observe: async (ids: readonly string[]): Promise<readonly InstanceReport[]> => {
-      await balancer.ensureRunning();
-      const served = new Map((await balancer.servers()).map((server) => [server.id, server]));
-      return ids.flatMap((id): readonly InstanceReport[] => {
-        const note = noteOf(id);
-        if (note === undefined || note.endedAt !== undefined) return [];
-        const state = cellOf(id);
-        const server = served.get(id);
-        const up = isUp(state);
-        return [
+/** Cells of this host as the instances of a fleet, behind HAProxy where it has traffic. */
+export function localFleet(parts: LocalFleetParts, recipe: string, fleet: Fleet): FleetProvider {
+  return new LocalFleet(parts, recipe, fleet);
+}
+
+class LocalFleet implements FleetProvider {
+  readonly can = { replace: true, activate: true, weigh: true };
+  private readonly store: Store;
+  private readonly cells: Cells;
+  private readonly parts: LocalFleetParts;
+  private readonly fleet: Fleet;
+  private readonly folder: string;
+  private readonly balancer: ReturnType<typeof haproxy> | undefined;
+  private readonly probes: Probes;
+  /** Notes change by this process alone; whoever else has the fleet's lease has another. */
+  private readonly ended = new Set<string>();
+
+  constructor(parts: LocalFleetParts, recipe: string, fleet: Fleet) {
+    this.parts = parts;
+    this.store = parts.store;
+    this.cells = parts.cells;
+    this.fleet = fleet;
+    this.folder = `fleets/${recipe}/${fleet.name}`;
+    const { traffic, health } = fleet;
+    this.balancer =
+      traffic === undefined ? undefined : haproxy({ folder: this.store.path(this.folder), listen: traffic.listen, health });
+    this.probes = probes(health);
+  }
+
+  async observe(): Promise<readonly InstanceReport[]> {
+    const notes = this.notes();
+    await this.ensureBalancer(notes);
+    const served = new Map((await this.balancer?.servers())?.map((server) => [server.id, server]) ?? []);
+    const states = new Map(this.cells.list().map((state) => [state.name, state]));
+    const releases = this.releases();
+    const observedAt = new Date().toISOString();
+    return Promise.all(
+      notes.map(async (note): Promise<InstanceReport> => {
+        const state = states.get(note.id);
+        const place = { id: note.id, slot: note.slot, zone: note.zone, provided: note.image, observedAt };
+        const cell = isUp(state) ? this.cells.find(note.id) : undefined;
+        const mounted = cell?.mounted();
+        if (state === undefined || cell === undefined || mounted === undefined) {
+          const why = cell === undefined ? ended(state) : "the machine has not come up";
+          return { ...place, running: undefined, bootedAt: undefined, health: "unhealthy", why, serving: false };
+        }
+        const server = served.get(note.id);
+        const seen = this.byBalancer && server !== undefined ? { health: server.health, why: server.seen } : await this.probes.look(note.id, cell);
+        return {
+          ...place,
+          running: this.identify(mounted, releases),
+          bootedAt: state.startedAt,
+          health: seen.health,
+          ...(seen.health === "healthy" ? {} : { why: seen.why }),
+          serving: this.balancer === undefined ? note.weight !== undefined && seen.health === "healthy" : (server?.serving ?? false),
+        };
+      }),
+    );
+  }
+
+  async launch(place: { readonly id: string; readonly slot: string; readonly zone: string }, release: FleetRelease, signal: AbortSignal): Promise<void> {
+    const earlier = this.note(place.id);
+    if (earlier?.endedAt !== undefined) throw failed(place.id, "it has ended, and no id is used twice");
+    const state = this.state(place.id);
+    if (isUp(state)) return;
+    if (earlier?.startedAt !== undefined) throw failed(place.id, `it ran, and ${ended(state)}`);
+    this.keep(release);
+    const { launch, secrets, traffic, health } = this.fleet;
+    const backend = traffic?.backend ?? (health.probe.kind === "command" ? 80 : health.probe.port);
+    const asked = health.probe.kind === "command" ? backend : health.probe.port;
+    const credentials = { ...launch.credentials, ...Object.fromEntries(this.parts.secrets(secrets)) };
+    for (let tries = 0; ; tries++) {
+      const port = await freePort();
+      const probePort = asked === backend ? port : await freePort();
+      const note: InstanceNote = { ...place, image: release.image, port, probePort };
+      this.write(note);
+      try {
+        await this.cells.start(
           {
-            id,
-            zone: note.zone,
-            provided: note.image,
-            running: state !== undefined && up ? measure(store, state) : undefined,
-            bootedAt: state !== undefined && up ? state.startedAt : undefined,
-            health: up ? (server?.health ?? "unknown") : "unhealthy",
-            serving: up && (server?.serving ?? false),
-            observedAt: new Date().toISOString(),
+            image: { digest: release.image, name: release.name },
+            source: { diffs: release.diffs, ...(release.volume === undefined ? {} : { volume: release.volume }) },
+            name: place.id,
+            purpose: "run",
+            publish: [
+              { hostPort: port, cellPort: backend },
+              ...(probePort === port ? [] : [{ hostPort: probePort, cellPort: asked }]),
+            ],
+            files: { ...launch.files, ...environmentFile(launch.environment) },
+            credentials,
           },
-        ];
-      });
-    },
-    launch: async (
-      { id, zone, image }: { readonly id: string; readonly zone: string; readonly image: ImageDigest },
-      signal: AbortSignal,
-    ) => {
-      const earlier = noteOf(id);
-      if (earlier?.endedAt !== undefined)
-        throw new BakehouseError("INPUT_INVALID", `Fleet ${fleet.name} had an instance ${id}, and no id is used twice`, {
-          hint: "give it an id of its own",
-        });
-      const { name, source } = imageOf(image);
-      const note = earlier ?? { id, zone, image, port: await freePort() };
-      makeFolder(store.path("fleets", fleet.name, "instances"));
-      if (earlier === undefined) store.writeNote(notePath(id), note);
-      if (isUp(cellOf(id))) return;
-      await cells.start(
-        {
-          image: { digest: note.image, name },
-          source,
-          name: nameOf(id),
-          purpose: "run",
-          publish: [{ hostPort: note.port, cellPort: fleet.traffic?.backend ?? 80 }],
-          files: fleet.launch.files,
-          credentials: fleet.launch.credentials,
-        },
-        signal,
-      );
-    },
-    admit: async (id: string): Promise<void> => {
-      const note = noteOf(id);
-      if (note !== undefined) await balancer.add({ id, port: note.port });
-    },
-    drain: (id: string, deadlineMs: number): Promise<boolean> => balancer.drain(id, deadlineMs),
-    terminate: async (id: string): Promise<void> => {
-      const note = noteOf(id);
-      if (note === undefined) return;
-      await balancer.remove(id);
-      if (cellOf(id) !== undefined) await cells.find(nameOf(id)).stop({ now: true });
-      store.writeNote(notePath(id), { ...note, endedAt: note.endedAt ?? new Date().toISOString() });
-    },
-  };
+          signal,
+        );
+        this.write({ ...note, startedAt: new Date().toISOString() });
+        return;
+      } catch (error) {
+        if (isTaken(error) && tries < PORT_TRIES) continue; // somebody else took the port meanwhile
+        throw error instanceof BakehouseError && error.code !== "CANCELLED" && error.code !== "RESOURCE_BUSY"
+          ? failed(place.id, error.message, error)
+          : error;
+      }
+    }
+  }
+
+  async activate(id: string, release: FleetRelease, signal: AbortSignal): Promise<void> {
+    const cell = this.cell(id);
+    this.keep(release);
+    if (this.identify(cell.mounted(), this.releases()) === release.image) return this.provide(id, release);
+    if (release.volume === undefined) throw failed(id, `${release.name} is no volume: the instance has to be replaced`);
+    const lowers = cell.mounted()?.lowers;
+    if (lowers !== this.lowersOf(release)) throw failed(id, `${release.name} stands on another root: the instance has to be replaced`);
+    await cell.exchangeVolume({ digest: release.image, name: release.name }, release.volume);
+    await this.balancer?.forgetHealth(id); // of what ran before
+    this.probes.forget(id);
+    await this.restart(cell, release, signal);
+    this.provide(id, release);
+  }
+
+  async admit(id: string, weight: number): Promise<void> {
+    const note = this.note(id);
+    if (note === undefined || note.endedAt !== undefined) throw notFound(this.fleet.name, id);
+    if (note.weight !== weight) this.write({ ...note, weight });
+    await this.ensureBalancer(this.notes());
+    await this.balancer?.admit({ id, port: note.port, probePort: note.probePort, weight });
+  }
+
+  async drain(id: string, deadlineMs: number): Promise<boolean> {
+    const note = this.note(id);
+    if (note === undefined || note.endedAt !== undefined) return true;
+    const { weight: _weight, ...rest } = note;
+    this.write(rest);
+    await this.ensureBalancer(this.notes());
+    return (await this.balancer?.drain(id, deadlineMs)) ?? true;
+  }
+
+  async terminate(id: string): Promise<void> {
+    const note = this.note(id);
+    if (note === undefined) return;
+    await this.balancer?.remove(id);
+    if (this.state(id) !== undefined) await this.cells.find(id).stop();
+    this.probes.forget(id);
+    this.write({ ...note, endedAt: note.endedAt ?? new Date().toISOString() });
+  }
+
+  async logs(id: string, { lines, unit }: { readonly lines: number; readonly unit?: string }): Promise<readonly string[]> {
+    return this.cell(id).journal({ lines, ...(unit === undefined ? {} : { unit }) });
+  }
+
+  async commandLine(id: string, argv: readonly string[]): Promise<readonly string[]> {
+    return this.cell(id).commandLine(argv);
+  }
+
+  async http(id: string, { port, path, timeoutMs }: { readonly port: number; readonly path: string; readonly timeoutMs: number }) {
+    return this.cell(id).http({ url: `http://127.0.0.1:${port}${path}`, timeoutMs });
+  }
+
+  async dissolve(): Promise<void> {
+    await this.balancer?.stop();
+  }
+
+  /** HAProxy looks at all but what a program inside has to tell. */
+  private get byBalancer(): boolean {
+    return this.balancer !== undefined && this.fleet.health.probe.kind !== "command";
+  }
+
+  /** A load balancer that was killed is started again, and told everything that it had known. */
+  private async ensureBalancer(notes: readonly InstanceNote[]): Promise<void> {
+    if (this.balancer === undefined || !(await this.balancer.ensureRunning())) return;
+    for (const { id, port, probePort, weight } of notes) if (weight !== undefined) await this.balancer.admit({ id, port, probePort, weight });
+  }
+
+  /** The one whose root and volume are those that are mounted. */
+  private identify(mounted: MountedSource | undefined, releases: readonly FleetRelease[]): ImageDigest | undefined {
+    if (mounted === undefined) return undefined;
+    const found = releases.find(
+      (release) =>
+        this.lowersOf(release) === mounted.lowers &&
+        mounted.volumeFile === (release.volume === undefined ? undefined : realPath(this.store.blobs.path(release.volume.blob))),
+    );
+    return found?.image;
+  }
+
+  private lowersOf(release: FleetRelease): string {
+    return overlayLowers(release.diffs)
+      .map((diff) => this.store.diffs.name(diff))
+      .join(":");
+  }
+
+  private async restart(cell: Cell, { entry }: FleetRelease, signal: AbortSignal): Promise<void> {
+    if (entry === undefined) return;
+    const { code, stderr } = await cell.exec(["systemctl", "reload-or-restart", entry], { timeoutMs: RESTART_MS, signal });
+    if (code !== 0) throw failed(cell.state.name, `${entry} does not start again: ${stderr.trim()}`);
+  }
+
+  private provide(id: string, release: FleetRelease): void {
+    const note = this.note(id);
+    if (note !== undefined && note.image !== release.image) this.write({ ...note, image: release.image });
+  }
+
+  private state(id: string): CellState | undefined {
+    return this.cells.list().find(({ name }) => name === id);
+  }
+
+  private cell(id: string): Cell {
+    const note = this.note(id);
+    if (note === undefined || note.endedAt !== undefined || !isUp(this.state(id))) throw notFound(this.fleet.name, id);
+    return this.cells.find(id);
+  }
+
+  private note(id: string): InstanceNote | undefined {
+    return this.store.readNote(`${this.folder}/instances/${id}.json`) as InstanceNote | undefined;
+  }
+
+  private write(note: InstanceNote): void {
+    makeFolder(this.store.path(this.folder, "instances"));
+    this.store.writeNote(`${this.folder}/instances/${note.id}.json`, note);
+  }
+
+  /** Those that have not ended. */
+  private notes(): readonly InstanceNote[] {
+    return namesIn(this.store.path(this.folder, "instances")).flatMap((name): readonly InstanceNote[] => {
+      if (!name.endsWith(".json") || this.ended.has(name)) return [];
+      const note = this.note(name.slice(0, -".json".length));
+      if (note?.endedAt === undefined) return note === undefined ? [] : [note];
+      this.ended.add(name);
+      return [];
+    });
+  }
+
+  private keep(release: FleetRelease): void {
+    makeFolder(this.store.path(this.folder, "releases"));
+    this.store.writeNote(`${this.folder}/releases/${release.image.slice("sha256:".length)}.json`, release);
+  }
+
+  private releases(): readonly FleetRelease[] {
+    return namesIn(this.store.path(this.folder, "releases"))
+      .filter((name) => name.endsWith(".json"))
+      .map((name) => this.store.readNote(`${this.folder}/releases/${name}`) as FleetRelease);
+  }
 }
 
-/**
- * The image that a cell runs, as the kernel says: the lower folders of the overlay that its keeper holds are those of the image, and
- * the file behind the erofs at the volume's path is its volume.
- *
- * @returns nothing when they are not
- */
-function measure(store: Store, { id, image, source }: CellState): ImageDigest | undefined {
-  const keeper = keeperOf(cellFolderOf(store, id));
-  if (keeper === undefined) return undefined;
-  const mounts = readFileSync(`/proc/${keeper.pid}/mountinfo`, "utf8").split("\n");
-  const root = mounts.find((line) => line.includes(` ${ROOT} `) && line.includes(" - overlay "));
-  const expected = overlayLowers(source.diffs).map((diff) => store.diffs.name(diff));
-  if (/lowerdir=([^,\s]+)/.exec(root ?? "")?.[1] !== expected.join(":")) return undefined;
-  if (source.volume === undefined) return image.digest;
-  // the newest mount at a place is the one that is seen
-  const volume = mounts.findLast((line) => line.includes(` ${ROOT}${source.volume?.path ?? ""} `));
-  const loop = / - erofs \/dev\/(loop\d+) /.exec(volume ?? "")?.[1];
-  if (loop === undefined) return undefined;
-  const file = readFileSync(`/sys/block/${loop}/loop/backing_file`, "utf8").trim();
-  return file === realpathSync(store.blobs.path(source.volume.blob)) ? image.digest : undefined;
+/** A guess for a service that takes its time; longer is a failure of the release. */
+const RESTART_MS = 60_000;
+const PORT_TRIES = 10;
+
+const isUp = (state: CellState | undefined): boolean => state?.status === "running" || state?.status === "starting";
+const isTaken = (error: unknown): boolean => error instanceof BakehouseError && error.code === "RESOURCE_BUSY" && error.message.startsWith("Port ");
+const ended = (state: CellState | undefined): string => (state?.status === "died" ? "the machine died" : "the machine is gone");
+
+function realPath(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
-/** Where a keeper holds the merged tree of its cell. */
-const ROOT = "/run/cell/root";
+/** systemd-system.conf(5): what every service of the machine has in its environment. */
+function environmentFile(environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const entries = Object.entries(environment).map(([name, value]) => `"${name}=${value.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%")}"`);
+  if (entries.length === 0) return {};
+  return { "/etc/systemd/system.conf.d/50-launch.conf": `[Manager]\nDefaultEnvironment=${entries.join(" ")}\n` };
+}
+
+const failed = (id: string, why: string, cause?: unknown): BakehouseError => new BakehouseError("INSTANCE_FAILED", `${id}: ${why}`, {}, cause);
+
+const notFound = (fleet: string, id: string): BakehouseError =>
+  new BakehouseError("INSTANCE_NOT_FOUND", `Fleet ${fleet} has no running instance ${id}`, { hint: `bakehouse fleet ps ${fleet}` });
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");

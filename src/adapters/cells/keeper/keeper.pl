@@ -27,6 +27,7 @@ use constant {
   CHUNK => 65536, BUFFERED_AT_MOST => 1 << 20,
   CONSOLE_AT_MOST => 4 << 20, # bytes kept of what the machine shows
   ATTEMPTS_AT_MOST => 2000,   # different ones; a machine in a loop makes few different ones
+  LINE_AT_MOST => 10_000,     # two paths
   CONNECT_SECONDS => 10, STOP_SECONDS => 20,
 };
 
@@ -36,7 +37,7 @@ my ($nspawn, $leader, $ready_at, $ended, $stop_at) = (0, 0);
 my @waiting;           # controls that wait for `ready`
 my (%attempts, @order); # what was tried, by its key, in the order in which it was first seen
 my (%trap_of, %name_of); # names that were asked for, and the address that each was given
-my %ANSWERS = (ready => \&answer_ready, egress => \&answer_egress, connect => \&answer_connect, stop => \&answer_stop);
+my %ANSWERS = (ready => \&answer_ready, egress => \&answer_egress, connect => \&answer_connect, stop => \&answer_stop, volume => \&answer_volume);
 
 $SIG{PIPE} = "IGNORE";
 $ENV{PATH} = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -109,6 +110,7 @@ sub mount_image {
   mkdir $_ or die "$_: $!" for "/run/cell", "/run/cell/upper", "/run/cell/work", "/run/cell/root";
   chdir $config{diffs} or die "$config{diffs}: $!";
   run("mount", "-t", "overlay", "-o", "lowerdir=$config{lowers},upperdir=/run/cell/upper,workdir=/run/cell/work", "overlay", "/run/cell/root");
+  run("mount", "--make-shared", "/run/cell/root"); # what is mounted below it later, the running machine sees (mount_namespaces(7))
   chdir $config{folder} or die "$config{folder}: $!";
 }
 
@@ -284,7 +286,7 @@ sub accept_control {
     return if !defined $count && $! == EAGAIN;
     return forget($client) if !$count;
     $line .= $byte;
-    return if $byte ne "\n" && length $line < 100;
+    return if $byte ne "\n" && length $line < LINE_AT_MOST;
     chomp $line;
     delete $on_read{fileno $client};
     my ($word, @rest) = split / /, $line;
@@ -303,6 +305,27 @@ sub answer {
 sub answer_ready { my ($client) = @_; if ($ready_at) { answer($client, "ready") } else { push @waiting, $client } }
 sub answer_egress { my ($client) = @_; answer($client, egress_lines() . "end") }
 sub answer_stop { my ($client) = @_; answer($client, "stopping"); stop() }
+
+# `volume <erofs file> <where>`: exchanges the release volume of the running machine.
+sub answer_volume {
+  my ($client, $file, $at) = @_;
+  answer($client, eval { exchange_volume($file, $at); 1 } ? "exchanged" : "failed " . ($@ =~ s/\s+/ /gr));
+}
+
+# It is mounted beside first, so that a damaged one costs nothing. Whoever has files of the one before open keeps them.
+sub exchange_volume {
+  my ($file, $at) = @_;
+  mkdir "/run/cell/next";
+  run("mount", "-t", "erofs", "-o", "ro,loop,nodev", $file, "/run/cell/next");
+  run("umount", "--lazy", $at) if is_mounted($at);
+  run("mount", "--move", "/run/cell/next", $at);
+}
+
+sub is_mounted {
+  my ($at) = @_;
+  open my $in, "<", "/proc/self/mountinfo" or die "mountinfo: $!";
+  return scalar grep { (split / /)[4] eq $at } <$in>;
+}
 
 sub answer_connect {
   my ($client, $port) = @_;
