@@ -1,0 +1,307 @@
+import { DatabaseSync } from "node:sqlite";
+import type { ImageDigest } from "../../core/digest.ts";
+import { BakehouseError } from "../../core/errors.ts";
+import type { Fleet } from "../../core/fleet/model.ts";
+import type { Moment } from "../../core/rollout/decide.ts";
+import { ENDS, type Command, type RolloutStatus } from "../../core/rollout/model.ts";
+import type { Denied, FleetRecords, FleetRolloutRecords, GivenCommand, Healing, KnownFleet, LineStop, NewRollout, RolloutSummary } from "../../ports/fleet-records.ts";
+import type { Owner } from "../../ports/store.ts";
+import type { RolloutOrigin } from "../../ports/rollout-records.ts";
+import { isAlive } from "../local-store/owners.ts";
+
+/**
+ * Fleets and rollouts in one SQLite file beside the catalog. Its own, and not by kysely as the catalog: a reconciler must have written
+ * before it acts, in one synchronous step (docs/decisions/0030-fleets-in-their-own-file.md).
+ *
+ * A moment is a row of `moments`; the commands that it took from the inbox are marked in the same transaction, so that none is lost and
+ * none counts twice. Whoever writes names its epoch; only the newest may.
+ */
+const SCHEMA = `
+CREATE TABLE IF NOT EXISTS fleets (key TEXT PRIMARY KEY, recipe TEXT NOT NULL, file TEXT NOT NULL, declaration TEXT NOT NULL,
+  size INTEGER, declared TEXT, previous TEXT);
+CREATE TABLE IF NOT EXISTS denied (key TEXT NOT NULL, digest TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (key, digest));
+CREATE TABLE IF NOT EXISTS stops (id TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS healings (key TEXT NOT NULL, at TEXT NOT NULL, value TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS healings_of ON healings (key, at);
+CREATE TABLE IF NOT EXISTS rollouts (id TEXT PRIMARY KEY, key TEXT NOT NULL, number INTEGER NOT NULL, origin TEXT NOT NULL, boot_id TEXT NOT NULL,
+  started_at TEXT NOT NULL, ended_at TEXT, status TEXT NOT NULL, reason TEXT NOT NULL, waiting_for TEXT NOT NULL,
+  epoch INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS rollouts_of ON rollouts (key, number);
+CREATE TABLE IF NOT EXISTS moments (rollout TEXT NOT NULL, number INTEGER NOT NULL, now_ms REAL NOT NULL, at TEXT NOT NULL, observations TEXT NOT NULL,
+  PRIMARY KEY (rollout, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS commands (number INTEGER PRIMARY KEY, rollout TEXT NOT NULL, value TEXT NOT NULL, at TEXT NOT NULL, taken INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS carriers (key TEXT PRIMARY KEY, owner TEXT NOT NULL);
+`;
+
+/** Raised when a table changes in a way that an older Bakehouse cannot read. */
+const VERSION = 1;
+/** How long a write waits for another process. */
+const BUSY_MS = 10_000;
+
+/** @throws STORE_TOO_NEW */
+export function openSqliteFleets(file: string, options: { readonly readOnly?: boolean } = {}): FleetRecords {
+  const db = new DatabaseSync(file, { readOnly: options.readOnly === true });
+  db.exec(`PRAGMA busy_timeout = ${BUSY_MS}`);
+  const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
+  if (version > VERSION) {
+    db.close();
+    throw new BakehouseError("STORE_TOO_NEW", `${file} was written by a newer Bakehouse`, { hint: "use that one" });
+  }
+  if (options.readOnly !== true) {
+    db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+    db.exec(SCHEMA);
+    if (version < VERSION) db.exec(`PRAGMA user_version = ${VERSION}`);
+  }
+  return new SqliteFleets(db);
+}
+
+type Row = Record<string, string | number | null>;
+
+class SqliteFleets implements FleetRecords {
+  private readonly db: DatabaseSync;
+
+  constructor(db: DatabaseSync) {
+    this.db = db;
+  }
+
+  fleets(): readonly KnownFleet[] {
+    return this.rows("SELECT * FROM fleets ORDER BY key").map(knownFleet);
+  }
+
+  declare(recipe: string, file: string, fleet: Fleet): KnownFleet {
+    const key = `${recipe}/${fleet.name}`;
+    this.db
+      .prepare(
+        `INSERT INTO fleets (key, recipe, file, declaration) VALUES (?, ?, ?, ?)
+         ON CONFLICT (key) DO UPDATE SET file = excluded.file, declaration = excluded.declaration
+         WHERE file != excluded.file OR declaration != excluded.declaration`,
+      )
+      .run(key, recipe, file, JSON.stringify(fleet));
+    const [row] = this.rows("SELECT * FROM fleets WHERE key = ?", key);
+    if (row === undefined) throw new Error(`${key} was written and is not there`);
+    return knownFleet(row);
+  }
+
+  setSize(key: string, size: number | undefined): void {
+    this.db.prepare("UPDATE fleets SET size = ? WHERE key = ?").run(size ?? null, key);
+  }
+
+  setDeclared(key: string, declared: ImageDigest, previous: ImageDigest | undefined): void {
+    this.db.prepare("UPDATE fleets SET declared = ?, previous = ? WHERE key = ?").run(declared, previous ?? null, key);
+  }
+
+  forget(key: string): void {
+    this.atOnce(() => {
+      for (const table of ["fleets", "denied", "healings", "carriers"]) this.db.prepare(`DELETE FROM ${table} WHERE key = ?`).run(key);
+    });
+  }
+
+  denied(key: string): readonly Denied[] {
+    return this.values<Denied>("SELECT value FROM denied WHERE key = ? ORDER BY value ->> 'at'", key);
+  }
+
+  deny(key: string, denied: Denied): void {
+    this.db.prepare("INSERT OR IGNORE INTO denied (key, digest, value) VALUES (?, ?, ?)").run(key, denied.digest, JSON.stringify(denied));
+  }
+
+  allow(key: string, digest: ImageDigest): boolean {
+    return this.db.prepare("DELETE FROM denied WHERE key = ? AND digest = ?").run(key, digest).changes > 0;
+  }
+
+  stops(): readonly LineStop[] {
+    return this.values<LineStop>("SELECT value FROM stops ORDER BY value ->> 'from', id");
+  }
+
+  stop(stop: LineStop): void {
+    this.db.prepare("INSERT INTO stops (id, value) VALUES (?, ?)").run(stop.id, JSON.stringify(stop));
+  }
+
+  lift(id: string, lifted: NonNullable<LineStop["lifted"]>): boolean {
+    return this.atOnce(() => {
+      const [stop] = this.values<LineStop>("SELECT value FROM stops WHERE id = ?", id);
+      if (stop === undefined || stop.lifted !== undefined) return false;
+      this.db.prepare("UPDATE stops SET value = ? WHERE id = ?").run(JSON.stringify({ ...stop, lifted }), id);
+      return true;
+    });
+  }
+
+  healings(key: string, since: string): readonly Healing[] {
+    return this.values<Healing>("SELECT value FROM healings WHERE key = ? AND at >= ? ORDER BY at", key, since);
+  }
+
+  healed(key: string, healing: Healing): void {
+    this.db.prepare("INSERT INTO healings (key, at, value) VALUES (?, ?, ?)").run(key, healing.at, JSON.stringify(healing));
+  }
+
+  forgiveHealings(key: string): void {
+    this.db.prepare("DELETE FROM healings WHERE key = ?").run(key);
+  }
+
+  rollouts(key?: string): readonly RolloutSummary[] {
+    const rows =
+      key === undefined
+        ? this.rows("SELECT * FROM rollouts ORDER BY started_at DESC, number DESC")
+        : this.rows("SELECT * FROM rollouts WHERE key = ? ORDER BY number DESC", key);
+    return rows.map(summaryOf);
+  }
+
+  begin({ id, fleet, origin, bootId, at }: NewRollout): RolloutSummary | undefined {
+    return this.atOnce(() => {
+      const open = this.rows("SELECT * FROM rollouts WHERE key = ? AND ended_at IS NULL", fleet)[0];
+      if (open !== undefined) return summaryOf(open);
+      const [last] = this.rows("SELECT max(number) AS number FROM rollouts WHERE key = ?", fleet);
+      const status: RolloutStatus = origin.plan.policy.approvals > 0 ? "awaiting-approval" : "running";
+      this.db
+        .prepare(
+          "INSERT INTO rollouts (id, key, number, origin, boot_id, started_at, status, reason, waiting_for) VALUES (?, ?, ?, ?, ?, ?, ?, '', '')",
+        )
+        .run(id, fleet, Number(last?.["number"] ?? 0) + 1, JSON.stringify(origin), bootId, at, status);
+      return undefined;
+    });
+  }
+
+  open(id: string): FleetRolloutRecords {
+    const [row] = this.rows("SELECT * FROM rollouts WHERE id = ?", id);
+    if (row === undefined) throw new BakehouseError("ROLLOUT_NOT_FOUND", `No rollout is called ${id}`, { hint: "bakehouse rollout list" });
+    return this.recordsOf(id, JSON.parse(text(row["origin"])) as RolloutOrigin, text(row["boot_id"]));
+  }
+
+  command(id: string, command: Command, at: string): void {
+    this.db.prepare("INSERT INTO commands (rollout, value, at) VALUES (?, ?, ?)").run(id, JSON.stringify(command), at);
+  }
+
+  carrier(key: string): Owner | undefined {
+    const [row] = this.rows("SELECT owner FROM carriers WHERE key = ?", key);
+    const owner = row === undefined ? undefined : (JSON.parse(text(row["owner"])) as Owner);
+    return owner !== undefined && isAlive(owner) ? owner : undefined;
+  }
+
+  carry(key: string, owner: Owner, isAliveNow: (owner: Owner) => boolean): Owner {
+    return this.atOnce(() => {
+      const [row] = this.rows("SELECT owner FROM carriers WHERE key = ?", key);
+      const has = row === undefined ? undefined : (JSON.parse(text(row["owner"])) as Owner);
+      if (has !== undefined && isAliveNow(has)) return has;
+      this.db.prepare("INSERT OR REPLACE INTO carriers (key, owner) VALUES (?, ?)").run(key, JSON.stringify(owner));
+      return owner;
+    });
+  }
+
+  letGo(key: string, owner: Owner): void {
+    this.db.prepare("DELETE FROM carriers WHERE key = ? AND owner = ?").run(key, JSON.stringify(owner));
+  }
+
+  close(): void {
+    this.db.close();
+  }
+
+  private recordsOf(id: string, origin: RolloutOrigin, bootId: string): FleetRolloutRecords {
+    const state = (): Row => this.rows("SELECT epoch, done FROM rollouts WHERE id = ?", id)[0] ?? {};
+    const held = (epoch: number, work: () => void): void =>
+      this.atOnce(() => {
+        if (state()["epoch"] !== epoch)
+          throw new BakehouseError("LEASE_LOST", `Another process took rollout ${id} over`, { hint: `bakehouse rollout watch ${id}` });
+        work();
+      });
+    const moments = (): readonly Row[] => this.rows("SELECT now_ms, at, observations FROM moments WHERE rollout = ? ORDER BY number", id);
+    return {
+      id,
+      origin,
+      bootId,
+      takeLease: () =>
+        this.atOnce(() => {
+          this.db.prepare("UPDATE rollouts SET epoch = epoch + 1 WHERE id = ?").run(id);
+          return Number(state()["epoch"]);
+        }),
+      moments: () =>
+        moments().map((row): Moment => ({
+          nowMs: Number(row["now_ms"]),
+          observations: JSON.parse(text(row["observations"])) as Moment["observations"],
+        })),
+      momentTimes: () => moments().map((row) => text(row["at"])),
+      get done() {
+        return Number(state()["done"]);
+      },
+      append: (epoch, { nowMs, observations }) =>
+        held(epoch, () => {
+          this.db
+            .prepare(
+              `INSERT INTO moments (rollout, number, now_ms, at, observations)
+               SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ? FROM moments WHERE rollout = ?`,
+            )
+            .run(id, nowMs, new Date().toISOString(), JSON.stringify(observations), id);
+          for (const observation of observations)
+            if (observation.type === "command" && "number" in observation)
+              this.db.prepare("UPDATE commands SET taken = 1 WHERE number = ?").run((observation as GivenCommand & { type: "command" }).number);
+        }),
+      markDone: (epoch, count) => held(epoch, () => void this.db.prepare("UPDATE rollouts SET done = ? WHERE id = ?").run(count, id)),
+      pending: () =>
+        this.rows("SELECT number, value FROM commands WHERE rollout = ? AND taken = 0 ORDER BY number", id).map((row) => ({
+          ...(JSON.parse(text(row["value"])) as Command),
+          number: Number(row["number"]),
+        })),
+      show: (epoch, { status, reason, waitingFor, ended }) =>
+        held(epoch, () => {
+          this.db
+            .prepare("UPDATE rollouts SET status = ?, reason = ?, waiting_for = ?, ended_at = coalesce(ended_at, ?) WHERE id = ?")
+            .run(status, reason, waitingFor, ended ? new Date().toISOString() : null, id);
+        }),
+    };
+  }
+
+  private rows(sql: string, ...values: readonly (string | number)[]): readonly Row[] {
+    return this.db.prepare(sql).all(...values) as unknown as readonly Row[];
+  }
+
+  private values<T>(sql: string, ...values: readonly (string | number)[]): readonly T[] {
+    return this.rows(sql, ...values).map((row) => JSON.parse(text(row["value"])) as T);
+  }
+
+  private atOnce<T>(work: () => T): T {
+    this.db.exec("BEGIN IMMEDIATE");
+    try {
+      const result = work();
+      this.db.exec("COMMIT");
+      return result;
+    } catch (error) {
+      this.db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+}
+
+const text = (value: string | number | null | undefined): string => {
+  if (typeof value !== "string") throw new Error(`Not a text: ${String(value)}`);
+  return value;
+};
+
+function knownFleet(row: Row): KnownFleet {
+  const fleet = JSON.parse(text(row["declaration"])) as Fleet;
+  const { declared, previous } = row;
+  return {
+    recipe: text(row["recipe"]),
+    file: text(row["file"]),
+    fleet,
+    size: row["size"] === null ? fleet.size : Number(row["size"]),
+    ...(typeof declared === "string" ? { declared: declared as ImageDigest } : {}),
+    ...(typeof previous === "string" ? { previous: previous as ImageDigest } : {}),
+  };
+}
+
+function summaryOf(row: Row): RolloutSummary {
+  const { plan, startedBy } = JSON.parse(text(row["origin"])) as RolloutOrigin;
+  const { ended_at: endedAt } = row;
+  return {
+    id: text(row["id"]),
+    fleet: text(row["key"]),
+    target: plan.target as ImageDigest,
+    ...(plan.back === undefined ? {} : { back: plan.back as ImageDigest }),
+    status: text(row["status"]) as RolloutStatus,
+    reason: text(row["reason"]),
+    waitingFor: text(row["waiting_for"]),
+    startedBy,
+    startedAt: text(row["started_at"]),
+    ...(typeof endedAt === "string" ? { endedAt } : {}),
+  };
+}
+
+export const isOver = ({ status }: Pick<RolloutSummary, "status">): boolean => ENDS.has(status);
