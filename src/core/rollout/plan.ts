@@ -8,6 +8,14 @@ export interface PlannedInstance extends Candidate {
   readonly running: string | undefined;
 }
 
+/** How an instance comes to the target. */
+export interface RolloutMethod {
+  /** `activate`: the machine stays and changes to the release in place. `replace`: another machine takes over. */
+  readonly kind: "activate" | "replace";
+  /** What it was chosen for, in words: whoever approves the plan reads it. */
+  readonly why: string;
+}
+
 export interface PlanRequest {
   readonly rollout: string;
   readonly fleet: string;
@@ -17,6 +25,8 @@ export interface PlanRequest {
   readonly back?: string;
   readonly policy: RolloutPolicy;
   readonly instances: readonly PlannedInstance[];
+  /** Absent: whoever carries the rollout out decides. With `activate` there are no machines beyond the fleet's size, whatever `maxSurge` says. */
+  readonly method?: RolloutMethod;
   /** Makes another order of the same release. Default none. */
   readonly salt?: string;
 }
@@ -42,6 +52,7 @@ export interface RolloutPlan {
   readonly fleet: string;
   readonly target: string;
   readonly back?: string;
+  readonly method?: RolloutMethod;
   readonly policy: RolloutPolicy;
   /** In the order in which they are moved. */
   readonly instances: readonly PlannedInstance[];
@@ -55,10 +66,10 @@ export interface RolloutPlan {
 
 export type Planned = { readonly plan: RolloutPlan } | { readonly problems: readonly string[] };
 
-export const limitsOf = (policy: RolloutPolicy, size: number): Limits => ({
+export const limitsOf = (policy: RolloutPolicy, size: number, method?: RolloutMethod): Limits => ({
   maxUnavailable: numberOf(policy.maxUnavailable, size, "down"),
   minHealthy: numberOf(policy.minHealthy, size, "up"),
-  maxSurge: numberOf(policy.maxSurge, size, "up"),
+  maxSurge: method?.kind === "activate" ? 0 : numberOf(policy.maxSurge, size, "up"),
   errors: numberOf(policy.errors.allowed, size, "down"),
   unreachable: numberOf(policy.unreachable.allowed, size, "down"),
 });
@@ -66,7 +77,7 @@ export const limitsOf = (policy: RolloutPolicy, size: number): Limits => ({
 /** Everything about a rollout that can be known before it begins. */
 export function planRollout(request: PlanRequest): Planned {
   const { policy, instances, target, salt = "" } = request;
-  const limits = limitsOf(policy, instances.length);
+  const limits = limitsOf(policy, instances.length, request.method);
   const problems = [...policyProblems(request, limits)];
   if (problems.length > 0) return { problems };
   const moved = cohortOrder(
@@ -79,6 +90,7 @@ export function planRollout(request: PlanRequest): Planned {
     fleet: request.fleet,
     target,
     ...(request.back === undefined ? {} : { back: request.back }),
+    ...(request.method === undefined ? {} : { method: request.method }),
     policy,
     instances: moved,
     settled: instances.filter(({ running }) => running === target),
@@ -90,7 +102,7 @@ export function planRollout(request: PlanRequest): Planned {
 }
 
 /** What can never work, with the numbers that collide. */
-function* policyProblems({ policy, instances, target, back }: PlanRequest, limits: Limits): Iterable<string> {
+function* policyProblems({ policy, instances, target, back, method }: PlanRequest, limits: Limits): Iterable<string> {
   const { length: size } = instances;
   const { maxUnavailable, minHealthy, maxSurge } = limits;
   const told = `maxUnavailable ${amountText(policy.maxUnavailable)} of ${size} is ${maxUnavailable}`;
@@ -98,11 +110,20 @@ function* policyProblems({ policy, instances, target, back }: PlanRequest, limit
   if (policy.onHalt === "roll-back" && back === undefined) yield "onHalt: roll-back, but there is no image to go back to: use onHalt: hold";
   if (back === target) yield `the image to go back to is the one that is rolled out: ${target}`;
   if (policy.strategy.kind === "canary" && policy.strategy.steps.length === 0) yield "a canary needs at least one step";
+  const inPlace = method?.kind === "activate" ? `instances change in place (${method.why})` : undefined;
+  if (inPlace !== undefined && policy.strategy.kind === "blue-green")
+    yield `blue-green needs a second set of machines, and ${inPlace}: replace them, or use rolling or canary`;
   if (size === 0 || policy.strategy.kind === "blue-green" || policy.strategy.kind === "all-at-once") return;
   if (maxUnavailable === 0 && maxSurge === 0)
-    yield `nothing may move: ${told}, and maxSurge ${amountText(policy.maxSurge)} of ${size} is 0; allow one of them`;
-  if (maxSurge === 0 && minHealthy > size - 1)
-    yield `nothing may move: minHealthy ${amountText(policy.minHealthy)} of ${size} is ${minHealthy}, and without surge one less is healthy while an instance is moved; allow maxSurge`;
+    yield inPlace === undefined
+      ? `nothing may move: ${told}, and maxSurge ${amountText(policy.maxSurge)} of ${size} is 0; allow one of them`
+      : `nothing may move: ${told}, and ${inPlace}, which maxSurge does not help; raise maxUnavailable`;
+  if (maxSurge === 0 && minHealthy > size - 1 && minHealthy <= size)
+    yield `nothing may move: minHealthy ${amountText(policy.minHealthy)} of ${size} is ${minHealthy}, and ${
+      inPlace === undefined
+        ? "without surge one less is healthy while an instance is moved; allow maxSurge"
+        : `${inPlace}: one less is healthy meanwhile; lower minHealthy`
+    }`;
   if (minHealthy > size) yield `minHealthy ${amountText(policy.minHealthy)} is more than the ${size} instances that there are`;
 }
 
@@ -164,6 +185,7 @@ export const planText = (plan: RolloutPlan): string =>
     plan.fleet,
     plan.target,
     plan.back ?? null,
+    plan.method ?? null,
     plan.policy,
     plan.waves,
     [...plan.instances, ...plan.settled].map(({ id, zone, running }) => [id, zone, running ?? null]),

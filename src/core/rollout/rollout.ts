@@ -253,7 +253,7 @@ export class Rollout {
     const isSettled = instance.running === this.plan.target;
     const slot = this.roster.add(instance, isSettled ? "settled" : "waiting", this.nowMs);
     this.listenFor(slot);
-    this.limits = limitsOf(this.plan.policy, this.roster.sums.size);
+    this.limits = limitsOf(this.plan.policy, this.roster.sums.size, this.plan.method);
     if (isSettled) return;
     if (this.status === "rolling-back") return this.settle(slot, "skipped");
     this.moveAgain(slot);
@@ -268,7 +268,7 @@ export class Rollout {
     const wasOpen = (slot.phase === "waiting" || slot.phase === "moving") && this.isOfWave(slot.index);
     this.roster.change(slot, { phase: "left", out: false, surge: false });
     if (wasOpen) this.open -= 1;
-    this.limits = limitsOf(this.plan.policy, this.roster.sums.size);
+    this.limits = limitsOf(this.plan.policy, this.roster.sums.size, this.plan.method);
   }
 
   private isOfWave(index: number): boolean {
