@@ -34,6 +34,8 @@ export interface Simulation {
   readonly overRun: number;
   /** Available at the worst moment, of a hundred, by zone. */
   readonly worst: Readonly<Record<string, number>>;
+  /** Of a hundred requests, how many the new image got at most. */
+  readonly traffic: number;
   readonly refusedCommands: number;
   /** How often a controller that had lost its lease was stopped from writing. */
   readonly fenced: number;
@@ -69,7 +71,7 @@ export interface PlanOutline {
   readonly refused: readonly string[];
   readonly hash: string;
   readonly limits?: Limits;
-  readonly waves: readonly { readonly soakMs: number; readonly instances: readonly string[] }[];
+  readonly waves: readonly { readonly soakMs: number; readonly weight?: number; readonly instances: readonly string[] }[];
   readonly zones: RolloutPlan["zones"];
 }
 
@@ -82,7 +84,7 @@ export function planSimulation(scenario: Scenario, source: PolicySource, options
   const { waves, instances, limits, zones } = planned.plan;
   return {
     ...{ title, refused: [], hash: run.hashOf(planned.plan), limits, zones },
-    waves: waves.map(({ from, to, soakMs }) => ({ soakMs, instances: instances.slice(from, to).map(({ id }) => id) })),
+    waves: waves.map(({ from, to, ...wave }) => ({ ...wave, instances: instances.slice(from, to).map(({ id }) => id) })),
   };
 }
 
@@ -307,6 +309,7 @@ class SimulationRun {
       repeated: this.world.repeated,
       overRun: this.world.movesSinceSignal,
       worst: this.world.worst(),
+      traffic: this.world.traffic,
       refusedCommands: this.refusedCommands,
       fenced: this.fenced,
       decisions: this.ticks,

@@ -126,10 +126,12 @@ function planOf({ title, refused, hash, limits, waves, zones }: PlanOutline, { c
   const { bold, dim, red } = colors;
   if (limits === undefined) return `${bold(title)}\n${refused.map((why) => red(`refused: ${why}\n`)).join("")}`;
   const { maxUnavailable, minHealthy, maxSurge, errors, unreachable } = limits;
-  const waveLines = waves.map(({ soakMs, instances }, index): readonly [string, string] => {
+  const waveLines = waves.map(({ soakMs, weight, instances }, index): readonly [string, string] => {
     const more = instances.length - SHOWN_INSTANCES;
     const named = `${instances.slice(0, SHOWN_INSTANCES).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
-    return [`wave ${index + 1}`, `${count(instances.length, "instance")}, healthy for ${formatDuration(soakMs)}: ${named}`];
+    const share = weight === undefined ? "" : `, ${weight} % of the traffic`;
+    const moved = instances.length === 0 ? "no more instances" : count(instances.length, "instance");
+    return [`wave ${index + 1}`, `${moved}${share}, healthy for ${formatDuration(soakMs)}${named === "" ? "" : `: ${named}`}`];
   });
   const rows: readonly (readonly [string, string])[] = [
     ["plan", hash],

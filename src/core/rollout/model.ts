@@ -55,7 +55,7 @@ export type Observation =
     }
   /** An action could not be done; that it was done is seen by reports. */
   | { readonly type: "action-failed"; readonly key: string; readonly reason: string }
-  /** Of `switch` and `retire`, which no report shows. */
+  /** Of `weigh`, `switch` and `retire`, which no report shows. */
   | { readonly type: "action-done"; readonly key: string }
   | { readonly type: "gate"; readonly key: string; readonly verdict: Verdict; readonly detail: string }
   | ({ readonly type: "command" } & Command)
@@ -67,6 +67,9 @@ export type Observation =
   | { readonly type: "left"; readonly id: string }
   | { readonly type: "revoked"; readonly digest: string; readonly reason: string };
 
+/** Of a hundred requests, how many everything on the target gets together. */
+export type Weight = number | "even";
+
 /** What is to be done. Done twice under the same key, it is done once. */
 export type Action =
   /**
@@ -75,6 +78,11 @@ export type Action =
    */
   | { readonly kind: "move"; readonly key: string; readonly id: string; readonly to: string; readonly how: "in-place" | "surge" | "beside" }
   | { readonly kind: "ask-gate"; readonly key: string; readonly gate: string; readonly wave: number }
+  /**
+   * Everything that runs the target gets together so many of a hundred requests; `even`: each instance as many as any other. It stays so
+   * until the next `weigh`, also for instances that come up later.
+   */
+  | { readonly kind: "weigh"; readonly key: string; readonly weight: Weight; readonly wave: number }
   /** All traffic to the new or to the old set. */
   | { readonly kind: "switch"; readonly key: string; readonly to: "new" | "old" }
   /** Ends all machines of a set. */

@@ -1,37 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { Amount } from "./amount.ts";
-import { planRollout, planText, type PlanRequest, type RolloutPlan } from "./plan.ts";
-import type { RolloutPolicy } from "./policy.ts";
-
-const POLICY: RolloutPolicy = {
-  strategy: { kind: "rolling", batch: { count: 2 }, soakMs: 0 },
-  maxUnavailable: { count: 1 },
-  minHealthy: { count: 0 },
-  maxSurge: { count: 0 },
-  errors: { allowed: { count: 0 }, strict: false, perWave: false },
-  unreachable: { allowed: { percent: 100 }, afterMs: 60_000 },
-  timeoutMs: 10_000,
-  graceMs: 500,
-  gates: [],
-  onHalt: "roll-back",
-  approvals: 0,
-};
-
-function request(policy: Partial<RolloutPolicy>, rest: Partial<PlanRequest> = {}, size = 10): PlanRequest {
-  const instances = Array.from({ length: size }, (_, index) => ({ id: `i${index}`, zone: "z", running: "old", healthy: true }));
-  return { rollout: "r", fleet: "f", target: "new", back: "old", policy: { ...POLICY, ...policy }, instances, ...rest };
-}
-
-function planOf(...args: Parameters<typeof request>): RolloutPlan {
-  const planned = planRollout(request(...args));
-  if ("problems" in planned) throw new Error(planned.problems.join("; "));
-  return planned.plan;
-}
-
-function problemsOf(...args: Parameters<typeof request>): readonly string[] {
-  const planned = planRollout(request(...args));
-  return "problems" in planned ? planned.problems : [];
-}
+import { planOf, problemsOf } from "./driven.testing.ts";
+import { planText, type RolloutPlan } from "./plan.ts";
+import type { CanaryStep } from "./policy.ts";
 
 const ACTIVATE = { kind: "activate", why: "only the release changed" } as const;
 const REPLACE = { kind: "replace", why: "the root changed" } as const;
@@ -40,16 +11,16 @@ const ONE: Amount = { count: 1 };
 describe("how instances come to the image", () => {
   test("is part of the plan, and of what is approved", () => {
     const texts = [undefined, ACTIVATE, REPLACE, { ...REPLACE, why: "another reason" }].map((method) =>
-      planText(planOf({}, method === undefined ? {} : { method })),
+      planText(planOf({}, 10, method === undefined ? {} : { method })),
     );
     expect(new Set(texts).size).toBe(4);
-    expect(planOf({}, { method: ACTIVATE }).method).toEqual(ACTIVATE);
+    expect(planOf({}, 10, { method: ACTIVATE }).method).toEqual(ACTIVATE);
     expect(planOf({})).not.toHaveProperty("method");
   });
 
   test("in place needs no machine beyond the size of the fleet", () => {
-    expect(planOf({ maxSurge: ONE }, { method: ACTIVATE }).limits.maxSurge).toBe(0);
-    expect(planOf({ maxSurge: ONE }, { method: REPLACE }).limits.maxSurge).toBe(1);
+    expect(planOf({ maxSurge: ONE }, 10, { method: ACTIVATE }).limits.maxSurge).toBe(0);
+    expect(planOf({ maxSurge: ONE }, 10, { method: REPLACE }).limits.maxSurge).toBe(1);
   });
 
   test.each([
@@ -65,9 +36,44 @@ describe("how instances come to the image", () => {
       ["second set of machines", "only the release changed"],
     ],
   ] as const)("in place, %s: the plan is refused, and says why", (_what, policy, words) => {
-    const [problem, ...others] = problemsOf(policy, { method: ACTIVATE });
+    const [problem, ...others] = problemsOf(policy, 10, { method: ACTIVATE });
     expect(others).toEqual([]);
     for (const word of words) expect(problem).toContain(word);
-    expect(problemsOf(policy, { method: REPLACE })).toEqual([]);
+    expect(problemsOf(policy, 10, { method: REPLACE })).toEqual([]);
+  });
+});
+
+describe("a canary by weight", () => {
+  const wavesOf = (steps: readonly CanaryStep[], size: number): RolloutPlan["waves"] =>
+    planOf({ strategy: { kind: "canary", steps } }, size).waves;
+
+  test("has waves that move instances, waves that only give traffic, and the rest at the end, weighed no more", () => {
+    const steps = [
+      { to: { percent: 10 }, weight: 1, soakMs: 1 },
+      { weight: 10, soakMs: 2 },
+      { to: { percent: 50 }, soakMs: 3 },
+    ];
+    expect(wavesOf(steps, 20)).toEqual([
+      { from: 0, to: 2, soakMs: 1, weight: 1 },
+      { from: 2, to: 2, soakMs: 2, weight: 10 },
+      { from: 2, to: 10, soakMs: 3 },
+      { from: 10, to: 20, soakMs: 3 },
+    ]);
+  });
+
+  test("is weighed no more where nothing is left on the image before", () => {
+    const steps = [
+      { to: { percent: 10 }, weight: 5, soakMs: 1 },
+      { weight: 50, soakMs: 2 },
+    ];
+    expect(wavesOf(steps, 1)).toEqual([{ from: 0, to: 1, soakMs: 1 }]);
+  });
+
+  test.each([
+    ["nothing to give it to", [{ weight: 5, soakMs: 0 }], "step 1 gives 5 % of the traffic to the new instances, and there are none yet"],
+    ["more than there is", [{ to: ONE, weight: 101, soakMs: 0 }], "step 1 has the weight 101"],
+    ["no step", [], "at least one step"],
+  ] as const)("with %s is refused", (_what, steps, words) => {
+    expect(problemsOf({ strategy: { kind: "canary", steps } })).toEqual([expect.stringContaining(words)]);
   });
 });

@@ -1,6 +1,6 @@
 import { amountText, numberOf } from "./amount.ts";
 import { cohortOrder, type Candidate } from "./cohort.ts";
-import type { RolloutPolicy } from "./policy.ts";
+import type { CanaryStep, RolloutPolicy } from "./policy.ts";
 
 /** What is known of an instance when the plan is made. */
 export interface PlannedInstance extends Candidate {
@@ -45,6 +45,8 @@ export interface Wave {
   readonly from: number;
   readonly to: number;
   readonly soakMs: number;
+  /** Share of the traffic that everything on the target gets together, of a hundred; absent: each instance as much as any other. */
+  readonly weight?: number;
 }
 
 export interface RolloutPlan {
@@ -109,7 +111,7 @@ function* policyProblems({ policy, instances, target, back, method }: PlanReques
   if (size === 0) yield "the fleet has no instances";
   if (policy.onHalt === "roll-back" && back === undefined) yield "onHalt: roll-back, but there is no image to go back to: use onHalt: hold";
   if (back === target) yield `the image to go back to is the one that is rolled out: ${target}`;
-  if (policy.strategy.kind === "canary" && policy.strategy.steps.length === 0) yield "a canary needs at least one step";
+  if (policy.strategy.kind === "canary") yield* canaryProblems(policy.strategy.steps);
   const inPlace = method?.kind === "activate" ? `instances change in place (${method.why})` : undefined;
   if (inPlace !== undefined && policy.strategy.kind === "blue-green")
     yield `blue-green needs a second set of machines, and ${inPlace}: replace them, or use rolling or canary`;
@@ -127,9 +129,18 @@ function* policyProblems({ policy, instances, target, back, method }: PlanReques
   if (minHealthy > size) yield `minHealthy ${amountText(policy.minHealthy)} is more than the ${size} instances that there are`;
 }
 
-/** Cumulative ends; a step that adds nobody is none. */
+function* canaryProblems(steps: readonly CanaryStep[]): Iterable<string> {
+  const [first] = steps;
+  if (first === undefined) yield "a canary needs at least one step";
+  else if (first.to === undefined)
+    yield `step 1 gives ${first.weight ?? 0} % of the traffic to the new instances, and there are none yet: say how many with "to"`;
+  for (const [index, { weight = 0 }] of steps.entries())
+    if (!(weight >= 0 && weight <= 100)) yield `step ${index + 1} has the weight ${weight}: a share of the traffic is from 0 to 100`;
+}
+
+/** Cumulative ends; a step that adds nobody and no weight is none. */
 function wavesOf({ strategy }: RolloutPolicy, count: number): readonly Wave[] {
-  const steps = strategy.kind === "canary" ? strategy.steps.map(({ to, soakMs }) => ({ end: numberOf(to, count, "up"), soakMs })) : [];
+  const steps: Step[] = strategy.kind === "canary" ? stepsOf(strategy.steps, count) : [];
   if (strategy.kind === "rolling") {
     const batch = Math.max(1, numberOf(strategy.batch, count, "up"));
     for (let end = batch; end < count; end += batch) steps.push({ end, soakMs: strategy.soakMs });
@@ -137,13 +148,28 @@ function wavesOf({ strategy }: RolloutPolicy, count: number): readonly Wave[] {
   const lastSoak = strategy.kind === "canary" ? (strategy.steps.at(-1)?.soakMs ?? 0) : strategy.soakMs;
   const waves: Wave[] = [];
   let from = 0;
-  for (const { end, soakMs } of [...steps, { end: count, soakMs: lastSoak }]) {
-    const to = Math.min(Math.max(end, steps.length > 0 && from === 0 ? 1 : end), count);
-    if (to <= from) continue;
-    waves.push({ from, to, soakMs });
+  for (const { end, soakMs, weight } of [...steps, { end: count, soakMs: lastSoak }]) {
+    const to = Math.max(from, Math.min(Math.max(end, steps.length > 0 && from === 0 ? 1 : end), count));
+    const isWeighed = weight !== undefined && to < count; // else nobody is left for the other requests
+    if (to === from && !isWeighed) continue;
+    waves.push({ from, to, soakMs, ...(isWeighed ? { weight } : {}) });
     from = to;
   }
   return waves;
+}
+
+interface Step {
+  readonly end: number;
+  readonly soakMs: number;
+  readonly weight?: number;
+}
+
+function stepsOf(steps: readonly CanaryStep[], count: number): Step[] {
+  let end = 0;
+  return steps.map(({ to, soakMs, weight }) => {
+    if (to !== undefined) end = numberOf(to, count, "up");
+    return { end, soakMs, ...(weight === undefined ? {} : { weight }) };
+  });
 }
 
 /** All that may be taken down at once could be in one zone, as far as one wave has so many there. */

@@ -5,12 +5,24 @@ import type { Amount } from "./amount.ts";
 export type Strategy =
   /** Batches of the same size. */
   | { readonly kind: "rolling"; readonly batch: Amount; readonly soakMs: number }
-  /** Waves that grow: `to` counts everything moved by then; after the last step comes the rest. */
-  | { readonly kind: "canary"; readonly steps: readonly { readonly to: Amount; readonly soakMs: number }[] }
+  /** Waves that grow; after the last step comes the rest. */
+  | { readonly kind: "canary"; readonly steps: readonly CanaryStep[] }
   /** A second set of the same size, then one switch; the old set is kept for `keepOldMs` to switch back to. */
   | { readonly kind: "blue-green"; readonly soakMs: number; readonly keepOldMs: number }
   /** Everything at once, for fleets that nobody depends on. */
   | { readonly kind: "all-at-once"; readonly soakMs: number };
+
+/** One of `to` and `weight` at least. */
+export interface CanaryStep {
+  /** Everything moved by then. Absent: nothing more is moved, and the step is about traffic only. */
+  readonly to?: Amount;
+  /**
+   * From the beginning of the step, everything on the new image gets together so many of a hundred requests. Absent: each instance gets
+   * as many as any other. Where a step leaves nothing on the image before, it means nothing: nobody is there for the other requests.
+   */
+  readonly weight?: number;
+  readonly soakMs: number;
+}
 
 /** What happens when a gate does not answer (`error`) or cannot tell (`inconclusive`). Going on is not among it. */
 export type Unanswered = "hold" | "halt";

@@ -9,6 +9,7 @@ import {
   type InstancePhase,
   type Observation,
   type RolloutStatus,
+  type Weight,
 } from "./model.ts";
 import { numberOf } from "./amount.ts";
 import { limitsOf, type Limits, type PlannedInstance, type RolloutPlan, type Wave } from "./plan.ts";
@@ -66,6 +67,10 @@ export class Rollout {
   private stage: Stage = "waves";
   private stageKey: string | undefined;
   private keptFromMs = 0;
+  /** What was asked for last, and the question whether it is so; what moves next waits for that. */
+  private weight: Weight = "even";
+  private weighKey: string | undefined;
+  private weighed = 0;
   /** To be brought back; those that are unhealthy anyway go first. */
   private back: number[] = [];
   private readonly deadlines = new Timers();
@@ -195,11 +200,16 @@ export class Rollout {
     const { policy, waves } = this.plan;
     const wave = waves[Math.min(this.wave, waves.length - 1)];
     if (!policy.errors.perWave || wave === undefined) return this.limits.errors;
-    return this.failedBefore + numberOf(policy.errors.allowed, wave.to - wave.from, "down");
+    const size = wave.to === wave.from ? wave.to : wave.to - wave.from; // where only traffic moves, it is about all that are moved
+    return this.failedBefore + numberOf(policy.errors.allowed, size, "down");
   }
 
   private actionFailed(key: string, reason: string): void {
     if (key === this.stageKey) return this.halt(`${this.stage}: ${reason}`);
+    if (key === this.weighKey) {
+      this.weighKey = undefined;
+      return this.halt(`the traffic cannot be shared: ${reason}`);
+    }
     const slot = this.slotOf(key);
     if (slot?.phase === "moving" || slot?.phase === "returning") this.fail(slot, reason);
   }
@@ -210,6 +220,7 @@ export class Rollout {
   }
 
   private actionDone(key: string): void {
+    if (key === this.weighKey) this.weighKey = undefined;
     if (key !== this.stageKey) return;
     this.stageKey = undefined;
     if (this.stage === "switching") {
@@ -287,7 +298,7 @@ export class Rollout {
       approve: () => this.approve(who, planHash, refuse),
       pause: () => void ((this.status = "paused"), (this.reason = `paused by ${told}`)),
       resume: () => this.resume(),
-      abort: () => this.end("abandoned", `given up by ${told}`),
+      abort: () => this.abandon(`given up by ${told}`),
       "roll-back": () => (this.plan.back === undefined ? refuse("there is no image to go back to") : this.goBack(`rolled back by ${told}`)),
       skip: () => this.skip(id, reason, refuse),
       "skip-gate": () => (reason === "" ? refuse("say why: skipping a gate needs a reason") : this.skipGate()),
@@ -385,14 +396,30 @@ export class Rollout {
 
   private moveOn(): void {
     for (;;) {
+      const wave = this.plan.waves[this.wave];
+      this.weigh(wave?.weight ?? "even");
+      if (this.weighKey !== undefined) return;
       this.startMoves();
       if (this.status !== "running" || this.open > 0) return;
-      const wave = this.plan.waves[this.wave];
       if (wave === undefined) return this.finish();
       if (!this.hasSoaked(wave) || !this.gatesPassed()) return;
       this.wave += 1;
       this.openWave();
     }
+  }
+
+  private weigh(weight: Weight): void {
+    if (weight === this.weight) return;
+    this.weight = weight;
+    this.weighed += 1;
+    this.weighKey = `${this.plan.rollout}//weigh-${this.weighed}`;
+    this.actions.push({ kind: "weigh", key: this.weighKey, weight, wave: this.wave });
+  }
+
+  /** Takes the traffic from what was given a share of it, if there is anybody else for it. */
+  private withdraw(): void {
+    const { size, down, ready } = this.roster.sums;
+    if (this.weight !== "even" && size - down - ready > 0) this.weigh(0);
   }
 
   private openWave(): void {
@@ -497,6 +524,7 @@ export class Rollout {
     if (ENDS.has(this.status) || this.status === "halted" || this.status === "rolling-back") return;
     this.status = "halted";
     this.reason = reason;
+    this.withdraw();
     this.actions.push({ kind: "deny", key: `${this.plan.rollout}//deny`, digest: this.plan.target, reason });
     if (this.plan.policy.onHalt === "roll-back" && this.plan.back !== undefined) this.goBack(reason);
   }
@@ -504,6 +532,7 @@ export class Rollout {
   private goBack(reason: string): void {
     this.status = "rolling-back";
     this.reason = reason;
+    this.withdraw();
     if (this.plan.policy.strategy.kind === "blue-green") {
       if (this.stage !== "waves") this.actions.push({ kind: "switch", key: `${this.plan.rollout}//switch-old`, to: "old" });
       return this.enter("retiring", { kind: "retire", set: "new" });
@@ -527,12 +556,20 @@ export class Rollout {
       this.back.shift();
     }
     const { moving, returning, stuck } = this.roster.sums;
-    if (moving + returning === 0) this.end(stuck > 0 ? "rollback-failed" : "rolled-back");
+    if (moving + returning > 0) return;
+    if (stuck === 0) this.weigh("even"); // what is stuck stays without traffic
+    if (this.weighKey === undefined) this.end(stuck > 0 ? "rollback-failed" : "rolled-back");
   }
 
   private firstBack(): Slot | undefined {
     const [index] = this.back;
     return index === undefined ? undefined : this.roster.at(index);
+  }
+
+  /** After a halt, what failed is left without traffic. */
+  private abandon(reason: string): void {
+    if (this.status !== "halted") this.weigh("even");
+    this.end("abandoned", reason);
   }
 
   private end(status: RolloutStatus, reason = this.reason): void {
@@ -548,10 +585,11 @@ export class Rollout {
     if (ENDS.has(this.status)) return "";
     if (this.status === "awaiting-approval") return `approvals of plan ${this.planHash}: ${this.approvals.size} of ${approvals}`;
     if (this.status === "paused" || this.status === "held" || this.status === "halted") return this.reason;
-    if (this.status === "rolling-back") return this.stageKey ?? `${this.back.length + sums.returning + sums.moving} instances to be back`;
+    if (this.status === "rolling-back") return this.returnOf() ?? this.stageKey ?? "the traffic to be shared evenly again";
     if (this.freeze !== undefined) return `the end of a freeze: ${this.freeze}`;
     if (this.stageKey !== undefined) return `${this.stage} of the set`;
     if (this.stage === "keeping") return "the time for which the old set is kept";
+    if (this.weighKey !== undefined) return `the traffic of wave ${this.wave + 1} to be shared`;
     if (sums.moving > 0) return `${sums.moving} instances that are being moved`;
     if (this.open > 0) return `room in the disruption budget: ${sums.down + this.others} are down, ${this.limits.maxUnavailable} may`;
     if (sums.sick > 0) return `the health of ${sums.sick} moved instances`;
@@ -559,6 +597,12 @@ export class Rollout {
     return key === undefined && againAtMs === undefined
       ? `the soak of wave ${this.wave + 1}`
       : `gate ${this.plan.policy.gates[this.gate.index]?.name ?? ""}${againAtMs === undefined ? "" : ", once more"}`;
+  }
+
+  private returnOf(): string | undefined {
+    const { moving, returning } = this.roster.sums;
+    const count = this.back.length + returning + moving;
+    return count === 0 || this.stageKey !== undefined ? undefined : `${count} instances to be back`;
   }
 
   private wakeAt(): number | undefined {

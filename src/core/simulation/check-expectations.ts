@@ -10,6 +10,8 @@ export interface Outcome {
   readonly overRun: number;
   readonly timeToHaltMs?: number;
   readonly worst: Readonly<Record<string, number>>;
+  /** Of a hundred requests, how many the new image got at most. */
+  readonly traffic: number;
   readonly refusedCommands: number;
   readonly durationMs: number;
 }
@@ -47,6 +49,10 @@ export function unmetExpectations(expected: Expectations, outcome: Outcome): rea
     [
       expected.worstZone === undefined || worst >= expected.worstZone.least,
       `worst zone: ${worst} %, less than ${expected.worstZone?.least ?? 0}`,
+    ],
+    [
+      expected.traffic === undefined || outcome.traffic <= expected.traffic.most,
+      `traffic: up to ${outcome.traffic} %, more than ${expected.traffic?.most ?? 0}`,
     ],
     [
       expected.refusedCommands === undefined || outcome.refusedCommands === expected.refusedCommands,

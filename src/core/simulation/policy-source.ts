@@ -1,5 +1,7 @@
-import type { AskAgain, RolloutPolicy, Strategy } from "../rollout/policy.ts";
+import type { AskAgain, CanaryStep, RolloutPolicy, Strategy } from "../rollout/policy.ts";
 import type { PolicySource } from "./scenario.ts";
+
+type CanarySource = Extract<PolicySource["strategy"], { canary: unknown }>["canary"][number];
 
 const NONE = { count: 0 } as const;
 
@@ -33,7 +35,13 @@ const againOf = ({
 
 function strategyOf(source: PolicySource["strategy"]): Strategy {
   if ("rolling" in source) return { kind: "rolling", batch: source.rolling.batch, soakMs: source.rolling.soak };
-  if ("canary" in source) return { kind: "canary", steps: source.canary.map(({ to, soak }) => ({ to, soakMs: soak })) };
+  if ("canary" in source) return { kind: "canary", steps: source.canary.map(stepOf) };
   if ("blue-green" in source) return { kind: "blue-green", soakMs: source["blue-green"].soak, keepOldMs: source["blue-green"].keepOld };
   return { kind: "all-at-once", soakMs: source["all-at-once"].soak };
 }
+
+const stepOf = ({ to, weight, soak }: CanarySource): CanaryStep => ({
+  ...(to === undefined ? {} : { to }),
+  ...(weight === undefined ? {} : { weight }),
+  soakMs: soak,
+});

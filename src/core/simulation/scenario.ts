@@ -31,7 +31,13 @@ const strategy = z.union([
   }),
   z.strictObject({
     canary: z
-      .array(z.strictObject({ to: amount().describe("Everything that is moved by then: 1, 5%"), soak: span() }))
+      .array(
+        z.strictObject({
+          to: amount().optional().describe("Everything that is moved by then: 1, 5%. Absent: nothing more, only the weight changes"),
+          weight: share().optional().describe("Of a hundred requests, how many the new image gets. Each instance as many if absent"),
+          soak: span(),
+        }),
+      )
       .min(1)
       .describe("Waves, after which comes the rest"),
   }),
@@ -137,6 +143,7 @@ const expectations = z.strictObject({
   overRun: z.strictObject({ most: z.int() }).optional().describe("Moves begun after the failure that broke the limit"),
   haltWithin: span().optional().describe("From that failure to the halt"),
   worstZone: z.strictObject({ least: share() }).optional().describe("Available in the worst zone at the worst moment, of a hundred"),
+  traffic: z.strictObject({ most: share() }).optional().describe("Of a hundred requests, how many the new image ever got"),
   refusedCommands: z.int().optional(),
   within: span().optional().describe("From the start to the end"),
 });

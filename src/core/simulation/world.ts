@@ -2,7 +2,7 @@ import type { RolloutHands } from "../../ports/rollout-records.ts";
 import type { Verdict } from "../checks/verdict.ts";
 import { numberOf } from "../rollout/amount.ts";
 import type { Ring } from "../rollout/cohort.ts";
-import type { Action, Observation } from "../rollout/model.ts";
+import type { Action, Observation, Weight } from "../rollout/model.ts";
 import type { PlannedInstance } from "../rollout/plan.ts";
 import { Random } from "./random.ts";
 import type { Fault, PolicySource, Scenario } from "./scenario.ts";
@@ -62,6 +62,11 @@ export class World implements RolloutHands {
   private readonly request: WorldRequest;
   private failures = 0;
   private providerAwayUntilMs = 0;
+  private weight: Weight = "even";
+  /** Of the whole fleet, what takes requests, and what of it runs the target. */
+  private available = 0;
+  private onTarget = 0;
+  private mostTraffic = 0;
   private metrics: (Fault & { readonly fault: "metrics" })["answer"] | undefined;
   private reports = { twice: 0, lateMs: 0 };
 
@@ -96,6 +101,11 @@ export class World implements RolloutHands {
     return Object.fromEntries([...this.zones].map(([zone, { worstShare }]) => [zone, Math.round(worstShare * 1000) / 10]));
   }
 
+  /** Of a hundred requests, how many the new image got at most. */
+  get traffic(): number {
+    return Math.round(this.mostTraffic * 1000) / 10;
+  }
+
   // The provider
 
   perform(action: Action): void {
@@ -111,6 +121,13 @@ export class World implements RolloutHands {
         return this.move(action);
       case "ask-gate":
         return schedule.at(schedule.nowMs + GATE_MS, () => this.answerGate(action));
+      case "weigh":
+        this.weight = action.weight;
+        this.noteTraffic();
+        this.request.note(
+          `the new image gets ${action.weight === "even" ? "what each instance gets" : `${action.weight} % of the traffic`}`,
+        );
+        return schedule.at(schedule.nowMs + SWITCH_MS, () => this.request.tell({ type: "action-done", key: action.key }));
       case "switch":
       case "retire":
         if (action.kind === "retire" && action.set === "new") this.keepOld();
@@ -283,6 +300,7 @@ export class World implements RolloutHands {
     const zone = this.zones.get(host.zone) ?? { size: 0, available: 0, worstShare: 1 };
     zone.size += 1;
     zone.available += 1;
+    this.available += 1;
     this.zones.set(host.zone, zone);
     return host;
   }
@@ -291,11 +309,27 @@ export class World implements RolloutHands {
     const zone = this.zones.get(host.zone);
     if (zone === undefined) return;
     const before = isAvailable(host);
+    this.serves(host, -1);
     if (change.gone === true && !host.gone) zone.size -= 1;
     Object.assign(host, change);
+    this.serves(host, 1);
     zone.available += Number(isAvailable(host)) - Number(before);
     if (host.gone) return;
     zone.worstShare = Math.min(zone.worstShare, zone.available / zone.size);
+  }
+
+  private serves(host: Host, by: 1 | -1): void {
+    if (!isAvailable(host)) return;
+    this.available += by;
+    if (host.running === TARGET) this.onTarget += by;
+    if (by === 1) this.noteTraffic();
+  }
+
+  /** A weight counts only while there are both: else who is there gets all. */
+  private noteTraffic(): void {
+    if (this.onTarget === 0) return;
+    const share = this.weight === "even" || this.onTarget === this.available ? this.onTarget / this.available : this.weight / 100;
+    this.mostTraffic = Math.max(this.mostTraffic, share);
   }
 
   private reportOn(host: Host): void {

@@ -1,0 +1,56 @@
+import { Driven, ran, told } from "./driven.testing.ts";
+import type { RolloutStatus } from "./model.ts";
+
+/** From each state, those that it may lead to within one tick: as drawn in docs/guide/rollouts.md. */
+const STOPPED = ["halted", "rolling-back", "rolled-back", "rollback-failed"] as const;
+export const LEADS_TO: Readonly<Record<RolloutStatus, readonly RolloutStatus[]>> = {
+  "awaiting-approval": ["running", "held", "completed", "abandoned", ...STOPPED],
+  running: ["paused", "held", "completed", "abandoned", ...STOPPED],
+  paused: ["running", "held", "completed", "abandoned", ...STOPPED],
+  held: ["running", "paused", "completed", "abandoned", ...STOPPED],
+  halted: ["rolling-back", "rolled-back", "rollback-failed", "abandoned"],
+  "rolling-back": ["rolled-back", "rollback-failed"],
+  completed: [],
+  "rolled-back": [],
+  "rollback-failed": [],
+  abandoned: [],
+};
+
+export const isDrawn = (from: RolloutStatus, to: RolloutStatus): boolean => from === to || LEADS_TO[from].includes(to);
+
+/** A rollout in each state, and how it got there. */
+export const IN_STATE: Readonly<Record<RolloutStatus, () => Driven>> = {
+  "awaiting-approval": () => new Driven({ approvals: 1 }),
+  running: () => new Driven(),
+  paused: () => told(new Driven(), "pause"),
+  held: () => {
+    const driven = new Driven({ gates: [{ name: "g", onError: "hold", onInconclusive: "hold" }] }, 1);
+    driven.tick();
+    driven.tick([driven.report("i0", "new")]);
+    const [ask] = driven.tick([], 2000);
+    driven.tick([{ type: "gate", key: ask?.key ?? "", verdict: "error", detail: "no answer" }]);
+    return driven;
+  },
+  halted: () => {
+    const driven = new Driven({ onHalt: "hold" });
+    driven.run((id) => id === driven.rollout.plan.instances[0]?.id);
+    return driven;
+  },
+  "rolling-back": () => {
+    const driven = new Driven();
+    driven.tick();
+    return told(driven, "roll-back");
+  },
+  completed: () => ran(new Driven()),
+  "rolled-back": () => ran(new Driven(), () => true),
+  "rollback-failed": () => {
+    const driven = new Driven({}, 1);
+    const [move] = driven.tick();
+    const [back] = driven
+      .tick([{ type: "action-failed", key: move?.key ?? "", reason: "no" }, driven.report("i0", undefined, false)])
+      .filter(({ kind }) => kind === "move");
+    driven.tick([{ type: "action-failed", key: back?.key ?? "", reason: "no" }]);
+    return driven;
+  },
+  abandoned: () => told(new Driven(), "abort"),
+};
