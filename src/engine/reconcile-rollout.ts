@@ -1,4 +1,4 @@
-import { decide } from "../core/rollout/decide.ts";
+import { decide, type Moment } from "../core/rollout/decide.ts";
 import type { Action, Decision, Observation } from "../core/rollout/model.ts";
 import { BakehouseError } from "../core/errors.ts";
 import type { Rollout } from "../core/rollout/rollout.ts";
@@ -7,6 +7,8 @@ import type { RolloutHands, RolloutRecords } from "../ports/rollout-records.ts";
 /** Carries one rollout on. There may be another process that does the same: only the one that took the lease last gets to act. */
 export interface Reconciler {
   readonly rollout: Rollout;
+  /** What was begun, also by processes before this one, and was not heard of since: to be begun again, under the same key. */
+  readonly unanswered: readonly Action[];
   /**
    * Writes down what was observed, decides, and has it done. What cannot be begun is tried again with the next tick, before anything
    * else.
@@ -23,10 +25,12 @@ export interface Reconciler {
 export function reconcileRollout(records: RolloutRecords, hands: RolloutHands): Reconciler {
   const epoch = records.takeLease();
   const { plan, ...origin } = records.origin;
-  const { rollout, decisions } = decide(plan, origin, records.moments());
+  const moments = records.moments();
+  const { rollout, decisions } = decide(plan, origin, moments);
   let { done } = records;
   let marked = done;
-  let waiting: readonly Action[] = decisions.flatMap(({ actions }) => actions).slice(done);
+  const decided = decisions.flatMap(({ actions }) => actions);
+  let waiting: readonly Action[] = decided.slice(done);
   let failed: string | undefined;
 
   function performAll(): void {
@@ -55,6 +59,7 @@ export function reconcileRollout(records: RolloutRecords, hands: RolloutHands): 
 
   return {
     rollout,
+    unanswered: unansweredOf(decided.slice(0, done), moments, rollout),
     tick(observations, nowMs) {
       records.append(epoch, { nowMs, observations });
       const decision = rollout.tick(observations, nowMs);
@@ -63,6 +68,18 @@ export function reconcileRollout(records: RolloutRecords, hands: RolloutHands): 
       return failed === undefined ? decision : { ...decision, waitingFor: `what was decided to be begun: ${failed}` };
     },
   };
+}
+
+/** Moves are answered by what is seen of their instance; all else by its key. */
+function unansweredOf(begun: readonly Action[], moments: readonly Moment[], { roster, plan }: Rollout): readonly Action[] {
+  const answered = new Set(moments.flatMap(({ observations }) => observations.flatMap((told) => ("key" in told ? [told.key] : []))));
+  return begun.filter((action) => {
+    if (action.kind === "deny" || answered.has(action.key)) return false;
+    if (action.kind !== "move") return true;
+    const slot = roster.find(action.id);
+    const isOpen = slot?.phase === "moving" || slot?.phase === "returning";
+    return isOpen && action.key === `${plan.rollout}/${slot.id}/${slot.attempt}`;
+  });
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -37,6 +37,8 @@ export const CRASH_POINTS = [
   "check-cell-started",
   "check-answered",
   "check-attached",
+  "rollout-begun",
+  "rollout-ticked",
 ] as const;
 
 export type CrashPoint = (typeof CRASH_POINTS)[number];

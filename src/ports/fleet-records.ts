@@ -1,5 +1,6 @@
 import type { ImageDigest } from "../core/digest.ts";
 import type { Fleet } from "../core/fleet/model.ts";
+import type { Recipe } from "../core/recipe/model.ts";
 import type { Command, RolloutStatus } from "../core/rollout/model.ts";
 import type { RolloutPlan } from "../core/rollout/plan.ts";
 import type { RolloutOrigin, RolloutRecords } from "./rollout-records.ts";
@@ -11,6 +12,8 @@ export interface KnownFleet {
   /** Absolute path of the recipe that declared it last. */
   readonly file: string;
   readonly fleet: Fleet;
+  /** Where the values of its secrets come from. */
+  readonly secrets: Recipe["secrets"];
   /** As `fleet scale` set it; else that of the recipe. */
   readonly size: number;
   /** What every instance is to run. Moved when a rollout has ended. */
@@ -98,7 +101,7 @@ export interface Healing {
 export interface FleetRecords {
   fleets(): readonly KnownFleet[];
   /** Writes down what a recipe says; what has become of the fleet stays. */
-  declare(recipe: string, file: string, fleet: Fleet): KnownFleet;
+  declare(recipe: Pick<Recipe, "name" | "secrets">, file: string, fleet: Fleet): KnownFleet;
   setSize(key: string, size: number | undefined): void;
   setDeclared(key: string, declared: ImageDigest, previous: ImageDigest | undefined): void;
   forget(key: string): void;

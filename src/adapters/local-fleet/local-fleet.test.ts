@@ -34,6 +34,8 @@ async function open(): Promise<FleetUnderTest> {
     traffic: { listen: await freePort(), backend: 80 },
     launch: { files: { "/etc/colour": "blue" }, credentials: {}, environment: { COLOUR: "blue" } },
     secrets: [],
+    first: [],
+    neverFirst: [],
   };
   const make = () => localFleet({ store, cells, secrets: () => new Map() }, "shop", fleet);
   const provider = make();

@@ -4,8 +4,11 @@ import { BakehouseError } from "../../core/errors.ts";
 import type { Recipe } from "../../core/recipe/model.ts";
 import type { SecretSource } from "../../ports/host.ts";
 
+/** Where a recipe says that its secrets come from. */
+type SecretPlaces = Pick<Recipe, "secrets" | "folder">;
+
 /** Reads secrets from the environment or from files (relative to the recipe's folder), when a step asks and not before. */
-export function hostSecrets(recipe: Recipe, env: Readonly<Record<string, string | undefined>>): SecretSource {
+export function hostSecrets(recipe: SecretPlaces, env: Readonly<Record<string, string | undefined>>): SecretSource {
   const read = (name: string): string | undefined => {
     const source = recipe.secrets[name];
     if (source === undefined) return undefined;
@@ -35,13 +38,13 @@ export function hostSecrets(recipe: Recipe, env: Readonly<Record<string, string 
   };
 }
 
-function where(recipe: Recipe, name: string): string {
+function where(recipe: SecretPlaces, name: string): string {
   const source = recipe.secrets[name];
   if (source === undefined) return "the recipe does not declare it under `secrets:`";
   return "env" in source ? `the environment variable ${source.env} is not set` : `the file ${source.file} cannot be read or is empty`;
 }
 
-function howToGive(recipe: Recipe, names: readonly string[]): string {
+function howToGive(recipe: SecretPlaces, names: readonly string[]): string {
   const sources = names.map((name) => recipe.secrets[name]);
   const variables = sources.flatMap((source) => (source !== undefined && "env" in source ? [`${source.env}=…`] : []));
   return variables.length === names.length

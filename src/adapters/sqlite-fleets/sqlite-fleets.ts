@@ -2,6 +2,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { ImageDigest } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { Fleet } from "../../core/fleet/model.ts";
+import type { Recipe } from "../../core/recipe/model.ts";
 import type { Moment } from "../../core/rollout/decide.ts";
 import { ENDS, type Command, type RolloutStatus } from "../../core/rollout/model.ts";
 import type { Denied, FleetRecords, FleetRolloutRecords, GivenCommand, Healing, KnownFleet, LineStop, NewRollout, RolloutSummary } from "../../ports/fleet-records.ts";
@@ -55,6 +56,7 @@ export function openSqliteFleets(file: string, options: { readonly readOnly?: bo
   return new SqliteFleets(db);
 }
 
+type Declaration = Pick<KnownFleet, "fleet" | "secrets">;
 type Row = Record<string, string | number | null>;
 
 class SqliteFleets implements FleetRecords {
@@ -68,15 +70,16 @@ class SqliteFleets implements FleetRecords {
     return this.rows("SELECT * FROM fleets ORDER BY key").map(knownFleet);
   }
 
-  declare(recipe: string, file: string, fleet: Fleet): KnownFleet {
+  declare({ name: recipe, secrets }: Pick<Recipe, "name" | "secrets">, file: string, fleet: Fleet): KnownFleet {
     const key = `${recipe}/${fleet.name}`;
+    const used = Object.fromEntries(Object.entries(secrets).filter(([name]) => fleet.secrets.includes(name)));
     this.db
       .prepare(
         `INSERT INTO fleets (key, recipe, file, declaration) VALUES (?, ?, ?, ?)
          ON CONFLICT (key) DO UPDATE SET file = excluded.file, declaration = excluded.declaration
          WHERE file != excluded.file OR declaration != excluded.declaration`,
       )
-      .run(key, recipe, file, JSON.stringify(fleet));
+      .run(key, recipe, file, JSON.stringify({ fleet, secrets: used } satisfies Declaration));
     const [row] = this.rows("SELECT * FROM fleets WHERE key = ?", key);
     if (row === undefined) throw new Error(`${key} was written and is not there`);
     return knownFleet(row);
@@ -275,12 +278,13 @@ const text = (value: string | number | null | undefined): string => {
 };
 
 function knownFleet(row: Row): KnownFleet {
-  const fleet = JSON.parse(text(row["declaration"])) as Fleet;
+  const { fleet, secrets } = JSON.parse(text(row["declaration"])) as Declaration;
   const { declared, previous } = row;
   return {
     recipe: text(row["recipe"]),
     file: text(row["file"]),
     fleet,
+    secrets,
     size: row["size"] === null ? fleet.size : Number(row["size"]),
     ...(typeof declared === "string" ? { declared: declared as ImageDigest } : {}),
     ...(typeof previous === "string" ? { previous: previous as ImageDigest } : {}),

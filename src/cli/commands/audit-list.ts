@@ -63,6 +63,15 @@ function about(record: AuditRecord): string {
       return `${record.details.name} for ${record.details.channel} by ${record.details.person}`;
     case "revoked":
       return `${record.details.name}: ${record.details.reason}`;
+    case "rollout-started":
+    case "rollout-ended":
+    case "rollout-commanded":
+    case "fleet-scaled":
+    case "line-stopped":
+    case "line-released":
+    case "image-denied":
+    case "image-allowed":
+      return `${record.details.what}${record.details.reason === undefined || record.details.reason === "" ? "" : `: ${record.details.reason}`}`;
     case "restored":
       return `${record.details.name}${record.details.reason === undefined ? "" : `: ${record.details.reason}`}`;
   }

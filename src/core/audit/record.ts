@@ -66,7 +66,29 @@ export type AuditBody =
         readonly reaches: readonly ImageDigest[];
       };
     }
+  | { readonly action: FleetAction; readonly subject: string; readonly details: FleetDeed }
   | { readonly action: "restored"; readonly subject: ImageDigest; readonly details: { readonly name: string; readonly reason?: string } };
+
+/** What people, and rollouts by themselves, did to fleets. */
+export type FleetAction =
+  | "rollout-started"
+  | "rollout-ended"
+  | "rollout-commanded"
+  | "fleet-scaled"
+  | "line-stopped"
+  | "line-released"
+  | "image-denied"
+  | "image-allowed";
+
+/** The subject of its record is the fleet, `<recipe>/<name>`; of a line that is stopped everywhere `*`. */
+export interface FleetDeed {
+  readonly what: string;
+  readonly rollout?: string;
+  readonly image?: ImageDigest;
+  /** Of the rollout's plan. */
+  readonly planHash?: string;
+  readonly reason?: string;
+}
 
 export type AuditAction = AuditBody["action"];
 

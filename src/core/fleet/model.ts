@@ -1,3 +1,5 @@
+import type { RolloutPolicy } from "../rollout/policy.ts";
+
 /** What a fleet runs: the image that a channel points to, or always the same. */
 export type FleetSource = { readonly layer: string; readonly channel: string } | { readonly pinned: string };
 
@@ -38,6 +40,11 @@ export interface Fleet {
   /** The balancer listens on `listen` and hands on to the port `backend` of each instance that is healthy. */
   readonly traffic?: { readonly listen: number; readonly backend: number };
   readonly launch: LaunchConfiguration;
+  /** How it is brought to another image; absent: {@link DEFAULT_POLICY}. */
+  readonly rollout?: RolloutPolicy;
+  /** Slots that a rollout always moves first, and those that it moves last: `web-1`. */
+  readonly first: readonly string[];
+  readonly neverFirst: readonly string[];
   /** Secrets of the recipe that each machine is given, as credentials of the same name. */
   readonly secrets: readonly string[];
 }

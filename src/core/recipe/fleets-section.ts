@@ -1,5 +1,8 @@
 import { z } from "zod";
 import type { Fleet, FleetHealth, FleetProbe, FleetSource } from "../fleet/model.ts";
+import { slotsOf } from "../fleet/slots.ts";
+import { policyOf } from "../simulation/policy-source.ts";
+import { policySchema } from "../simulation/scenario.ts";
 import { suggestion } from "../text/did-you-mean.ts";
 import { quote } from "./describe-value.ts";
 import { DURATION, parseDuration } from "./duration.ts";
@@ -54,6 +57,9 @@ const launchFields = {
     .describe("Environment variables of every service"),
 };
 
+/** As in a scenario of the simulator: what was tried there can be written here. */
+const rolloutSchema = policySchema.omit({ gates: true });
+
 const NOTHING_AT_LAUNCH = { files: {}, credentials: {}, environment: {} };
 
 const fleetFields = {
@@ -77,6 +83,9 @@ const fleetFields = {
     })
     .optional()
     .describe("The load balancer in front of it"),
+  rollout: rolloutSchema.optional().describe("How it is brought to another image: strategy, budgets, gates"),
+  first: z.array(z.string()).default([]).describe("Slots that a rollout always moves first, such as web-1"),
+  neverFirst: z.array(z.string()).default([]).describe("Slots that a rollout moves last"),
   launch: z.strictObject(launchFields).default(NOTHING_AT_LAUNCH).describe("What each machine is given at launch"),
   secrets: z.array(z.string()).default([]).describe("Secrets of the recipe that each machine is given, as credentials of the same name"),
 };
@@ -123,12 +132,25 @@ export function readFleets(inspection: Inspection, section: Readonly<Record<stri
         health: healthOf(probe, health),
         ...(fields.traffic === undefined ? {} : { traffic: fields.traffic }),
         launch: { ...NOTHING_AT_LAUNCH, ...launch },
+        ...(fields.rollout === undefined ? {} : { rollout: policyOf(fields.rollout) }),
+        ...readRings(inspection, path, name, fields),
         secrets: fields.secrets ?? [],
       },
     ];
   });
   checkPorts(inspection, fleets);
   return fleets;
+}
+
+/** Slots that there are; in one of the two lists. */
+function readRings(inspection: Inspection, path: readonly string[], name: string, { first = [], neverFirst = [], size = 0 }: Read): Pick<Fleet, "first" | "neverFirst"> {
+  const slots = slotsOf({ name, zones: [""] }, size).map(({ slot }) => slot);
+  for (const [key, list] of Object.entries({ first, neverFirst }))
+    for (const [index, slot] of list.entries()) {
+      if (!slots.includes(slot)) inspection.error([...path, key, index], `there is no slot ${quote(slot)}`, suggestion(slot, slots, "slots"));
+      else if (key === "neverFirst" && first.includes(slot)) inspection.error([...path, key, index], `${quote(slot)} is among the first, too`);
+    }
+  return { first, neverFirst };
 }
 
 function readSource(

@@ -61,7 +61,7 @@ const gate = z.strictObject({
     .describe("Ask again: so many bad answers of each kind are passed over (errors in a row), one more counts. The first counts if absent"),
 });
 
-const policySchema = z.strictObject({
+export const policySchema = z.strictObject({
   strategy: strategy.describe("rolling, canary, blue-green or all-at-once"),
   maxUnavailable: amount().describe("May be out of service at any instant, for whatever reason; rounds down"),
   minHealthy: amount().optional().describe("Must be healthy at any instant; rounds up. 0 if absent"),

@@ -1,0 +1,379 @@
+import type { ImageDigest } from "../core/digest.ts";
+import { FLAP_MS, healFleet, type Remedy } from "../core/fleet/heal.ts";
+import type { InstanceReport } from "../core/fleet/instance.ts";
+import { slotsOf, type FleetSlot } from "../core/fleet/slots.ts";
+import { DEFAULT_POLICY } from "../core/fleet/default-policy.ts";
+import { numberOf } from "../core/rollout/amount.ts";
+import { ENDS, type Observation } from "../core/rollout/model.ts";
+import type { Rollout } from "../core/rollout/rollout.ts";
+import type { FleetProvider } from "../ports/fleet-provider.ts";
+import { fleetKey, type FleetRolloutRecords, type KnownFleet } from "../ports/fleet-records.ts";
+import type { FleetParts } from "./fleet-parts.ts";
+import { fleetRelease } from "./fleet-release.ts";
+import { findFleet } from "./find-fleet.ts";
+import { InstanceMover } from "./instance-mover.ts";
+import { lineStopFor } from "./line-stops.ts";
+import { recordDeed } from "./record-deed.ts";
+import { reconcileRollout, type Reconciler } from "./reconcile-rollout.ts";
+import { revocationsOfImage } from "./require-not-revoked.ts";
+
+/** How a fleet stands after one look at it. */
+export interface FleetTurn {
+  readonly fleet: KnownFleet;
+  readonly slots: readonly FleetSlot[];
+  readonly reports: readonly InstanceReport[];
+  /** The rollout that is under way, or the one that ended with this turn. */
+  readonly rollout?: { readonly id: string; readonly state: Rollout; readonly waitingFor: string; readonly ended: boolean };
+  /** What healing began, and what it left and why. */
+  readonly remedies: readonly Remedy[];
+  readonly left: readonly { readonly slot: string; readonly why: string }[];
+  /** Jobs under way. */
+  readonly underWay: number;
+}
+
+export interface CarryOptions {
+  readonly signal: AbortSignal;
+  /** Called after each look. @returns whether that is enough */
+  onTurn(turn: FleetTurn): boolean;
+  /** Whether slots are filled and dead instances replaced. Default true. */
+  readonly heals?: boolean;
+}
+
+/** Between two looks when nothing happens. */
+const LOOK_MS = 200;
+/** While something is under way. */
+const BUSY_MS = 60;
+/** What could not be begun is tried again. */
+const RETRY_MS = 1000;
+/** How long requests may take to end when an instance is taken out. A guess for web services. */
+const DRAIN_MS = 10_000;
+/** Slots that are filled at once when a fleet begins; a machine that boots takes half a second of a processor. */
+const LAUNCHES = 4;
+
+/**
+ * Looks after one fleet: carries its rollout on, and heals it. There may be another process that does the same: the rollout's lease
+ * tells who may act.
+ *
+ * @throws LEASE_LOST when another process took over
+ */
+export async function carryFleet(parts: FleetParts, name: string, options: CarryOptions): Promise<void> {
+  const carrier = new FleetCarrier(parts, findFleet(parts.records, name), options);
+  try {
+    await carrier.run();
+  } finally {
+    await carrier.stop();
+  }
+}
+
+class FleetCarrier {
+  private readonly parts: FleetParts;
+  private readonly options: CarryOptions;
+  private readonly key: string;
+  private readonly provider: FleetProvider;
+  private readonly mover: InstanceMover;
+  private fleet: KnownFleet;
+  private reports: readonly InstanceReport[] = [];
+  private inbox: Observation[] = [];
+  private current: { readonly records: FleetRolloutRecords; readonly reconciler: Reconciler; readonly epoch: number; readonly base: TimeBase } | undefined;
+  private readonly told = new Map<string, Told>();
+  private readonly sickSince = new Map<string, number>();
+  private wakeAtMs = 0;
+  private freeze: string | undefined;
+  private shown = "";
+  private waitingFor = "";
+  private woken: (() => void) | undefined;
+  private mends = 0;
+
+  constructor(parts: FleetParts, fleet: KnownFleet, options: CarryOptions) {
+    this.parts = parts;
+    this.options = options;
+    this.fleet = fleet;
+    this.key = fleetKey(fleet);
+    this.provider = parts.provider(fleet);
+    this.mover = new InstanceMover({
+      provider: this.provider,
+      releaseOf: (image) => fleetRelease(parts.store, image),
+      reports: () => this.reports,
+      tell: (observation) => void this.inbox.push(observation),
+      wake: () => this.woken?.(),
+      deny: (digest, reason) => parts.records.deny(this.key, { digest, reason, who: "rollout", at: parts.clock.now().toISOString() }),
+      askGate: () => Promise.resolve({ verdict: "error", detail: "no such gate" }),
+      zoneOf: (slot) => this.slots().find((each) => each.slot === slot)?.zone ?? "",
+      digestOf: parts.digestOf,
+      sleep: parts.sleep,
+      drainMs: DRAIN_MS,
+    });
+  }
+
+  async run(): Promise<void> {
+    const { signal } = this.options;
+    for (;;) {
+      signal.throwIfAborted();
+      const turn = await this.turn();
+      if (this.options.onTurn(turn)) return;
+      await this.pause(turn.underWay > 0 || this.inbox.length > 0 ? BUSY_MS : LOOK_MS);
+    }
+  }
+
+  /** What is under way is left as it is: whoever carries the fleet on next finds it and finishes it. */
+  async stop(): Promise<void> {
+    await this.mover.settle({ stop: true });
+  }
+
+  private async turn(): Promise<FleetTurn> {
+    this.fleet = findFleet(this.parts.records, this.key);
+    this.reports = await this.provider.observe();
+    this.noteHealth();
+    const rollout = this.carryRollout();
+    const { remedies, left } = this.options.heals === false ? NOTHING : this.heal();
+    if (rollout?.ended === true) await this.recordEnd(rollout);
+    return {
+      fleet: this.fleet,
+      slots: this.slots(),
+      reports: this.reports,
+      ...(rollout === undefined ? {} : { rollout }),
+      remedies,
+      left,
+      underWay: this.mover.underWay,
+    };
+  }
+
+  private slots(): readonly FleetSlot[] {
+    return slotsOf(this.fleet.fleet, this.fleet.size);
+  }
+
+  // The rollout
+
+  private carryRollout(): FleetTurn["rollout"] {
+    const open = this.current ?? this.takeOver();
+    if (open === undefined) return undefined;
+    const { reconciler, records, epoch, base } = open;
+    const nowMs = base.now();
+    const observations = [...this.inbox.splice(0), ...this.changes(reconciler.rollout, nowMs), ...this.given(records), ...this.surroundings(reconciler.rollout)];
+    if (observations.length > 0 || nowMs >= this.wakeAtMs) {
+      const decision = reconciler.tick(observations, nowMs);
+      this.parts.reach("rollout-ticked");
+      this.waitingFor = decision.waitingFor;
+      const retries = decision.waitingFor.startsWith("what was decided");
+      this.wakeAtMs = Math.min(decision.wakeAtMs ?? Number.POSITIVE_INFINITY, retries ? nowMs + RETRY_MS : Number.POSITIVE_INFINITY);
+    }
+    const { rollout } = reconciler;
+    const ended = ENDS.has(rollout.status);
+    const state = { status: rollout.status, reason: rollout.reason, waitingFor: this.waitingFor, ended };
+    if (JSON.stringify(state) !== this.shown) {
+      if (ended) this.settleFleet(rollout);
+      records.show(epoch, state);
+      this.shown = JSON.stringify(state);
+    }
+    if (ended) {
+      this.current = undefined;
+      this.mover.aim(undefined, "even");
+    }
+    return { id: records.id, state: rollout, waitingFor: this.waitingFor, ended };
+  }
+
+  /** The rollout that has not ended, if there is one: from its start, or from wherever another process left it. */
+  private takeOver() {
+    const summary = this.parts.records.rollouts(this.key).find(({ endedAt }) => endedAt === undefined);
+    if (summary === undefined) return undefined;
+    const records = this.parts.records.open(summary.id);
+    const { plan } = records.origin;
+    let epoch = 0;
+    const leased = { ...leasing(records), takeLease: () => (epoch = records.takeLease()) };
+    this.mover.aim(plan.target, "even");
+    const reconciler = reconcileRollout(leased, this.mover);
+    const { rollout } = reconciler;
+    this.mover.aim(plan.target, plan.waves[rollout.wave]?.weight ?? "even");
+    this.told.clear();
+    this.freeze = undefined;
+    this.shown = "";
+    this.wakeAtMs = 0;
+    this.current = { records, reconciler, epoch, base: timeBase(this.parts, records) };
+    for (const action of reconciler.unanswered) this.mover.perform(action);
+    return this.current;
+  }
+
+  /** What is new about each slot since the rollout was told last; and a sign of life of all others now and then. */
+  private changes(rollout: Rollout, nowMs: number): readonly Observation[] {
+    const observations: Observation[] = [];
+    const present = new Set<string>();
+    for (const { slot, zone } of this.slots()) {
+      present.add(slot);
+      if (rollout.roster.find(slot) === undefined) {
+        const seen = this.seen(slot, rollout);
+        observations.push({ type: "joined", instance: { id: slot, zone, running: seen?.running, healthy: seen?.healthy ?? false } });
+        continue;
+      }
+      const seen = this.seen(slot, rollout);
+      if (seen === undefined) continue; // silent
+      const before = this.told.get(slot);
+      const isOld = before === undefined || nowMs - before.atMs >= rollout.plan.policy.unreachable.afterMs / 3;
+      if (!isOld && before.running === seen.running && before.healthy === seen.healthy) continue;
+      const sequence = Math.max(Math.round(nowMs), (before?.sequence ?? 0) + 1);
+      this.told.set(slot, { ...seen, atMs: nowMs, sequence });
+      observations.push({ type: "report", id: slot, sequence, running: seen.running, healthy: seen.healthy });
+    }
+    for (const { id, phase } of rollout.roster) if (phase !== "left" && !present.has(id)) observations.push({ type: "left", id });
+    return observations;
+  }
+
+  /** The instance that stands for a slot at this moment; undefined: it says nothing. */
+  private seen(slot: string, rollout: Rollout): { readonly running: string | undefined; readonly healthy: boolean } | undefined {
+    const reports = this.reports.filter((report) => report.slot === slot);
+    const alive = reports.filter(({ bootedAt }) => bootedAt !== undefined);
+    const job = this.mover.busy(slot);
+    const isBeside = rollout.plan.policy.strategy.kind === "blue-green";
+    const isTarget = ({ running }: InstanceReport): boolean => running === rollout.plan.target;
+    if (alive.length === 0) return reports.some(({ health }) => health === "unknown") ? undefined : { running: undefined, healthy: false };
+    const isReturning = rollout.roster.find(slot)?.phase === "returning";
+    const old = alive.find((report) => !isTarget(report));
+    const fresh = alive.find(isTarget);
+    const chosen = job?.keepsOld === true && old !== undefined ? old : isReturning ? (old ?? fresh) : (fresh ?? old);
+    if (chosen === undefined || chosen.health === "unknown") return undefined;
+    const serves = chosen.serving || isBeside || (job?.keepsOld === true && fresh?.serving === true);
+    return { running: chosen.running, healthy: chosen.health === "healthy" && serves };
+  }
+
+  private given(records: FleetRolloutRecords): readonly Observation[] {
+    return records.pending().map((command) => ({ type: "command", ...command }));
+  }
+
+  /** Freezes, revocations: what happens around the fleet. */
+  private surroundings(rollout: Rollout): readonly Observation[] {
+    const observations: Observation[] = [];
+    const now = this.parts.clock.now();
+    const target = rollout.plan.target as ImageDigest;
+    const stop = lineStopFor(this.parts.records, this.fleet, target, now);
+    if (stop !== this.freeze) {
+      observations.push({ type: "freeze", reason: stop ?? null });
+      this.freeze = stop;
+    }
+    const [revoked] = revocationsOfImage(this.parts.store, target, now);
+    if (revoked !== undefined && rollout.status !== "halted" && rollout.status !== "rolling-back")
+      observations.push({ type: "revoked", digest: target, reason: revoked.reason });
+    return observations;
+  }
+
+  /** What the fleet is declared to run from now on. */
+  private settleFleet({ status, plan }: Rollout): void {
+    if (status !== "completed") return;
+    const before = this.fleet.declared === plan.target ? this.fleet.previous : this.fleet.declared;
+    this.parts.records.setDeclared(this.key, plan.target as ImageDigest, before);
+    this.fleet = findFleet(this.parts.records, this.key);
+  }
+
+  private async recordEnd({ id, state }: NonNullable<FleetTurn["rollout"]>): Promise<void> {
+    const { status, reason, plan } = state;
+    await recordDeed(this.parts, "rollout-ended", this.key, { what: `${id} ${status}`, rollout: id, image: plan.target as ImageDigest, reason });
+  }
+
+  // Healing
+
+  private noteHealth(): void {
+    const nowMs = this.parts.clock.elapsedMs();
+    for (const { id, health } of this.reports) {
+      if (health === "healthy") this.sickSince.delete(id);
+      else if (!this.sickSince.has(id)) this.sickSince.set(id, nowMs);
+    }
+  }
+
+  private heal(): Pick<FleetTurn, "remedies" | "left"> {
+    const { records, clock } = this.parts;
+    const rollout = this.current?.reconciler.rollout;
+    const { maxUnavailable } = this.fleet.fleet.rollout ?? DEFAULT_POLICY;
+    const isNew = this.reports.length === 0;
+    const healed = healFleet({
+      slots: this.slots(),
+      reports: this.reports,
+      wants: (slot) => this.wants(slot, rollout),
+      sickForMs: (id) => {
+        const since = this.sickSince.get(id);
+        return since === undefined ? undefined : clock.elapsedMs() - since;
+      },
+      healings: records.healings(this.key, new Date(clock.now().getTime() - FLAP_MS).toISOString()),
+      atOnce: isNew ? LAUNCHES : Math.max(LAUNCHES, numberOf(maxUnavailable, this.fleet.size, "down")),
+      underWay: this.mover.underWay,
+      canReplace: this.provider.can.replace,
+    });
+    const remedies = healed.remedies.filter((remedy) => this.mayMend(remedy, rollout));
+    for (const remedy of remedies) {
+      const at = clock.now().toISOString();
+      if (remedy.kind === "replace" || (remedy.kind === "launch" && remedy.healing))
+        records.healed(this.key, { slot: remedy.slot.slot, instance: remedy.kind === "replace" ? remedy.instance : "", why: remedy.why, at });
+      this.mends += 1;
+      this.mover.mend(remedy, `heal/${this.key}/${at}/${this.mends}`);
+    }
+    return { remedies, left: healed.left };
+  }
+
+  /** What a slot is to run; nothing while something is under way for it. */
+  private wants(slot: string, rollout: Rollout | undefined): ImageDigest | undefined {
+    if (this.mover.busy(slot) !== undefined) return undefined;
+    if (rollout === undefined) return this.fleet.declared;
+    const phase = rollout.roster.find(slot)?.phase;
+    if (phase === "moving" || phase === "returning" || phase === undefined) return undefined;
+    if (phase === "moved" || phase === "settled") return rollout.plan.target as ImageDigest;
+    if (phase === "failed" || phase === "stuck") return undefined; // what a rollout broke stays to be looked at
+    return this.fleet.declared;
+  }
+
+  /** A blue/green rollout has two instances in each slot: only what died is ended meanwhile. */
+  private mayMend(remedy: Remedy, rollout: Rollout | undefined): boolean {
+    if (remedy.kind === "end") {
+      if (this.mover.busy(remedy.instance) !== undefined) return false;
+      const report = this.reports.find(({ id }) => id === remedy.instance);
+      if (report !== undefined && this.mover.busy(report.slot) !== undefined) return false;
+      return rollout === undefined || report?.bootedAt === undefined;
+    }
+    return rollout?.plan.policy.strategy.kind !== "blue-green" || remedy.kind === "launch";
+  }
+
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = new AbortController();
+      const go = (): void => (stop.abort(), resolve());
+      this.woken = go;
+      this.options.signal.addEventListener("abort", go, { once: true, signal: stop.signal });
+      void this.parts.sleep(ms, stop.signal).then(go, () => undefined);
+    });
+  }
+}
+
+const NOTHING = { remedies: [], left: [] } as const;
+
+interface Told {
+  readonly running: string | undefined;
+  readonly healthy: boolean;
+  readonly atMs: number;
+  readonly sequence: number;
+}
+
+interface TimeBase {
+  now(): number;
+}
+
+/**
+ * Milliseconds that only grow, the same in every process: those of the machine since its boot, from where the rollout stood. After another
+ * boot they go on from the last moment: time when the machine was off counts for nothing.
+ */
+function timeBase(parts: FleetParts, records: FleetRolloutRecords): TimeBase {
+  const clock = parts.machineClock();
+  const last = records.moments().at(-1)?.nowMs ?? records.origin.nowMs;
+  const own = parts.clock.elapsedMs();
+  if (clock?.bootId === records.bootId) {
+    const offset = clock.uptimeMs - own;
+    return { now: () => Math.max(last, offset + parts.clock.elapsedMs()) };
+  }
+  return { now: () => last + parts.clock.elapsedMs() - own };
+}
+
+/** The same records with methods that can be taken apart. */
+const leasing = (records: FleetRolloutRecords) => ({
+  origin: records.origin,
+  moments: () => records.moments(),
+  get done() {
+    return records.done;
+  },
+  append: (epoch: number, moment: Parameters<FleetRolloutRecords["append"]>[1]) => records.append(epoch, moment),
+  markDone: (epoch: number, count: number) => records.markDone(epoch, count),
+});

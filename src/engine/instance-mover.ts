@@ -1,0 +1,248 @@
+import type { ImageDigest } from "../core/digest.ts";
+import { differOnlyInVolume, type FleetRelease } from "../core/fleet/release.ts";
+import type { InstanceReport } from "../core/fleet/instance.ts";
+import type { Remedy } from "../core/fleet/heal.ts";
+import type { FleetSlot } from "../core/fleet/slots.ts";
+import { shareWeights } from "../core/fleet/share-weights.ts";
+import type { Action, Observation, Weight } from "../core/rollout/model.ts";
+import type { Verdict } from "../core/checks/verdict.ts";
+import type { FleetProvider } from "../ports/fleet-provider.ts";
+import type { RolloutHands } from "../ports/rollout-records.ts";
+
+export interface MoverParts {
+  readonly provider: FleetProvider;
+  /** @throws IMAGE_NOT_FOUND, IMAGE_REVOKED */
+  releaseOf(image: ImageDigest): FleetRelease;
+  /** As the fleet was seen last. */
+  reports(): readonly InstanceReport[];
+  /** What a rollout is told when something is done, or cannot be. */
+  tell(observation: Observation): void;
+  /** Something ended: look again now. */
+  wake(): void;
+  deny(digest: ImageDigest, reason: string): void;
+  askGate(gate: string, signal: AbortSignal): Promise<{ readonly verdict: Verdict; readonly detail: string }>;
+  zoneOf(slot: string): string;
+  digestOf(text: string): string;
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** How long requests may take to end when an instance is taken out. */
+  readonly drainMs: number;
+}
+
+/** What is under way for one slot. */
+export interface Job {
+  readonly key: string;
+  readonly slot: string;
+  /** It stays in service until the other is there. */
+  readonly keepsOld: boolean;
+  readonly stop: AbortController;
+  readonly done: Promise<void>;
+}
+
+type Move = Extract<Action, { readonly kind: "move" }>;
+
+const POLL_MS = 50;
+
+/**
+ * Brings instances to releases: what a rollout decided, and what heals a fleet. One job for each slot at a time; a newer one for the same
+ * slot ends the one before and waits for it. Each looks at what is there and does what is missing, so that it can be begun again by
+ * another process.
+ */
+export class InstanceMover implements RolloutHands {
+  private readonly parts: MoverParts;
+  private readonly jobs = new Map<string, Job>();
+  private readonly all = new Set<Promise<void>>();
+  /** What is rolled out, and how much of the traffic it gets. */
+  private weighed: { readonly target: string; readonly weight: Weight } | undefined;
+
+  constructor(parts: MoverParts) {
+    this.parts = parts;
+  }
+
+  /** What the rollout under way brings, and its share of traffic at this moment. */
+  aim(target: string | undefined, weight: Weight): void {
+    this.weighed = target === undefined ? undefined : { target, weight };
+  }
+
+  busy(slot: string): Job | undefined {
+    return this.jobs.get(slot);
+  }
+
+  get underWay(): number {
+    return this.jobs.size;
+  }
+
+  perform(action: Action): void {
+    const { key } = action;
+    switch (action.kind) {
+      case "move":
+        return this.begin(key, action.id, action.how !== "in-place", (signal) => this.move(action, signal));
+      case "switch":
+        return this.begin(key, FLEET, true, () => this.switchTo(action.to), true);
+      case "retire":
+        return this.begin(key, FLEET, true, (signal) => this.retire(action.set, signal), true);
+      case "weigh":
+        if (this.weighed !== undefined) this.weighed = { ...this.weighed, weight: action.weight };
+        return this.begin(key, FLEET, true, () => this.spread(), true);
+      case "deny":
+        this.parts.deny(action.digest as ImageDigest, action.reason);
+        return;
+      case "ask-gate":
+        return this.ask(key, action.gate);
+    }
+  }
+
+  /** Mends what healing found. What fails is seen by the next look. */
+  mend(remedy: Remedy, key: string): void {
+    const { provider } = this.parts;
+    if (remedy.kind === "end") return this.begin(key, remedy.instance, false, (signal) => this.end(remedy.instance, signal));
+    const { slot } = remedy;
+    if (remedy.kind === "admit") return this.begin(key, slot.slot, false, () => this.admit(remedy.instance));
+    this.begin(key, slot.slot, remedy.kind === "replace", async (signal) => {
+      const place = this.placeFor(slot, key);
+      await provider.launch(place, this.parts.releaseOf(remedy.image), signal);
+      await this.admit(place.id);
+      if (remedy.kind === "replace") await this.end(remedy.instance, signal);
+    });
+  }
+
+  /** Waits until nothing is under way; with `stop`, ends it where it may be ended. */
+  async settle({ stop }: { readonly stop: boolean }): Promise<void> {
+    if (stop) for (const job of this.jobs.values()) job.stop.abort();
+    while (this.all.size > 0) await Promise.all(this.all);
+  }
+
+  private begin(key: string, slot: string, keepsOld: boolean, work: (signal: AbortSignal) => Promise<void>, tellsDone = false): void {
+    const earlier = this.jobs.get(slot);
+    if (earlier?.key === key) return;
+    earlier?.stop.abort();
+    const stop = new AbortController();
+    const run = async (): Promise<void> => {
+      await earlier?.done;
+      try {
+        await work(stop.signal);
+        if (tellsDone) this.parts.tell({ type: "action-done", key });
+      } catch (error) {
+        if (!stop.signal.aborted) this.parts.tell({ type: "action-failed", key, reason: error instanceof Error ? error.message : String(error) });
+      } finally {
+        if (this.jobs.get(slot)?.key === key) this.jobs.delete(slot);
+        this.parts.wake();
+      }
+    };
+    const done = run();
+    this.jobs.set(slot, { key, slot, keepsOld, stop, done });
+    this.all.add(done);
+    void done.finally(() => this.all.delete(done));
+  }
+
+  private async move({ key, id: slot, to, how }: Move, signal: AbortSignal): Promise<void> {
+    const { provider } = this.parts;
+    const image = to as ImageDigest;
+    const release = this.parts.releaseOf(image);
+    const alive = this.of(slot).filter(({ bootedAt }) => bootedAt !== undefined);
+    const there = alive.find(({ running }) => running === to);
+    const [only] = alive;
+    if (there === undefined && how !== "beside" && alive.length === 1 && only !== undefined && this.mayActivate(only, release))
+      return this.activate(only.id, release, signal);
+    const place = there ?? this.placeFor({ slot, zone: this.parts.zoneOf(slot) }, key);
+    const others = this.of(slot).filter((report) => report.id !== place.id);
+    if (how === "in-place") for (const { id } of others) await this.end(id, signal);
+    if (there === undefined) await provider.launch(place, release, signal);
+    if (how === "beside") return provider.admit(place.id, 0);
+    await this.admit(place.id, image);
+    if (how === "in-place") return;
+    await this.untilServing(place.id, signal);
+    for (const { id } of others) await this.end(id, signal);
+  }
+
+  private mayActivate({ running }: InstanceReport, release: FleetRelease): boolean {
+    const { can } = this.parts.provider;
+    if (!can.activate) return false;
+    if (!can.replace) return true;
+    return running !== undefined && differOnlyInVolume(this.parts.releaseOf(running), release);
+  }
+
+  private async activate(id: string, release: FleetRelease, signal: AbortSignal): Promise<void> {
+    const { provider, drainMs } = this.parts;
+    await provider.drain(id, drainMs, signal);
+    try {
+      await provider.activate(id, release, signal);
+    } finally {
+      await this.admit(id, release.image); // whatever it runs now: the load balancer looks at its health
+    }
+  }
+
+  private async admit(id: string, image?: ImageDigest): Promise<void> {
+    await this.parts.provider.admit(id, this.weightOf(id, image));
+  }
+
+  /** So that everything on the target gets its share together. */
+  private weightOf(id: string, image?: ImageDigest): number {
+    const { weighed } = this;
+    if (weighed === undefined || weighed.weight === "even") return FULL;
+    const running = image ?? this.parts.reports().find((report) => report.id === id)?.running;
+    const serving = this.parts.reports().filter((report) => report.serving && report.id !== id);
+    const isNew = running === weighed.target;
+    const news = serving.filter((report) => report.running === weighed.target).length + Number(isNew);
+    const weights = shareWeights(weighed.weight, news, serving.length + 1 - news);
+    return isNew ? weights.target : weights.others;
+  }
+
+  private async spread(): Promise<void> {
+    for (const { id, serving, running, health } of this.parts.reports())
+      if (serving || (running === this.weighed?.target && health === "healthy")) await this.admit(id, running);
+  }
+
+  private async switchTo(to: "new" | "old"): Promise<void> {
+    const isIn = (report: InstanceReport): boolean => (report.running === this.weighed?.target) === (to === "new");
+    const alive = this.parts.reports().filter(({ bootedAt }) => bootedAt !== undefined);
+    for (const report of alive.filter(isIn)) await this.parts.provider.admit(report.id, FULL);
+    for (const report of alive.filter((each) => !isIn(each))) await this.parts.provider.admit(report.id, 0);
+  }
+
+  private async retire(set: "new" | "old", signal: AbortSignal): Promise<void> {
+    const gone = this.parts.reports().filter(({ running, provided }) => ((running ?? provided) === this.weighed?.target) === (set === "new"));
+    await Promise.all(gone.map(({ id }) => this.end(id, signal)));
+  }
+
+  private async end(id: string, signal: AbortSignal): Promise<void> {
+    const { provider, drainMs } = this.parts;
+    await provider.drain(id, drainMs, signal);
+    signal.throwIfAborted();
+    await provider.terminate(id);
+  }
+
+  private async untilServing(id: string, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      signal.throwIfAborted();
+      const report = this.parts.reports().find((each) => each.id === id);
+      if (report?.health === "healthy" && report.serving) return;
+      await this.parts.sleep(POLL_MS, signal);
+    }
+  }
+
+  private ask(key: string, gate: string): void {
+    const stop = new AbortController();
+    const done = this.parts
+      .askGate(gate, stop.signal)
+      .catch((error: unknown) => ({ verdict: "error" as const, detail: error instanceof Error ? error.message : String(error) }))
+      .then(({ verdict, detail }) => {
+        this.parts.tell({ type: "gate", key, verdict, detail });
+        this.parts.wake();
+      });
+    this.all.add(done);
+    void done.finally(() => this.all.delete(done));
+  }
+
+  private of(slot: string): readonly InstanceReport[] {
+    return this.parts.reports().filter((report) => report.slot === slot);
+  }
+
+  /** The same for the same key: a process that begins again makes no second machine. */
+  private placeFor({ slot, zone }: FleetSlot, key: string): { readonly id: string; readonly slot: string; readonly zone: string } {
+    return { id: `${slot}-${this.parts.digestOf(key).slice("sha256:".length, "sha256:".length + 6)}`, slot, zone };
+  }
+}
+
+/** Jobs of the fleet as a whole. */
+const FLEET = "*";
+const FULL = 100;

@@ -1,0 +1,37 @@
+import { createHash } from "node:crypto";
+import { dirname } from "node:path";
+import { crashAt } from "../adapters/local-host/crash-at.ts";
+import { sleep } from "../adapters/local-host/clock.ts";
+import { machineClock } from "../adapters/local-host/machine-clock.ts";
+import { hostSecrets } from "../adapters/local-host/secret-source.ts";
+import { isAlive, thisProcess } from "../adapters/local-store/owners.ts";
+import { localFleet } from "../adapters/local-fleet/local-fleet.ts";
+import { openSqliteFleets } from "../adapters/sqlite-fleets/sqlite-fleets.ts";
+import type { FleetParts } from "../engine/fleet-parts.ts";
+import type { ImageParts } from "./images.ts";
+
+/** The parts for fleets and rollouts. What they need of the store is in `parts`. */
+export async function fleetParts(parts: ImageParts, env: Readonly<Record<string, string | undefined>>): Promise<FleetParts & { close(): void }> {
+  const records = openSqliteFleets(parts.store.path("fleets.db"), { readOnly: parts.store.readOnly });
+  const cells = await parts.cells();
+  return {
+    store: parts.store,
+    clock: parts.clock,
+    baker: parts.baker,
+    catalog: parts.catalog,
+    records,
+    provider: ({ recipe, fleet, secrets, file }) =>
+      localFleet(
+        { store: parts.store, cells, secrets: (names) => hostSecrets({ secrets, folder: dirname(file) }, env).resolve(names) },
+        recipe,
+        fleet,
+      ),
+    machineClock,
+    owner: thisProcess,
+    isAlive,
+    digestOf: (text) => `sha256:${createHash("sha256").update(text).digest("hex")}`,
+    sleep,
+    reach: crashAt(env["BAKEHOUSE_CRASH_AT"]),
+    close: () => records.close(),
+  };
+}
