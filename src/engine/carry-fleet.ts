@@ -74,7 +74,8 @@ class FleetCarrier {
   private fleet: KnownFleet;
   private reports: readonly InstanceReport[] = [];
   private inbox: Observation[] = [];
-  private current: { readonly records: FleetRolloutRecords; readonly reconciler: Reconciler; readonly epoch: number; readonly base: TimeBase } | undefined;
+  private current:
+    { readonly records: FleetRolloutRecords; readonly reconciler: Reconciler; readonly epoch: number; readonly base: TimeBase } | undefined;
   private readonly told = new Map<string, Told>();
   private readonly sickSince = new Map<string, number>();
   private wakeAtMs = 0;
@@ -83,6 +84,8 @@ class FleetCarrier {
   private waitingFor = "";
   private woken: (() => void) | undefined;
   private mends = 0;
+  /** What was under way when the last look began: that look may not have seen what came of it. */
+  private wasBusy: ReadonlySet<string> = new Set();
 
   constructor(parts: FleetParts, fleet: KnownFleet, options: CarryOptions) {
     this.parts = parts;
@@ -122,6 +125,7 @@ class FleetCarrier {
 
   private async turn(): Promise<FleetTurn> {
     this.fleet = findFleet(this.parts.records, this.key);
+    this.wasBusy = this.mover.busySlots();
     this.reports = await this.provider.observe();
     this.noteHealth();
     const rollout = this.carryRollout();
@@ -149,7 +153,12 @@ class FleetCarrier {
     if (open === undefined) return undefined;
     const { reconciler, records, epoch, base } = open;
     const nowMs = base.now();
-    const observations = [...this.inbox.splice(0), ...this.changes(reconciler.rollout, nowMs), ...this.given(records), ...this.surroundings(reconciler.rollout)];
+    const observations = [
+      ...this.inbox.splice(0),
+      ...this.changes(reconciler.rollout, nowMs),
+      ...this.given(records),
+      ...this.surroundings(reconciler.rollout),
+    ];
     if (observations.length > 0 || nowMs >= this.wakeAtMs) {
       const decision = reconciler.tick(observations, nowMs);
       this.parts.reach("rollout-ticked");
@@ -264,7 +273,12 @@ class FleetCarrier {
 
   private async recordEnd({ id, state }: NonNullable<FleetTurn["rollout"]>): Promise<void> {
     const { status, reason, plan } = state;
-    await recordDeed(this.parts, "rollout-ended", this.key, { what: `${id} ${status}`, rollout: id, image: plan.target as ImageDigest, reason });
+    await recordDeed(this.parts, "rollout-ended", this.key, {
+      what: `${id} ${status}`,
+      rollout: id,
+      image: plan.target as ImageDigest,
+      reason,
+    });
   }
 
   // Healing
@@ -299,7 +313,12 @@ class FleetCarrier {
     for (const remedy of remedies) {
       const at = clock.now().toISOString();
       if (remedy.kind === "replace" || (remedy.kind === "launch" && remedy.healing))
-        records.healed(this.key, { slot: remedy.slot.slot, instance: remedy.kind === "replace" ? remedy.instance : "", why: remedy.why, at });
+        records.healed(this.key, {
+          slot: remedy.slot.slot,
+          instance: remedy.kind === "replace" ? remedy.instance : "",
+          why: remedy.why,
+          at,
+        });
       this.mends += 1;
       this.mover.mend(remedy, `heal/${this.key}/${at}/${this.mends}`);
     }
@@ -308,7 +327,7 @@ class FleetCarrier {
 
   /** What a slot is to run; nothing while something is under way for it. */
   private wants(slot: string, rollout: Rollout | undefined): ImageDigest | undefined {
-    if (this.mover.busy(slot) !== undefined) return undefined;
+    if (this.isBusy(slot)) return undefined;
     if (rollout === undefined) return this.fleet.declared;
     const phase = rollout.roster.find(slot)?.phase;
     if (phase === "moving" || phase === "returning" || phase === undefined) return undefined;
@@ -317,12 +336,15 @@ class FleetCarrier {
     return this.fleet.declared;
   }
 
+  private isBusy(slotOrInstance: string): boolean {
+    return this.wasBusy.has(slotOrInstance) || this.mover.busy(slotOrInstance) !== undefined;
+  }
+
   /** A blue/green rollout has two instances in each slot: only what died is ended meanwhile. */
   private mayMend(remedy: Remedy, rollout: Rollout | undefined): boolean {
     if (remedy.kind === "end") {
-      if (this.mover.busy(remedy.instance) !== undefined) return false;
       const report = this.reports.find(({ id }) => id === remedy.instance);
-      if (report !== undefined && this.mover.busy(report.slot) !== undefined) return false;
+      if (this.isBusy(remedy.instance) || (report !== undefined && this.isBusy(report.slot))) return false;
       return rollout === undefined || report?.bootedAt === undefined;
     }
     return rollout?.plan.policy.strategy.kind !== "blue-green" || remedy.kind === "launch";

@@ -14,19 +14,27 @@ export function findFleet(records: Pick<FleetRecords, "fleets">, name: string | 
   if (only !== undefined && second === undefined) return only;
   const keys = fleets.map(fleetKey);
   if (only !== undefined)
-    throw new BakehouseError("REFERENCE_AMBIGUOUS", `${name === undefined ? "No fleet is named, and there are" : `${JSON.stringify(name)} stands for`} ${found.map(fleetKey).join(", ")}`, {
-      hint: "name one of them",
-      details: found.map(fleetKey),
-    });
+    throw new BakehouseError(
+      "REFERENCE_AMBIGUOUS",
+      `${name === undefined ? "No fleet is named, and there are" : `${JSON.stringify(name)} stands for`} ${found.map(fleetKey).join(", ")}`,
+      {
+        hint: "name one of them",
+        details: found.map(fleetKey),
+      },
+    );
   const near = name === undefined ? undefined : didYouMean(name, [...keys, ...fleets.map(({ fleet }) => fleet.name)]);
-  throw new BakehouseError("FLEET_NOT_FOUND", name === undefined ? "This store knows no fleets" : `No fleet is called ${JSON.stringify(name)}`, {
-    hint:
-      near !== undefined
-        ? `did you mean ${near}?`
-        : keys.length > 0
-          ? `the fleets: ${keys.join(", ")}`
-          : "declare one under `fleets:` in a recipe, and run the command in its folder or with --recipe",
-  });
+  throw new BakehouseError(
+    "FLEET_NOT_FOUND",
+    name === undefined ? "This store knows no fleets" : `No fleet is called ${JSON.stringify(name)}`,
+    {
+      hint:
+        near !== undefined
+          ? `did you mean ${near}?`
+          : keys.length > 0
+            ? `the fleets: ${keys.join(", ")}`
+            : "declare one under `fleets:` in a recipe, and run the command in its folder or with --recipe",
+    },
+  );
 }
 
 /**
@@ -41,13 +49,16 @@ export function findRollout(records: Pick<FleetRecords, "rollouts" | "fleets">, 
     if (newest !== undefined) return newest;
     throw new BakehouseError("ROLLOUT_NOT_FOUND", "There are no rollouts yet", { hint: "bakehouse rollout plan" });
   }
-  const exact = rollouts.find(({ id }) => id === reference) ?? rollouts.find(({ fleet }) => fleet === reference || fleet.split("/")[1] === reference);
+  const exact =
+    rollouts.find(({ id }) => id === reference) ?? rollouts.find(({ fleet }) => fleet === reference || fleet.split("/")[1] === reference);
   if (exact !== undefined) return exact;
   const begin = rollouts.filter(({ id }) => reference.length >= 2 && id.startsWith(reference));
   const [only] = begin;
   if (only !== undefined && begin.length === 1) return only;
   if (only !== undefined)
-    throw new BakehouseError("REFERENCE_AMBIGUOUS", `${JSON.stringify(reference)} stands for ${begin.map(({ id }) => id).join(", ")}`, { hint: "use more of it" });
+    throw new BakehouseError("REFERENCE_AMBIGUOUS", `${JSON.stringify(reference)} stands for ${begin.map(({ id }) => id).join(", ")}`, {
+      hint: "use more of it",
+    });
   const near = didYouMean(
     reference,
     rollouts.flatMap(({ id, fleet }) => [id, fleet]),

@@ -67,6 +67,10 @@ export class InstanceMover implements RolloutHands {
     return this.jobs.get(slot);
   }
 
+  busySlots(): ReadonlySet<string> {
+    return new Set(this.jobs.keys());
+  }
+
   get underWay(): number {
     return this.jobs.size;
   }
@@ -122,7 +126,8 @@ export class InstanceMover implements RolloutHands {
         await work(stop.signal);
         if (tellsDone) this.parts.tell({ type: "action-done", key });
       } catch (error) {
-        if (!stop.signal.aborted) this.parts.tell({ type: "action-failed", key, reason: error instanceof Error ? error.message : String(error) });
+        if (!stop.signal.aborted)
+          this.parts.tell({ type: "action-failed", key, reason: error instanceof Error ? error.message : String(error) });
       } finally {
         if (this.jobs.get(slot)?.key === key) this.jobs.delete(slot);
         this.parts.wake();
@@ -200,7 +205,9 @@ export class InstanceMover implements RolloutHands {
   }
 
   private async retire(set: "new" | "old", signal: AbortSignal): Promise<void> {
-    const gone = this.parts.reports().filter(({ running, provided }) => ((running ?? provided) === this.weighed?.target) === (set === "new"));
+    const gone = this.parts
+      .reports()
+      .filter(({ running, provided }) => ((running ?? provided) === this.weighed?.target) === (set === "new"));
     await Promise.all(gone.map(({ id }) => this.end(id, signal)));
   }
 

@@ -51,7 +51,9 @@ export async function planFleetRollout(parts: FleetParts, options: PlanFleetOpti
   requireNotRevoked(parts, release.image);
   const denied = parts.records.denied(fleetKey(fleet)).find(({ digest }) => digest === release.image);
   if (denied !== undefined)
-    problems.push(`${shortDigest(release.image)} is on the deny list of the fleet since ${denied.at}: ${denied.reason}; \`bakehouse fleet allow ${fleetKey(fleet)} ${shortDigest(release.image)}\` takes it off`);
+    problems.push(
+      `${shortDigest(release.image)} is on the deny list of the fleet since ${denied.at}: ${denied.reason}; \`bakehouse fleet allow ${fleetKey(fleet)} ${shortDigest(release.image)}\` takes it off`,
+    );
   const provider = parts.provider(fleet);
   const reports = await provider.observe();
   const policy = fleet.fleet.rollout ?? DEFAULT_POLICY;
@@ -65,17 +67,23 @@ export async function planFleetRollout(parts: FleetParts, options: PlanFleetOpti
     fleet: fleetKey(fleet),
     target: release.image,
     ...(usable.back === undefined ? {} : { back: usable.back }),
-    policy,
+    policy: instances.every(({ running }) => running === release.image) ? { ...policy, onHalt: "hold" } : policy, // nothing moves, nothing goes back
     instances,
     method,
     salt: options.salt ?? "",
   });
   if ("problems" in planned) problems.push(...planned.problems);
   if (problems.length > 0 || "problems" in planned)
-    throw new BakehouseError("ROLLOUT_REFUSED", `${fleetKey(fleet)} cannot be brought to ${release.name} ${shortDigest(release.image)}:\n${problems.map((each) => `  ${each}`).join("\n")}`, {
-      hint: instances.some(({ running }) => running !== undefined) ? "change the fleet's `rollout:` in the recipe, or name another image" : `bakehouse fleet converge ${fleetKey(fleet)}   starts its instances`,
-      details: problems,
-    });
+    throw new BakehouseError(
+      "ROLLOUT_REFUSED",
+      `${fleetKey(fleet)} cannot be brought to ${release.name} ${shortDigest(release.image)}:\n${problems.map((each) => `  ${each}`).join("\n")}`,
+      {
+        hint: instances.some(({ running }) => running !== undefined)
+          ? "change the fleet's `rollout:` in the recipe, or name another image"
+          : `bakehouse fleet converge ${fleetKey(fleet)}   starts its instances`,
+        details: problems,
+      },
+    );
   const { plan } = planned;
   const stop = lineStopFor(parts.records, fleet, release.image, parts.clock.now());
   return { fleet, release, plan, hash: planHashOf(parts, plan), holds: stop === undefined ? [] : [stop], settled: plan.settled.length };
@@ -97,7 +105,10 @@ function usableBack(
   target: ImageDigest,
 ): { readonly back?: ImageDigest; readonly problems: readonly string[] } {
   if (back === undefined) return { problems: [] };
-  if (back === target) return fleet.previous === undefined || fleet.previous === target ? { problems: [] } : usableBack(parts, fleet, policy, fleet.previous, target);
+  if (back === target)
+    return fleet.previous === undefined || fleet.previous === target
+      ? { problems: [] }
+      : usableBack(parts, fleet, policy, fleet.previous, target);
   const told = `the image to go back to, ${shortDigest(back)},`;
   const problems: string[] = [];
   const [revoked] = revocationsOfImage(parts.store, back, parts.clock.now());
@@ -107,7 +118,9 @@ function usableBack(
   if (denied !== undefined) problems.push(`${told} is on the deny list of the fleet: ${denied.reason}`);
   if (problems.length === 0) return { back, problems };
   // with `hold` nobody goes back by itself: it may go out all the same
-  return policy.onHalt === "roll-back" ? { problems: problems.map((each) => `${each}; name another with --back, or write onHalt: hold`) } : { problems: [] };
+  return policy.onHalt === "roll-back"
+    ? { problems: problems.map((each) => `${each}; name another with --back, or write onHalt: hold`) }
+    : { problems: [] };
 }
 
 /** One for each slot, as it is at this moment. */
@@ -115,13 +128,23 @@ function instancesOf({ fleet, size }: KnownFleet, reports: readonly InstanceRepo
   return slotsOf(fleet, size).map(({ slot, zone }) => {
     const mine = reports.filter((report) => report.slot === slot && report.bootedAt !== undefined);
     const report = mine.find(({ serving }) => serving) ?? mine[0];
-    const ring = fleet.first.includes(slot) ? ({ ring: "first" } as const) : fleet.neverFirst.includes(slot) ? ({ ring: "never-first" } as const) : {};
+    const ring = fleet.first.includes(slot)
+      ? ({ ring: "first" } as const)
+      : fleet.neverFirst.includes(slot)
+        ? ({ ring: "never-first" } as const)
+        : {};
     return { id: slot, zone, running: report?.running, healthy: report?.health === "healthy", ...ring };
   });
 }
 
 /** In place where that is possible and allowed, since it takes milliseconds; else by other machines. */
-function methodFor(parts: FleetParts, { can }: FleetProvider, policy: RolloutPolicy, instances: readonly PlannedInstance[], release: FleetRelease): RolloutMethod {
+function methodFor(
+  parts: FleetParts,
+  { can }: FleetProvider,
+  policy: RolloutPolicy,
+  instances: readonly PlannedInstance[],
+  release: FleetRelease,
+): RolloutMethod {
   const replace = (why: string): RolloutMethod => ({ kind: "replace", why });
   if (!can.replace) return { kind: "activate", why: "the machines are given, and only what they run is exchanged" };
   if (!can.activate) return replace("the provider cannot exchange the release of a running machine");
@@ -131,9 +154,11 @@ function methodFor(parts: FleetParts, { can }: FleetProvider, policy: RolloutPol
   for (const running of others) {
     const known = parts.store.images.entries().some(({ digest }) => digest === running);
     if (!known) return replace(`what some instances run, ${shortDigest(running as ImageDigest)}, is not in this store any more`);
-    if (!differOnlyInVolume(fleetRelease(parts.store, running), release)) return replace(`the root image differs from that of ${shortDigest(running as ImageDigest)}`);
+    if (!differOnlyInVolume(fleetRelease(parts.store, running), release))
+      return replace(`the root image differs from that of ${shortDigest(running as ImageDigest)}`);
   }
   if (instances.some(({ running }) => running === undefined)) return replace("some instances do not say what they run");
-  if (numberOf(policy.maxUnavailable, instances.length, "down") === 0) return replace("maxUnavailable lets no instance be taken out, and maxSurge another one come first");
+  if (numberOf(policy.maxUnavailable, instances.length, "down") === 0)
+    return replace("maxUnavailable lets no instance be taken out, and maxSurge another one come first");
   return { kind: "activate", why: "only the release volume differs" };
 }

@@ -11,7 +11,8 @@ export interface StartRolloutOptions extends PlanFleetOptions {
 }
 
 export interface StartedRollout extends FleetPlan {
-  readonly id: string;
+  /** Absent: every instance runs the image already, and nothing was begun. */
+  readonly id?: string;
 }
 
 /**
@@ -24,9 +25,14 @@ export async function startRollout(parts: FleetParts, options: StartRolloutOptio
   const { fleet, hash, release } = planned;
   const key = fleetKey(fleet);
   if (options.planHash !== undefined && options.planHash !== hash)
-    throw new BakehouseError("ROLLOUT_REFUSED", `The plan is ${hash} by now, and not ${options.planHash}: the fleet, the image or the policy changed`, {
-      hint: `bakehouse rollout plan ${key}`,
-    });
+    throw new BakehouseError(
+      "ROLLOUT_REFUSED",
+      `The plan is ${hash} by now, and not ${options.planHash}: the fleet, the image or the policy changed`,
+      {
+        hint: `bakehouse rollout plan ${key}`,
+      },
+    );
+  if (planned.plan.instances.length === 0) return planned;
   const clock = parts.machineClock();
   const at = parts.clock.now().toISOString();
   const startedBy = await parts.baker();
@@ -42,7 +48,12 @@ export async function startRollout(parts: FleetParts, options: StartRolloutOptio
   });
   if (inTheWay !== undefined) throw busy(inTheWay);
   parts.reach("rollout-begun");
-  await recordDeed(parts, "rollout-started", key, { what: `${id}: ${release.name} ${shortDigest(release.image)}`, rollout: id, image: release.image, planHash: hash });
+  await recordDeed(parts, "rollout-started", key, {
+    what: `${id}: ${release.name} ${shortDigest(release.image)}`,
+    rollout: id,
+    image: release.image,
+    planHash: hash,
+  });
   return { ...planned, plan, id };
 }
 

@@ -74,7 +74,10 @@ export interface FleetRolloutRecords extends RolloutRecords {
   /** Commands that no moment has yet: `append` of a moment that has one takes it from here. */
   pending(): readonly GivenCommand[];
   /** What others are shown; the same epoch as `append`. @throws LEASE_LOST */
-  show(epoch: number, state: { readonly status: RolloutStatus; readonly reason: string; readonly waitingFor: string; readonly ended: boolean }): void;
+  show(
+    epoch: number,
+    state: { readonly status: RolloutStatus; readonly reason: string; readonly waitingFor: string; readonly ended: boolean },
+  ): void;
 }
 
 export interface NewRollout {

@@ -11,7 +11,10 @@ import type { FleetParts } from "../engine/fleet-parts.ts";
 import type { ImageParts } from "./images.ts";
 
 /** The parts for fleets and rollouts. What they need of the store is in `parts`. */
-export async function fleetParts(parts: ImageParts, env: Readonly<Record<string, string | undefined>>): Promise<FleetParts & { close(): void }> {
+export async function fleetParts(
+  parts: ImageParts,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<FleetParts & { close(): void }> {
   const records = openSqliteFleets(parts.store.path("fleets.db"), { readOnly: parts.store.readOnly });
   const cells = await parts.cells();
   return {

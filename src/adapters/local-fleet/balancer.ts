@@ -159,7 +159,9 @@ ${check.map((line) => `  ${line}\n`).join("")}`;
 function startProblem(error: unknown, listen: number): unknown {
   const { code, stderr = "" } = error as { readonly code?: unknown; readonly stderr?: string };
   if (code === "ENOENT")
-    return new BakehouseError("SETUP_INCOMPLETE", "A fleet with traffic needs HAProxy, which is not installed", { hint: "apt-get install haproxy" });
+    return new BakehouseError("SETUP_INCOMPLETE", "A fleet with traffic needs HAProxy, which is not installed", {
+      hint: "apt-get install haproxy",
+    });
   if (/cannot bind|already in use/i.test(stderr))
     return new BakehouseError("RESOURCE_BUSY", `Port ${listen} of this machine is in use, and the fleet's load balancer listens there`, {
       hint: `another port in traffic.listen of the recipe; \`ss -tlnp sport = :${listen}\` shows who has it`,

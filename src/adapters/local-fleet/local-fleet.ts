@@ -66,8 +66,7 @@ class LocalFleet implements FleetProvider {
     this.fleet = fleet;
     this.folder = `fleets/${recipe}/${fleet.name}`;
     const { traffic, health } = fleet;
-    this.balancer =
-      traffic === undefined ? undefined : haproxy({ folder: this.store.path(this.folder), listen: traffic.listen, health });
+    this.balancer = traffic === undefined ? undefined : haproxy({ folder: this.store.path(this.folder), listen: traffic.listen, health });
     this.probes = probes(health);
   }
 
@@ -85,11 +84,13 @@ class LocalFleet implements FleetProvider {
         const cell = isUp(state) ? this.cells.find(note.id) : undefined;
         const mounted = cell?.mounted();
         if (state === undefined || cell === undefined || mounted === undefined) {
-          const why = cell === undefined ? ended(state) : "the machine has not come up";
-          return { ...place, running: undefined, bootedAt: undefined, health: "unhealthy", why, serving: false };
+          const isStarting = cell !== undefined || (state === undefined && note.startedAt === undefined);
+          const [health, why] = isStarting ? (["unknown", "it is being started"] as const) : (["unhealthy", ended(state)] as const);
+          return { ...place, running: undefined, bootedAt: cell === undefined ? undefined : state?.startedAt, health, why, serving: false };
         }
         const server = served.get(note.id);
-        const seen = this.byBalancer && server !== undefined ? { health: server.health, why: server.seen } : await this.probes.look(note.id, cell);
+        const seen =
+          this.byBalancer && server !== undefined ? { health: server.health, why: server.seen } : await this.probes.look(note.id, cell);
         return {
           ...place,
           running: this.identify(mounted, releases),
@@ -102,7 +103,11 @@ class LocalFleet implements FleetProvider {
     );
   }
 
-  async launch(place: { readonly id: string; readonly slot: string; readonly zone: string }, release: FleetRelease, signal: AbortSignal): Promise<void> {
+  async launch(
+    place: { readonly id: string; readonly slot: string; readonly zone: string },
+    release: FleetRelease,
+    signal: AbortSignal,
+  ): Promise<void> {
     const earlier = this.note(place.id);
     if (earlier?.endedAt !== undefined) throw failed(place.id, "it has ended, and no id is used twice");
     const state = this.state(place.id);
@@ -125,10 +130,7 @@ class LocalFleet implements FleetProvider {
             source: { diffs: release.diffs, ...(release.volume === undefined ? {} : { volume: release.volume }) },
             name: place.id,
             purpose: "run",
-            publish: [
-              { hostPort: port, cellPort: backend },
-              ...(probePort === port ? [] : [{ hostPort: probePort, cellPort: asked }]),
-            ],
+            publish: [{ hostPort: port, cellPort: backend }, ...(probePort === port ? [] : [{ hostPort: probePort, cellPort: asked }])],
             files: { ...launch.files, ...environmentFile(launch.environment) },
             credentials,
           },
@@ -153,9 +155,9 @@ class LocalFleet implements FleetProvider {
     const lowers = cell.mounted()?.lowers;
     if (lowers !== this.lowersOf(release)) throw failed(id, `${release.name} stands on another root: the instance has to be replaced`);
     await cell.exchangeVolume({ digest: release.image, name: release.name }, release.volume);
-    await this.balancer?.forgetHealth(id); // of what ran before
-    this.probes.forget(id);
     await this.restart(cell, release, signal);
+    await this.balancer?.forgetHealth(id); // what was seen until now was seen of what ran before
+    this.probes.forget(id);
     this.provide(id, release);
   }
 
@@ -209,7 +211,8 @@ class LocalFleet implements FleetProvider {
   /** A load balancer that was killed is started again, and told everything that it had known. */
   private async ensureBalancer(notes: readonly InstanceNote[]): Promise<void> {
     if (this.balancer === undefined || !(await this.balancer.ensureRunning())) return;
-    for (const { id, port, probePort, weight } of notes) if (weight !== undefined) await this.balancer.admit({ id, port, probePort, weight });
+    for (const { id, port, probePort, weight } of notes)
+      if (weight !== undefined) await this.balancer.admit({ id, port, probePort, weight });
   }
 
   /** The one whose root and volume are those that are mounted. */
@@ -287,7 +290,8 @@ const RESTART_MS = 60_000;
 const PORT_TRIES = 10;
 
 const isUp = (state: CellState | undefined): boolean => state?.status === "running" || state?.status === "starting";
-const isTaken = (error: unknown): boolean => error instanceof BakehouseError && error.code === "RESOURCE_BUSY" && error.message.startsWith("Port ");
+const isTaken = (error: unknown): boolean =>
+  error instanceof BakehouseError && error.code === "RESOURCE_BUSY" && error.message.startsWith("Port ");
 const ended = (state: CellState | undefined): string => (state?.status === "died" ? "the machine died" : "the machine is gone");
 
 function realPath(path: string): string | undefined {
@@ -300,12 +304,15 @@ function realPath(path: string): string | undefined {
 
 /** systemd-system.conf(5): what every service of the machine has in its environment. */
 function environmentFile(environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const entries = Object.entries(environment).map(([name, value]) => `"${name}=${value.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%")}"`);
+  const entries = Object.entries(environment).map(
+    ([name, value]) => `"${name}=${value.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%")}"`,
+  );
   if (entries.length === 0) return {};
   return { "/etc/systemd/system.conf.d/50-launch.conf": `[Manager]\nDefaultEnvironment=${entries.join(" ")}\n` };
 }
 
-const failed = (id: string, why: string, cause?: unknown): BakehouseError => new BakehouseError("INSTANCE_FAILED", `${id}: ${why}`, {}, cause);
+const failed = (id: string, why: string, cause?: unknown): BakehouseError =>
+  new BakehouseError("INSTANCE_FAILED", `${id}: ${why}`, {}, cause);
 
 const notFound = (fleet: string, id: string): BakehouseError =>
   new BakehouseError("INSTANCE_NOT_FOUND", `Fleet ${fleet} has no running instance ${id}`, { hint: `bakehouse fleet ps ${fleet}` });

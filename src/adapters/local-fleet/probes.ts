@@ -62,6 +62,7 @@ function next(
   const bad = why === undefined ? 0 : (before?.bad ?? 0) + 1;
   const known = before?.health ?? "unknown";
   const isFirst = before === undefined && isOldOne;
-  const health = good >= healthyAfter || (isFirst && good > 0) ? "healthy" : bad >= unhealthyAfter || (isFirst && bad > 0) ? "unhealthy" : known;
+  const health =
+    good >= healthyAfter || (isFirst && good > 0) ? "healthy" : bad >= unhealthyAfter || (isFirst && bad > 0) ? "unhealthy" : known;
   return { health, why: why ?? "", good, bad, atMs };
 }

@@ -5,7 +5,17 @@ import type { Fleet } from "../../core/fleet/model.ts";
 import type { Recipe } from "../../core/recipe/model.ts";
 import type { Moment } from "../../core/rollout/decide.ts";
 import { ENDS, type Command, type RolloutStatus } from "../../core/rollout/model.ts";
-import type { Denied, FleetRecords, FleetRolloutRecords, GivenCommand, Healing, KnownFleet, LineStop, NewRollout, RolloutSummary } from "../../ports/fleet-records.ts";
+import type {
+  Denied,
+  FleetRecords,
+  FleetRolloutRecords,
+  GivenCommand,
+  Healing,
+  KnownFleet,
+  LineStop,
+  NewRollout,
+  RolloutSummary,
+} from "../../ports/fleet-records.ts";
 import type { Owner } from "../../ports/store.ts";
 import type { RolloutOrigin } from "../../ports/rollout-records.ts";
 import { isAlive } from "../local-store/owners.ts";
@@ -234,7 +244,9 @@ class SqliteFleets implements FleetRecords {
             .run(id, nowMs, new Date().toISOString(), JSON.stringify(observations), id);
           for (const observation of observations)
             if (observation.type === "command" && "number" in observation)
-              this.db.prepare("UPDATE commands SET taken = 1 WHERE number = ?").run((observation as GivenCommand & { type: "command" }).number);
+              this.db
+                .prepare("UPDATE commands SET taken = 1 WHERE number = ?")
+                .run((observation as GivenCommand & { type: "command" }).number);
         }),
       markDone: (epoch, count) => held(epoch, () => void this.db.prepare("UPDATE rollouts SET done = ? WHERE id = ?").run(count, id)),
       pending: () =>

@@ -59,23 +59,30 @@ export function healFleet(request: HealRequest): Healed {
     const image = request.wants(slot.slot);
     if (image === undefined) continue;
     const reports = bySlot.get(slot.slot) ?? [];
-    const alive = reports.filter(({ bootedAt }) => bootedAt !== undefined).toSorted((a, b) => Number(b.running === image) - Number(a.running === image));
-    const dead = reports.filter(({ bootedAt, health }) => bootedAt === undefined && health === "unhealthy");
-    const best = alive.find(({ health, serving }) => health === "healthy" && serving) ?? alive.find(({ health }) => health === "healthy") ?? alive[0];
+    const alive = reports
+      .filter(({ bootedAt }) => bootedAt !== undefined)
+      .toSorted((a, b) => Number(b.running === image) - Number(a.running === image));
+    const isSick = (id: string): boolean => (request.sickForMs(id) ?? 0) >= SICK_MS;
+    const dead = reports.filter(({ id, bootedAt, health }) => bootedAt === undefined && (health === "unhealthy" || isSick(id)));
+    if (alive.length === 0 && dead.length < reports.length) continue; // one is being started
+    const best =
+      alive.find(({ health, serving }) => health === "healthy" && serving) ?? alive.find(({ health }) => health === "healthy") ?? alive[0];
     if (request.canReplace) {
       for (const { id } of dead) remedies.push({ kind: "end", instance: id, why: "it died" });
       for (const { id } of alive) if (id !== best?.id) remedies.push({ kind: "end", instance: id, why: `${best?.id ?? ""} has its slot` });
     }
     if (best?.health === "healthy" && !best.serving)
       remedies.push({ kind: "admit", slot, instance: best.id, why: "it is healthy and takes no traffic" });
-    const sickMs = best === undefined ? undefined : request.sickForMs(best.id);
-    const isSick = best !== undefined && sickMs !== undefined && sickMs >= SICK_MS;
-    if (best !== undefined && !isSick) continue;
+    if (best !== undefined && !isSick(best.id)) continue;
     const healing = reports.length > 0;
-    const why = best === undefined ? (healing ? (dead[0]?.why ?? "it died") : "the slot has no instance") : (best.why ?? "it is not healthy");
+    const why =
+      best === undefined ? (healing ? (dead[0]?.why ?? "it died") : "the slot has no instance") : (best.why ?? "it is not healthy");
     if (!request.canReplace) left.push({ slot: slot.slot, why: `${why}; its machine cannot be replaced` });
     else if (healing && flaps(slot.slot) >= FLAPS)
-      left.push({ slot: slot.slot, why: `flapping: replaced ${flaps(slot.slot)} times in ${FLAP_MS / 60_000} minutes, the last time because ${why}` });
+      left.push({
+        slot: slot.slot,
+        why: `flapping: replaced ${flaps(slot.slot)} times in ${FLAP_MS / 60_000} minutes, the last time because ${why}`,
+      });
     else if (room <= 0) left.push({ slot: slot.slot, why: `${why}; ${request.atOnce} others are being mended` });
     else {
       room -= 1;

@@ -1,0 +1,23 @@
+import type { CommandOptions } from "../../engine/command-rollout.ts";
+import { rolloutLines } from "./words.ts";
+import type { Commanded } from "../../engine/command-rollout.ts";
+import type { Terminal } from "../terminal.ts";
+import { withFleets, type FleetContext } from "./with-fleets.ts";
+
+export const REASON_OPTION = { value: "text", summary: "Why; stands in the audit log", completes: "none" } as const;
+export const AS_OPTION = { value: "person", summary: "In whose name; default you", completes: "none" } as const;
+
+/** Gives a rollout a command. */
+export async function control(
+  context: FleetContext & { readonly signal: AbortSignal },
+  options: Omit<CommandOptions, "reason" | "as"> & { readonly reason?: string | undefined; readonly as?: string | undefined },
+): Promise<Commanded> {
+  const { commandRollout } = await import("../../engine/command-rollout.ts");
+  const { reason, as, ...rest } = options;
+  return withFleets(context, undefined, (parts) =>
+    commandRollout(parts, { ...rest, ...(reason === undefined ? {} : { reason }), ...(as === undefined ? {} : { as }) }, context.signal),
+  );
+}
+
+export const renderCommanded = ({ view, carried }: Commanded, { terminal }: { readonly terminal: Terminal }): string =>
+  `${rolloutLines(view, terminal)}${carried || view.over ? "" : terminal.colors.dim(`Written down; nobody carries it on at this moment: bakehouse rollout watch ${view.id} --carry\n`)}`;

@@ -1,0 +1,62 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { FleetParts } from "../../engine/fleet-parts.ts";
+import { declareFleets } from "../../engine/declare-fleets.ts";
+import type { GlobalOptions } from "../command.ts";
+import { withImages } from "../images/with-images.ts";
+import type { Terminal } from "../terminal.ts";
+
+export interface FleetContext {
+  readonly global: GlobalOptions;
+  readonly terminal: Terminal;
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export const RECIPE_OPTION = {
+  value: "recipe",
+  summary: "Read the fleets of this recipe first; default the one in the current folder, else as they were declared last",
+  completes: "file",
+} as const;
+
+export const FLEET_ARGUMENT = {
+  required: false,
+  summary: "Name of a fleet, such as web or shop/web; default the only one",
+  completes: "none",
+} as const;
+
+export const ROLLOUT_ARGUMENT = {
+  required: false,
+  summary: "Id of a rollout, or a fleet for its newest; default the newest of all",
+  completes: "none",
+} as const;
+
+/** Opens the store for one command about fleets, after what the recipe at hand says about them was written down. */
+export async function withFleets<T>(
+  context: FleetContext,
+  recipe: string | undefined,
+  work: (parts: FleetParts) => Promise<T>,
+): Promise<T> {
+  const path = recipe ?? (existsSync(join(context.folder, "bakehouse.yaml")) ? "." : undefined);
+  const loaded = path === undefined ? undefined : await loadRecipe(context, path);
+  const { fleetParts } = await import("../../presets/fleets.ts");
+  return withImages(context, async (images) => {
+    const parts = await fleetParts(images, context.env);
+    try {
+      if (loaded !== undefined) declareFleets(parts.records, loaded.recipe, loaded.recipe.file);
+      return await work(parts);
+    } finally {
+      parts.close();
+    }
+  });
+}
+
+async function loadRecipe({ global, env, folder }: FleetContext, path: string) {
+  const { createBakehouse } = await import("../../presets/create-bakehouse.ts");
+  const bakehouse = createBakehouse({ store: global.store, env });
+  try {
+    return bakehouse.load(path, { from: folder });
+  } finally {
+    await bakehouse.close();
+  }
+}

@@ -1,0 +1,79 @@
+import { BakehouseError } from "../core/errors.ts";
+import { COMMANDS } from "../core/rollout/commands.ts";
+import type { Command } from "../core/rollout/model.ts";
+import type { ImageDigest } from "../core/digest.ts";
+import type { FleetParts } from "./fleet-parts.ts";
+import { findRollout } from "./find-fleet.ts";
+import { recordDeed } from "./record-deed.ts";
+import { replayRollout, showRollout, viewOf, type RolloutView } from "./show-rollout.ts";
+
+export interface CommandOptions extends Omit<Command, "who"> {
+  /** Id of a rollout, or its fleet. */
+  readonly rollout: string | undefined;
+  /** In whose name; absent: whoever types it. */
+  readonly as?: string;
+}
+
+export interface Commanded {
+  readonly view: RolloutView;
+  /** Why it was not done; absent: it was, or is about to be. */
+  readonly refused?: string;
+  /** Whether somebody carries the rollout on, and has read it. */
+  readonly carried: boolean;
+}
+
+/** How long whoever carries the rollout is given to read the command. */
+const READ_MS = 5000;
+const POLL_MS = 50;
+
+/**
+ * Gives a rollout a command. It is written down at once; whoever carries the rollout reads it within a tenth of a second.
+ *
+ * @throws ROLLOUT_NOT_FOUND; ROLLOUT_REFUSED when it cannot be done in the state that the rollout is in
+ */
+export async function commandRollout(parts: FleetParts, options: CommandOptions, signal: AbortSignal): Promise<Commanded> {
+  const { id, fleet } = findRollout(parts.records, options.rollout);
+  const { command, reason, planHash, id: instance } = options;
+  const who = options.as ?? (await parts.baker());
+  const records = parts.records.open(id);
+  const before = replayRollout(records);
+  const answer = COMMANDS[before.rollout.status][command];
+  if (answer !== true) throw refused(id, command, answer);
+  const given: Command = {
+    command,
+    who,
+    ...(reason === undefined ? {} : { reason }),
+    ...(planHash === undefined ? {} : { planHash }),
+    ...(instance === undefined ? {} : { id: instance }),
+  };
+  // what the rollout itself would say, before anybody waits for it
+  const { nowMs } = records.moments().at(-1) ?? records.origin;
+  const tried = replayRollout(records).rollout.tick([{ type: "command", ...given }], nowMs);
+  const [no] = tried.refused;
+  if (no !== undefined) throw refused(id, command, no.why);
+  parts.records.command(id, given, parts.clock.now().toISOString());
+  await recordDeed(parts, "rollout-commanded", fleet, {
+    what: `${id} ${command}${instance === undefined ? "" : ` ${instance}`} by ${who}`,
+    rollout: id,
+    image: before.rollout.plan.target as ImageDigest,
+    ...(planHash === undefined ? {} : { planHash }),
+    ...(reason === undefined ? {} : { reason }),
+  });
+  const carried = parts.records.carrier(fleet) !== undefined;
+  for (const end = parts.clock.elapsedMs() + READ_MS; carried && records.pending().length > 0 && parts.clock.elapsedMs() < end;)
+    await parts.sleep(POLL_MS, signal);
+  const view = showRollout(parts.records.open(id));
+  if (carried) return { view, carried };
+  // nobody carries it: what it will be as soon as somebody does
+  const { rollout, waitingFor } = replayRollout(parts.records.open(id));
+  const then = rollout.tick(
+    records.pending().map((each) => ({ type: "command", ...each })),
+    nowMs,
+  );
+  return { view: viewOf(rollout, { waitingFor: then.waitingFor || waitingFor, startedBy: records.origin.startedBy }), carried };
+}
+
+const refused = (id: string, command: string, why: string): BakehouseError =>
+  new BakehouseError("ROLLOUT_REFUSED", `${id} does not take ${JSON.stringify(command)}: ${why}`, {
+    hint: `bakehouse rollout watch ${id}`,
+  });
