@@ -77,3 +77,28 @@ describe("a canary by weight", () => {
     expect(problemsOf({ strategy: { kind: "canary", steps } })).toEqual([expect.stringContaining(words)]);
   });
 });
+
+describe("an image that may not be applied", () => {
+  const reason = "5 of 20 failed";
+  test.each([
+    ["denied", { denied: [{ digest: "new", reason }] }, `the image is on the deny list of f: new: ${reason}`],
+    ["revoked", { revoked: [{ digest: "new", reason }] }, `the image is revoked: new: ${reason}`],
+    ["missing", { missing: ["new"] }, "the image is not there: new"],
+    ["denied to go back to", { denied: [{ digest: "old", reason }] }, `the image to go back to is on the deny list of f: old: ${reason}`],
+    ["revoked to go back to", { revoked: [{ digest: "old", reason }] }, `the image to go back to is revoked: old: ${reason}`],
+    ["missing to go back to", { missing: ["old"] }, "the image to go back to is not there: old"],
+    ["the one to go back to", { back: "new" }, "the image to go back to is the one that is rolled out: new"],
+  ])("%s", (_what, rest, problem) => expect(problemsOf({}, 6, rest)).toEqual([problem]));
+
+  test("says everything that is wrong at once, and is nobody else's matter", () => {
+    const barred = {
+      denied: [{ digest: "new", reason }],
+      revoked: [
+        { digest: "new", reason: "leak" },
+        { digest: "old", reason: "leak" },
+      ],
+    };
+    expect(problemsOf({}, 6, barred)).toHaveLength(3);
+    expect(problemsOf({}, 6, { denied: [{ digest: "another", reason }], missing: ["another"] })).toEqual([]);
+  });
+});

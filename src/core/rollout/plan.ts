@@ -16,6 +16,12 @@ export interface RolloutMethod {
   readonly why: string;
 }
 
+/** A digest that may not be applied, and why. */
+export interface Barred {
+  readonly digest: string;
+  readonly reason: string;
+}
+
 export interface PlanRequest {
   readonly rollout: string;
   readonly fleet: string;
@@ -25,6 +31,11 @@ export interface PlanRequest {
   readonly back?: string;
   readonly policy: RolloutPolicy;
   readonly instances: readonly PlannedInstance[];
+  /** What a rollout has put on the fleet's deny list: nothing applies it there again. */
+  readonly denied?: readonly Barred[];
+  readonly revoked?: readonly Barred[];
+  /** Digests that were asked for and are not there, so that no machine can be made from them. */
+  readonly missing?: readonly string[];
   /** Absent: whoever carries the rollout out decides. With `activate` there are no machines beyond the fleet's size, whatever `maxSurge` says. */
   readonly method?: RolloutMethod;
   /** Makes another order of the same release. Default none. */
@@ -104,12 +115,15 @@ export function planRollout(request: PlanRequest): Planned {
 }
 
 /** What can never work, with the numbers that collide. */
-function* policyProblems({ policy, instances, target, back, method }: PlanRequest, limits: Limits): Iterable<string> {
+function* policyProblems(request: PlanRequest, limits: Limits): Iterable<string> {
+  const { policy, instances, target, back, method } = request;
   const { length: size } = instances;
   const { maxUnavailable, minHealthy, maxSurge } = limits;
   const told = `maxUnavailable ${amountText(policy.maxUnavailable)} of ${size} is ${maxUnavailable}`;
   if (size === 0) yield "the fleet has no instances";
   if (policy.onHalt === "roll-back" && back === undefined) yield "onHalt: roll-back, but there is no image to go back to: use onHalt: hold";
+  yield* barredProblems(request, target, "the image");
+  if (back !== undefined && back !== target) yield* barredProblems(request, back, "the image to go back to");
   if (back === target) yield `the image to go back to is the one that is rolled out: ${target}`;
   if (policy.strategy.kind === "canary") yield* canaryProblems(policy.strategy.steps);
   const inPlace = method?.kind === "activate" ? `instances change in place (${method.why})` : undefined;
@@ -127,6 +141,13 @@ function* policyProblems({ policy, instances, target, back, method }: PlanReques
         : `${inPlace}: one less is healthy meanwhile; lower minHealthy`
     }`;
   if (minHealthy > size) yield `minHealthy ${amountText(policy.minHealthy)} is more than the ${size} instances that there are`;
+}
+
+function* barredProblems({ fleet, denied = [], revoked = [], missing = [] }: PlanRequest, digest: string, what: string): Iterable<string> {
+  for (const { reason } of denied.filter((each) => each.digest === digest))
+    yield `${what} is on the deny list of ${fleet}: ${digest}: ${reason}`;
+  for (const { reason } of revoked.filter((each) => each.digest === digest)) yield `${what} is revoked: ${digest}: ${reason}`;
+  if (missing.includes(digest)) yield `${what} is not there: ${digest}`;
 }
 
 function* canaryProblems(steps: readonly CanaryStep[]): Iterable<string> {

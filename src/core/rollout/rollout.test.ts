@@ -39,6 +39,7 @@ describe("every state", () => {
     { type: "left", id: "i0" },
     { type: "left", id: "nobody" },
     { type: "revoked", digest: "new", reason: "leak" },
+    { type: "revoked", digest: "old", reason: "leak" },
     { type: "revoked", digest: "another", reason: "leak" },
   ];
   test.each(Object.entries(IN_STATE))(
@@ -194,6 +195,34 @@ describe("going back", () => {
     const decision = driven.tick([{ type: "command", command: "roll-back", who: "ada" }, ...gone]);
     expect(movesOf(decision)).toEqual([]);
     expect(driven.rollout.status).toBe("rolled-back");
+  });
+
+  const REVOKED: Observation = { type: "revoked", digest: "old", reason: "leak" };
+
+  test("is not possible to an image that is revoked meanwhile: it is held, and a person may go on without a way back", () => {
+    const driven = new Driven();
+    driven.tick();
+    driven.tick([REVOKED]);
+    expect(driven.rollout).toMatchObject({ status: "held", reason: "the image to go back to is revoked: leak" });
+    const { refused } = driven.rollout.tick([{ type: "command", command: "roll-back", who: "ada" }], driven.nowMs);
+    expect(refused).toMatchObject([{ why: "the image to go back to is revoked: leak" }]);
+    driven.tick([{ type: "command", command: "resume", who: "ada" }]);
+    driven.run(() => true);
+    expect(driven.rollout.status).toBe("halted"); // although onHalt says roll-back
+    expect(movesOf(driven.actions).every(({ to }) => to === "new")).toBe(true);
+  });
+
+  test("ends when its image is revoked half way: what is under way ends, nothing more is brought to it", () => {
+    const driven = new Driven({ maxUnavailable: { count: 3 }, strategy: { kind: "rolling", batch: { count: 3 }, soakMs: 1000 } });
+    driven.tick(movesOf(driven.tick()).map(({ id }) => driven.report(id, "new")));
+    driven.rollout.limits = { ...driven.rollout.limits, maxUnavailable: 1 };
+    const [returning, ...others] = movesOf(driven.tick([{ type: "command", command: "roll-back", who: "ada" }]));
+    expect(others).toEqual([]);
+    expect(driven.tick([REVOKED])).toEqual([]);
+    expect(driven.rollout.status).toBe("rolling-back");
+    driven.tick([driven.report(returning?.id ?? "", "old")]);
+    expect(driven.rollout).toMatchObject({ status: "rollback-failed", reason: expect.stringContaining("revoked: leak") as string });
+    expect(driven.rollout.roster.sums.stuck).toBe(2);
   });
 
   test("leaves alone what fell silent before it was touched", () => {

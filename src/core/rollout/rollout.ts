@@ -67,6 +67,8 @@ export class Rollout {
   private stage: Stage = "waves";
   private stageKey: string | undefined;
   private keptFromMs = 0;
+  /** Why the image to go back to may not be applied any more. */
+  private barredBack: string | undefined;
   /** What was asked for last, and the question whether it is so; what moves next waits for that. */
   private weight: Weight = "even";
   private weighKey: string | undefined;
@@ -138,9 +140,22 @@ export class Rollout {
       case "left":
         return this.left(observation.id);
       case "revoked":
-        if (observation.digest === this.plan.target) this.halt(`the image is revoked: ${observation.reason}`);
-        return;
+        return this.revoked(observation.digest, observation.reason);
     }
+  }
+
+  private revoked(digest: string, reason: string): void {
+    const { target, back } = this.plan;
+    if (digest === target) return this.halt(`the image is revoked: ${reason}`);
+    if (digest !== back) return;
+    this.barredBack = `the image to go back to is revoked: ${reason}`;
+    // whoever goes on knows that there is no way back; what is rolled out may be what replaces it
+    if (this.status === "running") this.hold(this.barredBack);
+  }
+
+  /** The image to go back to, as long as it may be applied. */
+  private get wayBack(): string | undefined {
+    return this.barredBack === undefined ? this.plan.back : undefined;
   }
 
   private report({ id, sequence, running, healthy }: Extract<Observation, { type: "report" }>): void {
@@ -299,7 +314,10 @@ export class Rollout {
       pause: () => void ((this.status = "paused"), (this.reason = `paused by ${told}`)),
       resume: () => this.resume(),
       abort: () => this.abandon(`given up by ${told}`),
-      "roll-back": () => (this.plan.back === undefined ? refuse("there is no image to go back to") : this.goBack(`rolled back by ${told}`)),
+      "roll-back": () => {
+        if (this.wayBack === undefined) refuse(this.barredBack ?? "there is no image to go back to");
+        else this.goBack(`rolled back by ${told}`);
+      },
       skip: () => this.skip(id, reason, refuse),
       "skip-gate": () => (reason === "" ? refuse("say why: skipping a gate needs a reason") : this.skipGate()),
       "retry-failed": () => this.retryFailed(),
@@ -526,7 +544,7 @@ export class Rollout {
     this.reason = reason;
     this.withdraw();
     this.actions.push({ kind: "deny", key: `${this.plan.rollout}//deny`, digest: this.plan.target, reason });
-    if (this.plan.policy.onHalt === "roll-back" && this.plan.back !== undefined) this.goBack(reason);
+    if (this.plan.policy.onHalt === "roll-back" && this.wayBack !== undefined) this.goBack(reason);
   }
 
   private goBack(reason: string): void {
@@ -544,8 +562,23 @@ export class Rollout {
   }
 
   private bringBack(): void {
-    const { back } = this.plan;
-    if (back === undefined || this.plan.policy.strategy.kind === "blue-green") return;
+    if (this.plan.policy.strategy.kind === "blue-green") return; // the old set stands: nothing is applied to it
+    if (this.wayBack === undefined) this.giveUpReturning();
+    else this.startReturning(this.wayBack);
+    const { moving, returning, stuck } = this.roster.sums;
+    if (this.back.length + moving + returning > 0) return;
+    if (stuck === 0) this.weigh("even"); // what is stuck stays without traffic
+    if (this.weighKey === undefined) this.end(stuck > 0 ? "rollback-failed" : "rolled-back");
+  }
+
+  /** What is under way comes to its end; the others stay where they are. */
+  private giveUpReturning(): void {
+    for (const index of this.back) if (isToGoBack(this.roster.at(index))) this.roster.change(this.roster.at(index), { phase: "stuck" });
+    if (this.back.length > 0) this.reason = `${this.barredBack ?? ""}; ${this.reason}`;
+    this.back = [];
+  }
+
+  private startReturning(back: string): void {
     for (let slot = this.firstBack(); slot !== undefined; slot = this.firstBack()) {
       if (!isToGoBack(slot)) {
         this.back.shift(); // it left, or was brought back already
@@ -555,10 +588,6 @@ export class Rollout {
       else if (!this.start(slot, back, "returning")) return;
       this.back.shift();
     }
-    const { moving, returning, stuck } = this.roster.sums;
-    if (moving + returning > 0) return;
-    if (stuck === 0) this.weigh("even"); // what is stuck stays without traffic
-    if (this.weighKey === undefined) this.end(stuck > 0 ? "rollback-failed" : "rolled-back");
   }
 
   private firstBack(): Slot | undefined {
