@@ -105,6 +105,7 @@ export class Obliging {
       told.push({ type: "gate", key: action.key, verdict: "error", detail: "" });
     else if (what === "sick" || what === "well") told.push(this.report(slot.id, slot.running, what === "well"));
     else if (what === "others") told.push({ type: "others", unavailable: which % 3 });
+    else if (what === "take") told.push({ type: "others", unavailable: 1, ids: [slot.id] });
     else if (what === "freeze" || what === "thaw") told.push({ type: "freeze", reason: what === "freeze" ? "x" : null });
     else if (what === "join")
       told.push({ type: "joined", instance: { id: `late${which}`, zone: "z", running: which % 2 === 0 ? "new" : "old", healthy: true } });

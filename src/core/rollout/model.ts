@@ -7,7 +7,7 @@ import type { PlannedInstance } from "./plan.ts";
  *     awaiting-approval ─→ running ⇄ paused | held ─→ completed
  *                             │
  *                             └──→ halted ─→ rolling-back ─→ rolled-back | rollback-failed
- *     abandoned: from every state that is not an end, by `abort`
+ *     abandoned: by `abort`, and when another rollout supersedes it; from every state but the ends and rolling-back
  */
 export type RolloutStatus =
   | "awaiting-approval"
@@ -61,10 +61,15 @@ export type Observation =
   | ({ readonly type: "command" } & Command)
   /** Nothing may be started; null: it is over. */
   | { readonly type: "freeze"; readonly reason: string | null }
-  /** How many of the fleet others have taken away at this moment: healing, scaling, another rollout. */
-  | { readonly type: "others"; readonly unavailable: number }
+  /**
+   * How many of the fleet others have taken away at this moment: healing, scaling, another rollout. `ids` names them as far as they are
+   * known: those are left alone, and one that is known to be down is not counted twice.
+   */
+  | { readonly type: "others"; readonly unavailable: number; readonly ids?: readonly string[] }
   | { readonly type: "joined"; readonly instance: PlannedInstance }
   | { readonly type: "left"; readonly id: string }
+  /** Another rollout waits for the end of this one: what is under way comes to its end, and nothing more is begun. */
+  | { readonly type: "superseded"; readonly by: string }
   | { readonly type: "revoked"; readonly digest: string; readonly reason: string };
 
 /** Of a hundred requests, how many everything on the target gets together. */

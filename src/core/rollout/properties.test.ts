@@ -52,6 +52,7 @@ describe("whatever happens, in whatever order", () => {
         "thaw",
         "pause",
         "resume",
+        "take",
         "join",
         "leave",
       ),
@@ -74,6 +75,7 @@ describe("whatever happens, in whatever order", () => {
         const underWay = new Map<string, Action & { kind: "move" }>();
         let [nowMs, sequence, others, halted] = [0, 0, 0, false];
         let weighing: string | undefined;
+        let taken: readonly string[] = [];
         for (const { what, which, afterMs } of [{ what: "start", which: 0, afterMs: 1 }, ...events]) {
           nowMs += afterMs;
           const observations: Observation[] = [];
@@ -96,7 +98,17 @@ describe("whatever happens, in whatever order", () => {
             observations.push({ type: "action-done", key: weighing });
             weighing = undefined;
           }
-          if (what === "others") observations.push({ type: "others", unavailable: (others = which % 3) });
+          if (what === "others") {
+            taken = [];
+            observations.push({ type: "others", unavailable: (others = which % 3) });
+          }
+          // as healing does it: within the room that there is, in the same breath
+          if (what === "take" && rollout.room > 0) {
+            const free = [...rollout.roster].filter(({ phase, healthy }) => healthy && (phase === "waiting" || phase === "moved"));
+            taken = free.slice(0, Math.min(rollout.room, 1 + (which % 2))).map((slot) => slot.id);
+            others = 0;
+            observations.push({ type: "others", unavailable: taken.length, ids: taken });
+          }
           if (what === "freeze" || what === "thaw") observations.push({ type: "freeze", reason: what === "freeze" ? "x" : null });
           if (what === "pause" || what === "resume") observations.push({ type: "command", command: what, who: "ada" });
           if (what === "join")
@@ -117,6 +129,7 @@ describe("whatever happens, in whatever order", () => {
               if (halted) expect(action.weight).toBe("even"); // once nothing is left on the new image
             }
             if (action.kind !== "move") continue;
+            expect(taken).not.toContain(action.id);
             expect(weighing === undefined || action.to === "old").toBe(true);
             expect(gone.has(action.id)).toBe(false);
             underWay.set(action.key, action);
@@ -126,8 +139,9 @@ describe("whatever happens, in whatever order", () => {
           const { sums } = rollout.roster;
           const most = Math.max(rollout.limits.maxUnavailable, rollout.status === "rolling-back" ? 1 : 0);
           if (takenDown > 0) {
-            expect(sums.down + others).toBeLessThanOrEqual(most);
-            expect(sums.size - sums.down - others).toBeGreaterThanOrEqual(rollout.limits.minHealthy);
+            const held = others + taken.filter((each) => isUp(rollout, each)).length;
+            expect(sums.down + held).toBeLessThanOrEqual(most);
+            expect(sums.size - sums.down - held).toBeGreaterThanOrEqual(rollout.limits.minHealthy);
           }
           expect(sums.surging).toBeLessThanOrEqual(Math.max(rollout.limits.maxSurge, before.surging));
           halted ||= ["halted", "rolling-back", "rolled-back", "rollback-failed"].includes(rollout.status);
@@ -192,6 +206,11 @@ describe("whatever happens, in whatever order", () => {
     );
   });
 });
+
+function isUp({ roster }: Rollout, id: string): boolean {
+  const slot = roster.find(id);
+  return slot !== undefined && slot.phase !== "left" && slot.healthy && !slot.out;
+}
 
 /** The sums of a roster, counted anew. */
 function recount({ roster }: Rollout): Rollout["roster"]["sums"] {

@@ -35,6 +35,8 @@ describe("every state", () => {
     { type: "freeze", reason: "holidays" },
     { type: "freeze", reason: null },
     { type: "others", unavailable: 3 },
+    { type: "others", unavailable: 1, ids: ["i1"] },
+    { type: "superseded", by: "next" },
     { type: "joined", instance: { id: "late", zone: "z0", running: "old", healthy: true } },
     { type: "left", id: "i0" },
     { type: "left", id: "nobody" },

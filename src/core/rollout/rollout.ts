@@ -54,7 +54,9 @@ export class Rollout {
   private readonly approvals = new Set<string>();
   private readonly startedBy: string;
   private freeze: string | undefined;
-  private others = 0;
+  /** Taken away by others: those without a name, the others by name, and how many of all that does not count as down already. */
+  private others = { unnamed: 0, ids: new Set<string>(), up: 0 };
+  private supersededBy: string | undefined;
   /** The next of the wave to be moved, and those to be moved again. */
   private next = 0;
   private again: number[] = [];
@@ -104,6 +106,7 @@ export class Rollout {
     if (!ENDS.has(this.status)) {
       for (const observation of observations) this.observe(observation);
       this.alarms();
+      this.countOthers();
       this.advance();
     }
     const wakeAtMs = this.wakeAt();
@@ -133,7 +136,9 @@ export class Rollout {
         this.freeze = observation.reason ?? undefined;
         return;
       case "others":
-        this.others = Math.max(0, observation.unavailable);
+        return this.taken(observation.unavailable, observation.ids);
+      case "superseded":
+        if (this.status !== "rolling-back") this.supersededBy ??= observation.by;
         return;
       case "joined":
         return this.joined(observation.instance);
@@ -141,6 +146,21 @@ export class Rollout {
         return this.left(observation.id);
       case "revoked":
         return this.revoked(observation.digest, observation.reason);
+    }
+  }
+
+  private taken(unavailable: number, ids: readonly string[] = []): void {
+    this.others.ids = new Set(ids);
+    this.others.unnamed = Math.max(0, unavailable - this.others.ids.size);
+  }
+
+  /** Counted once a tick: what others hold is not moved, so that a decision does not change it. */
+  private countOthers(): void {
+    const { ids, unnamed } = this.others;
+    this.others.up = unnamed;
+    for (const id of ids) {
+      const slot = this.roster.find(id);
+      if (slot?.phase !== "left" && slot?.healthy === true && !slot.out) this.others.up += 1;
     }
   }
 
@@ -220,13 +240,23 @@ export class Rollout {
   }
 
   private actionFailed(key: string, reason: string): void {
-    if (key === this.stageKey) return this.halt(`${this.stage}: ${reason}`);
+    if (key === this.stageKey) return this.stageFailed(key, reason);
     if (key === this.weighKey) {
       this.weighKey = undefined;
       return this.halt(`the traffic cannot be shared: ${reason}`);
     }
     const slot = this.slotOf(key);
     if (slot?.phase === "moving" || slot?.phase === "returning") this.fail(slot, reason);
+  }
+
+  private stageFailed(key: string, reason: string): void {
+    this.stageKey = undefined;
+    if (this.stage === "switching") return this.halt(`switching: ${reason}`);
+    this.reason = [this.reason, `${key.endsWith(RETIRED_NEW) ? "the new" : "the old"} set is still there: ${reason}`]
+      .filter(Boolean)
+      .join("; ");
+    if (this.status === "rolling-back") this.end("rollback-failed");
+    else this.retired(key); // traffic goes where it should
   }
 
   private slotOf(key: string): Slot | undefined {
@@ -241,7 +271,13 @@ export class Rollout {
     if (this.stage === "switching") {
       this.stage = "keeping";
       this.keptFromMs = this.nowMs;
-    } else if (this.stage === "retiring") this.end(this.status === "rolling-back" ? "rolled-back" : "completed");
+    } else if (this.stage === "retiring") this.retired(key);
+  }
+
+  private retired(key: string): void {
+    if (this.status === "rolling-back") this.end("rolled-back");
+    else if (key.endsWith(RETIRED_NEW)) this.abandon();
+    else this.end("completed");
   }
 
   private gateAnswered({ key, verdict, detail }: Extract<Observation, { type: "gate" }>): void {
@@ -308,12 +344,16 @@ export class Rollout {
     const refuse = (why: string): void => void this.refused.push({ command, who, why });
     const answer = COMMANDS[this.status][command];
     if (answer !== true) return refuse(answer);
+    if (this.supersededBy !== undefined && command !== "abort") return refuse(`it ends: ${this.supersededBy} supersedes it`);
     const told = `${who}${reason === "" ? "" : `: ${reason}`}`;
     const commands: Readonly<Record<CommandName, () => void>> = {
       approve: () => this.approve(who, planHash, refuse),
       pause: () => void ((this.status = "paused"), (this.reason = `paused by ${told}`)),
       resume: () => this.resume(),
-      abort: () => this.abandon(`given up by ${told}`),
+      abort: () => {
+        this.reason = `given up by ${told}`;
+        this.abandon();
+      },
       "roll-back": () => {
         if (this.wayBack === undefined) refuse(this.barredBack ?? "there is no image to go back to");
         else this.goBack(`rolled back by ${told}`);
@@ -400,6 +440,7 @@ export class Rollout {
   // What follows
 
   private advance(): void {
+    if (this.supersededBy !== undefined) return this.windDown(this.supersededBy);
     this.holdForSilence();
     if (this.status === "running" && this.freeze === undefined) this.moveOn();
     if (this.status === "rolling-back") this.bringBack();
@@ -465,7 +506,7 @@ export class Rollout {
 
   /** Begins to move an instance, if nothing forbids it at this moment. */
   private start(slot: Slot, to: string, phase: "moving" | "returning"): boolean {
-    const how = this.wayFor(slot, phase);
+    const how = this.others.ids.has(slot.id) ? undefined : this.wayFor(slot, phase);
     if (how === undefined) return false;
     const attempt = slot.attempt + 1;
     this.roster.change(slot, { phase, attempt, out: how === "in-place", surge: how === "surge", heard: false });
@@ -486,9 +527,18 @@ export class Rollout {
     }
     if (!slot.healthy) return "in-place"; // it serves nobody: nothing is lost
     if (sums.surging < limits.maxSurge) return "surge";
-    const down = sums.down + this.others + 1;
-    const mayGo = down <= Math.max(limits.maxUnavailable, phase === "returning" ? 1 : 0) && sums.size - down >= limits.minHealthy;
-    return mayGo ? "in-place" : undefined;
+    return this.roomWithin(Math.max(limits.maxUnavailable, phase === "returning" ? 1 : 0)) > 0 ? "in-place" : undefined;
+  }
+
+  /** How many healthy instances may be taken away at this moment, by whomever: one budget for rollouts, healing and scaling. */
+  get room(): number {
+    return Math.max(0, this.roomWithin(this.limits.maxUnavailable));
+  }
+
+  private roomWithin(maxUnavailable: number): number {
+    const { size, down } = this.roster.sums;
+    const gone = down + this.others.up;
+    return Math.min(maxUnavailable - gone, size - gone - this.limits.minHealthy);
   }
 
   private hasSoaked({ soakMs }: Wave): boolean {
@@ -544,17 +594,30 @@ export class Rollout {
     this.reason = reason;
     this.withdraw();
     this.actions.push({ kind: "deny", key: `${this.plan.rollout}//deny`, digest: this.plan.target, reason });
-    if (this.plan.policy.onHalt === "roll-back" && this.wayBack !== undefined) this.goBack(reason);
+    const returns = this.plan.policy.onHalt === "roll-back" && this.supersededBy === undefined;
+    if (returns && this.wayBack !== undefined) this.goBack(reason);
+  }
+
+  /** Another one waits: what is under way ends, so that each instance is known to run one image or to have failed. */
+  private windDown(by: string): void {
+    if (this.roster.sums.moving > 0 || this.stageKey !== undefined) return;
+    this.reason = [`superseded by ${by}`, ...(this.reason === "" ? [] : [this.reason])].join("; ");
+    if (this.plan.policy.strategy.kind !== "blue-green" || this.status === "awaiting-approval") return this.abandon();
+    // of two sets, one has to go: the old one only when the new one serves and nothing was wrong with it
+    if (this.stage === "keeping" && this.status !== "halted") return this.enter("retiring", { kind: "retire", set: "old" });
+    this.retireNew();
+  }
+
+  private retireNew(): void {
+    if (this.stage !== "waves") this.actions.push({ kind: "switch", key: `${this.plan.rollout}//switch-old`, to: "old" });
+    this.enter("retiring", { kind: "retire", set: "new" });
   }
 
   private goBack(reason: string): void {
     this.status = "rolling-back";
     this.reason = reason;
     this.withdraw();
-    if (this.plan.policy.strategy.kind === "blue-green") {
-      if (this.stage !== "waves") this.actions.push({ kind: "switch", key: `${this.plan.rollout}//switch-old`, to: "old" });
-      return this.enter("retiring", { kind: "retire", set: "new" });
-    }
+    if (this.plan.policy.strategy.kind === "blue-green") return this.retireNew();
     this.back = [...this.roster]
       .filter(isToGoBack)
       .sort((a, b) => Number(a.healthy) - Number(b.healthy))
@@ -596,9 +659,9 @@ export class Rollout {
   }
 
   /** After a halt, what failed is left without traffic. */
-  private abandon(reason: string): void {
+  private abandon(): void {
     if (this.status !== "halted") this.weigh("even");
-    this.end("abandoned", reason);
+    this.end("abandoned");
   }
 
   private end(status: RolloutStatus, reason = this.reason): void {
@@ -612,6 +675,7 @@ export class Rollout {
     const { sums } = this.roster;
     const { approvals } = this.plan.policy;
     if (ENDS.has(this.status)) return "";
+    if (this.supersededBy !== undefined) return `${sums.moving} instances that are being moved, before ${this.supersededBy} takes over`;
     if (this.status === "awaiting-approval") return `approvals of plan ${this.planHash}: ${this.approvals.size} of ${approvals}`;
     if (this.status === "paused" || this.status === "held" || this.status === "halted") return this.reason;
     if (this.status === "rolling-back") return this.returnOf() ?? this.stageKey ?? "the traffic to be shared evenly again";
@@ -620,12 +684,18 @@ export class Rollout {
     if (this.stage === "keeping") return "the time for which the old set is kept";
     if (this.weighKey !== undefined) return `the traffic of wave ${this.wave + 1} to be shared`;
     if (sums.moving > 0) return `${sums.moving} instances that are being moved`;
-    if (this.open > 0) return `room in the disruption budget: ${sums.down + this.others} are down, ${this.limits.maxUnavailable} may`;
+    if (this.open > 0) return this.roomWaitedFor();
     if (sums.sick > 0) return `the health of ${sums.sick} moved instances`;
     const { key, againAtMs } = this.gate;
     return key === undefined && againAtMs === undefined
       ? `the soak of wave ${this.wave + 1}`
       : `gate ${this.plan.policy.gates[this.gate.index]?.name ?? ""}${againAtMs === undefined ? "" : ", once more"}`;
+  }
+
+  private roomWaitedFor(): string {
+    const { id } = this.roster.at(this.again[0] ?? Math.min(this.next, this.roster.length - 1));
+    if (this.others.ids.has(id)) return `${id}, which others have taken`;
+    return `room in the disruption budget: ${this.roster.sums.down + this.others.up} are down, ${this.limits.maxUnavailable} may`;
   }
 
   private returnOf(): string | undefined {
@@ -654,5 +724,8 @@ const isToGoBack = ({ phase, attempt }: Slot): boolean =>
 
 /** Not listened to: gone, known to be silent, or under a deadline of their own. */
 const QUIET: ReadonlySet<InstancePhase> = new Set(["left", "unreachable", "moving", "returning"]);
+
+/** How the key ends of the action that ends the new set. */
+const RETIRED_NEW = "//retire-new";
 
 const SILENT = "too many instances do not answer:";
