@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BakehouseError } from "../core/errors.ts";
 import type { Action } from "../core/rollout/model.ts";
@@ -82,6 +83,49 @@ describe("a simulation", () => {
     );
     expect(simulated(text, { policy: "argo" }).status).toBe("rolled-back");
     expect(simulated(text, { policy: "flagger" }).status).toBe("rolled-back");
+  });
+});
+
+describe("several rollouts of one fleet", () => {
+  const policy = '{ strategy: { canary: [{ to: "20%", soak: 20s }] }, maxUnavailable: MAX, minHealthy: MIN, onHalt: hold }';
+  const releases = fc.array(
+    fc.record({ at: fc.integer({ min: 0, max: 600 }), policy: fc.constantFrom("queue", "supersede", "refuse"), same: fc.boolean() }),
+    { maxLength: 4 },
+  );
+
+  test("and all else that takes machines away keep to one budget, one rollout is under way at a time, and all end", () => {
+    fc.assert(
+      fc.property(
+        fc.record({ hosts: fc.integer({ min: 2, max: 20 }), most: fc.integer({ min: 1, max: 4 }), spare: fc.nat(4) }),
+        releases,
+        fc.record({ maintained: fc.nat(10), abort: fc.option(fc.integer({ min: 1, max: 300 })), fails: fc.constantFrom(0, 0, 50) }),
+        ({ hosts, most, spare }, seconds, { maintained, abort, fails }) => {
+          const least = Math.max(0, hosts - 1 - spare);
+          const timeline = [
+            `{ fault: maintenance, at: 10s, hosts: ${maintained}, each: 40s }`,
+            ...(abort === null ? [] : [`{ fault: command, command: abort, at: ${abort}s, who: ada }`]),
+            ...seconds.map(
+              ({ at, policy: then, same }) => `{ fault: second-rollout, at: ${at}s, policy: ${then}${same ? "" : ", image: {}"} }`,
+            ),
+          ];
+          const text = SCENARIO(
+            `fleet: { hosts: ${hosts} }\nimage: { bootFails: ${fails} }\npolicy: ${policy.replace("MAX", String(most)).replace("MIN", String(least))}\ntimeline: [${timeline.join(", ")}]\n`,
+          );
+          const { rollouts, worst, log, replays } = simulated(text);
+          expect(replays).toBe(true);
+          // what fails is not taken down by us
+          if (fails === 0) expect(((worst["zone-1"] ?? 0) / 100) * hosts).toBeGreaterThanOrEqual(Math.max(hosts - most, least) - 0.1);
+          const line = log
+            .filter(({ what }) => / begins: |abandoned|completed|rolled-back/.test(what))
+            .map(({ what }) => what.includes(" begins"));
+          for (const [index, begins] of line.entries()) if (begins) expect(line[index - 1]).toBe(false);
+          // a halted one waits for a person, and so do those behind it; what failed and is not replaced leaves no room
+          const ends = ["completed", "abandoned", "refused", ...(fails > 0 ? ["halted", "waiting", "running"] : [])];
+          for (const { status } of rollouts) expect(ends).toContain(status);
+        },
+      ),
+      { numRuns: 150 },
+    );
   });
 });
 

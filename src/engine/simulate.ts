@@ -1,12 +1,16 @@
 import { BakehouseError } from "../core/errors.ts";
 import { decide } from "../core/rollout/decide.ts";
-import { ENDS, type Observation, type RolloutStatus } from "../core/rollout/model.ts";
-import { planRollout, planText, type Limits, type Planned, type RolloutPlan } from "../core/rollout/plan.ts";
+import { admitRelease, nextRelease, type Release } from "../core/rollout/admit.ts";
+import { numberOf } from "../core/rollout/amount.ts";
+import { ENDS, type InstancePhase, type Observation, type RolloutStatus } from "../core/rollout/model.ts";
+import { limitsOf, planRollout, planText, roomIn, type Limits, type Planned, type RolloutPlan } from "../core/rollout/plan.ts";
 import type { RolloutPolicy } from "../core/rollout/policy.ts";
+import type { Rollout } from "../core/rollout/rollout.ts";
 import { MemoryRecords, StoreAway } from "../core/simulation/memory-records.ts";
 import { policyOf } from "../core/simulation/policy-source.ts";
 import type { Fault, PolicySource, Scenario } from "../core/simulation/scenario.ts";
 import { Schedule } from "../core/simulation/schedule.ts";
+import { Upkeep } from "../core/simulation/upkeep.ts";
 import { BACK, TARGET, World } from "../core/simulation/world.ts";
 import type { RolloutHands } from "../ports/rollout-records.ts";
 import { reconcileRollout, type Reconciler } from "./reconcile-rollout.ts";
@@ -42,7 +46,19 @@ export interface Simulation {
   readonly decisions: number;
   /** Whether the records, decided on once more from the start, give the same decisions. */
   readonly replays: boolean;
+  /** All rollouts, in the order in which they were asked for; what is said above of status, reason and halt is of the first. */
+  readonly rollouts: readonly RolloutEnd[];
   readonly log: readonly { readonly atMs: number; readonly what: string }[];
+}
+
+/** Where one of several rollouts stood at the end. */
+export interface RolloutEnd {
+  readonly rollout: string;
+  readonly image: string;
+  readonly status: RolloutStatus | "refused" | "waiting";
+  readonly reason: string;
+  /** Healthy on its image. */
+  readonly moved: number;
 }
 
 export interface SimulateOptions {
@@ -88,6 +104,21 @@ export function planSimulation(scenario: Scenario, source: PolicySource, options
   };
 }
 
+/** A rollout that somebody asked for. */
+interface Asked extends Release {
+  readonly image: Scenario["image"];
+  /** Why it does not begin. */
+  refused?: string;
+  course?: Course;
+}
+
+/** A rollout that has begun. */
+interface Course {
+  readonly records: MemoryRecords;
+  rollout: Rollout;
+  status: RolloutStatus;
+}
+
 class SimulationRun {
   private readonly scenario: Scenario;
   private readonly options: SimulateOptions;
@@ -97,8 +128,15 @@ class SimulationRun {
   private readonly world: World;
   private readonly log: { atMs: number; what: string }[] = [];
   private readonly kills: (Fault & { readonly fault: "controller-killed" })[];
-  private records: MemoryRecords | undefined;
+  private readonly upkeep: Upkeep;
+  private readonly asked: Asked[] = [];
+  private waiting: readonly Asked[] = [];
+  private current: (Asked & { readonly course: Course }) | undefined;
+  /** What people are still going to ask for. */
+  private toCome: { readonly commands: number; readonly rollouts: number } = { commands: 0, rollouts: 0 };
   private reconciler: Reconciler | undefined;
+  /** Nothing can be written down, or nobody is there to do it. */
+  private isAway = false;
   private inbox: Observation[] = [];
   private nextTickMs = Number.POSITIVE_INFINITY;
   private performed = 0;
@@ -107,8 +145,6 @@ class SimulationRun {
   private ticks = 0;
   private waitingFor = "";
   private haltMs: number | undefined;
-  private status: RolloutStatus = "running";
-  private planHash = "";
 
   constructor(scenario: Scenario, source: PolicySource, options: SimulateOptions) {
     this.scenario = scenario;
@@ -125,16 +161,18 @@ class SimulationRun {
       tell: (observation) => this.told(observation),
       note: (what) => this.note(what),
     });
+    this.upkeep = new Upkeep(this.world, scenario.fleet.heal?.after);
   }
 
-  plan(): Planned {
+  plan({ rollout, target }: Pick<Release, "rollout" | "target"> = { rollout: ROLLOUT, target: TARGET }): Planned {
     return planRollout({
-      rollout: ROLLOUT,
+      ...{ rollout, target },
       fleet: this.scenario.title,
-      target: TARGET,
       ...(this.scenario.back === "none" ? {} : { back: BACK }),
       policy: this.policy,
       instances: this.world.instances(),
+      denied: this.world.denied,
+      revoked: this.world.revoked,
       salt: this.seed,
     });
   }
@@ -145,31 +183,86 @@ class SimulationRun {
   }
 
   run(): Simulation {
-    const planned = this.plan();
+    const first: Asked = { rollout: ROLLOUT, target: TARGET, atMs: 0, image: this.scenario.image };
+    this.asked.push(first);
+    const planned = this.plan(first);
     if ("problems" in planned) return this.refused(planned.problems);
-    this.begin(planned.plan);
+    const timeline = this.scenario.timeline ?? [];
+    for (const fault of timeline) if ("at" in fault) this.schedule.at(fault.at, () => this.happen(fault));
+    const count = (kind: Fault["fault"]): number => timeline.filter(({ fault }) => fault === kind).length;
+    this.toCome = { commands: count("command"), rollouts: count("second-rollout") };
+    this.begin(first, planned.plan);
     const limitMs = this.scenario.limit ?? LIMIT_MS;
     while (!this.isOver() && this.schedule.step(limitMs));
     return this.result();
   }
 
-  /** At its end, or halted with nothing under way: from there on only a person changes anything. */
+  /** All at their end, or halted with nothing under way, and nobody is going to ask for anything. */
   private isOver(): boolean {
-    if (ENDS.has(this.status)) return true;
-    return this.status === "halted" && this.reconciler?.rollout.roster.sums.moving === 0;
+    const { commands, rollouts } = this.toCome;
+    const status = this.current?.course.status ?? "running";
+    if (rollouts > 0) return false;
+    if (ENDS.has(status)) return this.waiting.length === 0;
+    return status === "halted" && commands === 0 && this.inbox.length === 0 && this.reconciler?.rollout.roster.sums.moving === 0;
   }
 
-  private begin(plan: RolloutPlan): void {
-    this.planHash = this.hashOf(plan);
-    this.records = new MemoryRecords({ plan, planHash: this.planHash, startedBy: "simulation", nowMs: 0 });
-    this.takeOver();
-    for (const fault of this.scenario.timeline ?? []) if ("at" in fault) this.schedule.at(fault.at, () => this.happen(fault));
-    this.wake(0);
+  private begin(asked: Asked, plan: RolloutPlan): void {
+    const nowMs = this.schedule.nowMs;
+    const records = new MemoryRecords({ plan, planHash: this.hashOf(plan), startedBy: "simulation", nowMs });
+    this.reconciler = reconcileRollout(records, this.hands());
+    const { rollout } = this.reconciler;
+    this.current = Object.assign(asked, { course: { records, rollout, status: rollout.status } });
+    if (asked !== this.asked[0]) {
+      this.note(`${asked.rollout} begins: ${asked.target}`);
+      this.world.begin(asked.target, asked.image);
+    }
+    this.inbox.push(...this.world.standing());
+    this.wake(nowMs);
+  }
+
+  /** Begins what waits, in its turn, once nothing is under way. */
+  private beginNext(): void {
+    while (!this.isAway && (this.current === undefined || ENDS.has(this.current.course.status))) {
+      const next = nextRelease(this.waiting) as Asked | undefined;
+      if (next === undefined) return;
+      this.waiting = this.waiting.filter((each) => each !== next);
+      const planned = this.plan(next);
+      if ("problems" in planned) this.refuse(next, planned.problems.join("; "));
+      else this.begin(next, planned.plan);
+    }
+  }
+
+  private refuse(asked: Asked, why: string): void {
+    asked.refused = why;
+    this.note(`${asked.rollout} is refused: ${why}`);
+  }
+
+  private askForSecond({ image, policy }: Fault & { readonly fault: "second-rollout" }): void {
+    const name = `${ROLLOUT}-${this.asked.length + 1}`;
+    const asked: Asked = {
+      rollout: name,
+      target: image === undefined ? TARGET : `${TARGET}-${this.asked.length + 1}`,
+      atMs: this.schedule.nowMs,
+      image: image ?? this.scenario.image,
+    };
+    this.asked.push(asked);
+    const underWay = this.current === undefined ? {} : { underWay: { ...this.current, status: this.current.course.status } };
+    const admission = admitRelease(asked, { waiting: this.waiting, ...underWay }, policy);
+    this.note(`${name} is asked for: ${"why" in admission ? `${admission.kind}: ${admission.why}` : admission.kind}`);
+    if (admission.kind === "refuse") return this.refuse(asked, admission.why);
+    if (admission.kind === "supersede") {
+      for (const each of this.waiting) this.refuse(each, `superseded by ${name} before it began`);
+      this.waiting = [];
+      if (admission.tell !== undefined) this.told({ type: "superseded", by: name });
+    }
+    this.waiting = [...this.waiting, asked];
+    this.beginNext();
   }
 
   private takeOver(): void {
-    if (this.records === undefined) return;
-    this.reconciler = reconcileRollout(this.records, this.hands());
+    if (this.current === undefined) return;
+    this.reconciler = reconcileRollout(this.current.course.records, this.hands());
+    this.current.course.rollout = this.reconciler.rollout;
   }
 
   /** The provider, for a controller that may be killed with any action. */
@@ -196,7 +289,9 @@ class SimulationRun {
   }
 
   private setAway(isAway: boolean): void {
-    if (this.records !== undefined) this.records.isAway = isAway;
+    this.isAway = isAway;
+    if (this.current !== undefined) this.current.course.records.isAway = isAway;
+    if (!isAway) this.beginNext();
   }
 
   private happen(fault: Fault): void {
@@ -218,13 +313,22 @@ class SimulationRun {
         return this.note(`the wall clock is set by ${fault.by} s; soak and deadlines are counted by the monotonic one`);
       case "command": {
         const { command, who, reason, id, plan } = fault;
+        this.toCome = { ...this.toCome, commands: this.toCome.commands - 1 };
         this.note(`${who}: ${command}`);
         return this.told({
           type: "command",
-          ...{ command, who, planHash: plan ?? this.planHash },
+          ...{ command, who, planHash: plan ?? this.current?.course.records.origin.planHash ?? "" },
           ...(reason === undefined ? {} : { reason }),
           ...(id === undefined ? {} : { id }),
         });
+      }
+      case "second-rollout":
+        this.toCome = { ...this.toCome, rollouts: this.toCome.rollouts - 1 };
+        return this.askForSecond(fault);
+      case "maintenance": {
+        const ids = this.world.instances().map(({ id }) => id);
+        this.upkeep.maintain(ids.slice(0, numberOf(fault.hosts, ids.length, "up")), fault.each);
+        return this.wake(this.schedule.nowMs);
       }
       default:
         return this.world.suffer(fault);
@@ -265,6 +369,7 @@ class SimulationRun {
       for (const { command, who, why } of decision.refused) this.note(`${command} by ${who} is refused: ${why}`);
       this.waitingFor = decision.waitingFor;
       this.watch(reconciler);
+      this.keepUp(reconciler);
       if (decision.wakeAtMs !== undefined) this.wake(decision.wakeAtMs);
       if (decision.waitingFor.startsWith("what was decided")) this.wake(this.schedule.nowMs + RETRY_MS);
     } catch (error) {
@@ -276,10 +381,24 @@ class SimulationRun {
   }
 
   private watch({ rollout }: Reconciler): void {
-    if (rollout.status === this.status) return;
-    this.status = rollout.status;
-    this.note(`${rollout.status}${rollout.reason === "" ? "" : `: ${rollout.reason}`}`);
-    if (rollout.status === "halted" || rollout.status === "rolling-back") this.haltMs ??= this.schedule.nowMs;
+    const { current } = this;
+    if (current === undefined || rollout.status === current.course.status) return;
+    current.course.status = rollout.status;
+    const whose = current === this.asked[0] ? "" : `${current.rollout}: `;
+    this.note(`${whose}${rollout.status}${rollout.reason === "" ? "" : `: ${rollout.reason}`}`);
+    if (whose === "" && (rollout.status === "halted" || rollout.status === "rolling-back")) this.haltMs ??= this.schedule.nowMs;
+    if (ENDS.has(rollout.status)) this.schedule.at(this.schedule.nowMs, () => this.beginNext());
+  }
+
+  /** Healing and maintenance, by the same controller: what they take is the first thing that the next decision hears. */
+  private keepUp({ rollout }: Reconciler): void {
+    if (!this.upkeep.isWaiting) return;
+    const { strain } = this.world;
+    const isUnderWay = !ENDS.has(rollout.status);
+    this.upkeep.look(isUnderWay ? rollout.room : roomIn(strain, limitsOf(this.policy, strain.size)), (id) =>
+      isUnderWay ? !BUSY.has(rollout.roster.find(id)?.phase ?? "waiting") : !this.world.isMoving(id),
+    );
+    if (this.upkeep.isWaiting) this.wake(this.schedule.nowMs + RETRY_MS);
   }
 
   private note(what: string): void {
@@ -292,7 +411,7 @@ class SimulationRun {
       refused: problems,
       status: "refused",
       reason: problems.join("; "),
-      ...{ failed: 0, unreachable: 0, replays: true },
+      ...{ failed: 0, unreachable: 0, replays: true, rollouts: [] },
     };
   }
 
@@ -319,13 +438,35 @@ class SimulationRun {
   }
 
   private result(): Simulation {
-    const { records } = this;
-    if (records === undefined) throw new Error("The simulation has not begun");
-    const { plan, ...origin } = records.origin;
-    const again = decide(plan, origin, records.moments());
-    const { rollout } = this.reconciler ?? again;
-    const { failed, unreachable } = rollout.roster.sums;
-    const replays = again.rollout.status === rollout.status && again.decisions.flatMap(({ actions }) => actions).length >= records.done;
-    return { ...this.facts(), refused: [], status: rollout.status, reason: rollout.reason, failed, unreachable, replays };
+    const [first] = this.asked;
+    if (first?.course === undefined) throw new Error("The simulation has not begun");
+    const { status, reason, roster } = first.course.rollout;
+    const { failed, unreachable } = roster.sums;
+    const replays = this.asked.every(({ course }) => course === undefined || doesReplay(course));
+    return {
+      ...this.facts(),
+      refused: [],
+      status,
+      reason,
+      failed,
+      unreachable,
+      replays,
+      rollouts: this.asked.map((each) => this.endOf(each)),
+    };
+  }
+
+  private endOf({ rollout, target, refused, course }: Asked): RolloutEnd {
+    const { status, reason } = course?.rollout ?? { status: refused === undefined ? "waiting" : "refused", reason: refused ?? "" };
+    return { rollout, image: target, status, reason, moved: this.world.count(target) };
   }
 }
+
+/** Whether what was told to it, decided on once more from the start, leads to where it stands. */
+function doesReplay({ records, rollout }: Course): boolean {
+  const { plan, ...origin } = records.origin;
+  const again = decide(plan, origin, records.moments());
+  return again.rollout.status === rollout.status && again.decisions.flatMap(({ actions }) => actions).length >= records.done;
+}
+
+/** In these phases a rollout is at work on an instance, or has given it up for a person to look at. */
+const BUSY: ReadonlySet<InstancePhase> = new Set(["moving", "returning", "failed", "unreachable", "stuck"]);

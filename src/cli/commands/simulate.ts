@@ -156,6 +156,12 @@ function oneOf(simulation: Shown, { colors }: Terminal): string {
   const rows: readonly (readonly [string, string])[] = [
     ["status", `${status}${reason === "" ? "" : `: ${reason}`}`],
     ["waits for", waitingFor],
+    ...simulation.rollouts
+      .slice(1)
+      .map((next): readonly [string, string] => [
+        "then",
+        `${next.rollout} (${next.image}) ${next.status}${next.reason === "" ? "" : `: ${next.reason}`}; ${next.moved} moved`,
+      ]),
     ["took", formatDuration(simulation.durationMs)],
     [
       "moved",

@@ -87,6 +87,12 @@ export const limitsOf = (policy: RolloutPolicy, size: number, method?: RolloutMe
   unreachable: numberOf(policy.unreachable.allowed, size, "down"),
 });
 
+/** How many healthy instances may be taken away at this moment, by whomever: one budget for rollouts, healing and scaling. */
+export const roomIn = (
+  { size, down }: { readonly size: number; readonly down: number },
+  { maxUnavailable, minHealthy }: Pick<Limits, "maxUnavailable" | "minHealthy">,
+): number => Math.max(0, Math.min(maxUnavailable - down, size - down - minHealthy));
+
 /** Everything about a rollout that can be known before it begins. */
 export function planRollout(request: PlanRequest): Planned {
   const { policy, instances, target, salt = "" } = request;

@@ -12,7 +12,7 @@ import {
   type Weight,
 } from "./model.ts";
 import { numberOf } from "./amount.ts";
-import { limitsOf, type Limits, type PlannedInstance, type RolloutPlan, type Wave } from "./plan.ts";
+import { limitsOf, roomIn, type Limits, type PlannedInstance, type RolloutPlan, type Wave } from "./plan.ts";
 import type { Gate } from "./policy.ts";
 import { Roster, type Slot } from "./roster.ts";
 import { Timers } from "./timers.ts";
@@ -150,7 +150,12 @@ export class Rollout {
   }
 
   private taken(unavailable: number, ids: readonly string[] = []): void {
+    const before = this.others.ids;
     this.others.ids = new Set(ids);
+    for (const id of before) {
+      const slot = this.others.ids.has(id) ? undefined : this.roster.find(id);
+      if (slot?.phase === "moved" && !slot.healthy) this.mindHealth(slot); // from here on it is its own fault
+    }
     this.others.unnamed = Math.max(0, unavailable - this.others.ids.size);
   }
 
@@ -190,11 +195,14 @@ export class Rollout {
       heard: true,
       ...(changed ? { healthMark: slot.healthMark + 1 } : {}),
     });
-    if (changed && !healthy && slot.phase === "moved")
-      this.illnesses.set(slot.index, slot.healthMark, this.nowMs + this.plan.policy.graceMs);
+    if (changed && !healthy && slot.phase === "moved") this.mindHealth(slot);
     if (slot.phase === "moving" && running === this.plan.target && healthy) this.settle(slot, "moved");
     else if (slot.phase === "returning" && running === this.plan.back && healthy) this.settle(slot, "returned");
     else if (slot.phase === "unreachable") this.heardAgain(slot);
+  }
+
+  private mindHealth({ index, healthMark }: Slot): void {
+    this.illnesses.set(index, healthMark, this.nowMs + this.plan.policy.graceMs);
   }
 
   /** It answers again: what it says is what became of it. */
@@ -421,6 +429,7 @@ export class Rollout {
     }
     for (const { index, mark } of this.illnesses.due(this.nowMs)) {
       const slot = this.roster.at(index);
+      if (this.others.ids.has(slot.id)) continue;
       if (slot.phase === "moved" && !slot.healthy && slot.healthMark === mark) this.fail(slot, "became unhealthy after it was moved");
     }
     for (const { index, mark } of this.silences.due(this.nowMs)) {
@@ -527,18 +536,18 @@ export class Rollout {
     }
     if (!slot.healthy) return "in-place"; // it serves nobody: nothing is lost
     if (sums.surging < limits.maxSurge) return "surge";
-    return this.roomWithin(Math.max(limits.maxUnavailable, phase === "returning" ? 1 : 0)) > 0 ? "in-place" : undefined;
+    const maxUnavailable = Math.max(limits.maxUnavailable, phase === "returning" ? 1 : 0);
+    return roomIn(this.strain, { ...limits, maxUnavailable }) > 0 ? "in-place" : undefined;
   }
 
-  /** How many healthy instances may be taken away at this moment, by whomever: one budget for rollouts, healing and scaling. */
+  /** How many healthy instances others may take away after this decision. Means nothing once it has ended. */
   get room(): number {
-    return Math.max(0, this.roomWithin(this.limits.maxUnavailable));
+    return roomIn(this.strain, this.limits);
   }
 
-  private roomWithin(maxUnavailable: number): number {
+  private get strain() {
     const { size, down } = this.roster.sums;
-    const gone = down + this.others.up;
-    return Math.min(maxUnavailable - gone, size - gone - this.limits.minHealthy);
+    return { size, down: down + this.others.up };
   }
 
   private hasSoaked({ soakMs }: Wave): boolean {

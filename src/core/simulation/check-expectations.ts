@@ -14,13 +14,15 @@ export interface Outcome {
   readonly traffic: number;
   readonly refusedCommands: number;
   readonly durationMs: number;
+  /** All, in the order in which they were asked for. */
+  readonly rollouts: readonly { readonly status: string; readonly reason: string; readonly moved: number }[];
 }
 
 /** What came out otherwise, in words; empty: all as expected. */
 export function unmetExpectations(expected: Expectations, outcome: Outcome): readonly string[] {
   const worst = Math.min(...Object.values(outcome.worst));
   const refused = outcome.refused.join("; ");
-  const differences: readonly (readonly [isMet: boolean, what: string])[] = [
+  const differences: (readonly [isMet: boolean, what: string])[] = [
     [
       expected.refused === undefined || refused.includes(expected.refused),
       `refused: ${JSON.stringify(refused)}, not for ${JSON.stringify(expected.refused)}`,
@@ -60,5 +62,11 @@ export function unmetExpectations(expected: Expectations, outcome: Outcome): rea
     ],
     [expected.within === undefined || outcome.durationMs <= expected.within, `took ${outcome.durationMs} ms, not ${expected.within ?? 0}`],
   ];
+  for (const [index, next] of (expected.next ?? []).entries()) {
+    const { status, reason, moved } = outcome.rollouts[index + 1] ?? { status: "not asked for", reason: "", moved: 0 };
+    const what = `rollout ${index + 2}: ${status} (${reason}), ${moved} moved, not ${JSON.stringify(next)}`;
+    const isSo = [next.status ?? status, next.moved ?? moved].join() === [status, moved].join();
+    differences.push([isSo && reason.includes(next.reason ?? ""), what]);
+  }
   return differences.flatMap(([isMet, what]) => (isMet ? [] : [what]));
 }

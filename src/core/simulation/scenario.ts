@@ -115,9 +115,30 @@ const fault = z.discriminatedUnion("fault", [
   z.strictObject({ fault: z.literal("reports"), ...during, twice: share().optional(), late: span().optional() }),
   z.strictObject({ fault: z.literal("clock-jump"), ...at, by: z.number().describe("Seconds by which the wall clock is set") }),
   z.strictObject({ fault: z.literal("freeze"), ...during, reason: name() }),
-  z.strictObject({ fault: z.literal("revoked"), ...at, reason: name() }),
+  z.strictObject({
+    fault: z.literal("revoked"),
+    ...at,
+    reason: name(),
+    image: z.enum(["target", "back"]).optional().describe("What is rolled out, or what to go back to. target if absent"),
+  }),
   z.strictObject({ fault: z.literal("scale"), ...at, by: z.int().describe("Instances more, or less") }),
-  z.strictObject({ fault: z.literal("others"), ...during, unavailable: z.int().min(1).describe("Taken by healing or another rollout") }),
+  z.strictObject({
+    fault: z.literal("others"),
+    ...during,
+    unavailable: z.int().min(1).describe("Taken by somebody who does not say which"),
+  }),
+  z.strictObject({
+    fault: z.literal("maintenance"),
+    ...at,
+    hosts: amount().describe("Taken out of service one after another, within the same budget"),
+    each: span().describe("How long each is away"),
+  }),
+  z.strictObject({
+    fault: z.literal("second-rollout"),
+    ...at,
+    image: image.optional().describe("Another image and its faults; absent: the same image once more"),
+    policy: z.enum(["queue", "supersede", "refuse"]).describe("What becomes of it while another rollout is under way"),
+  }),
   z.strictObject({
     fault: z.literal("command"),
     ...at,
@@ -146,6 +167,16 @@ const expectations = z.strictObject({
   traffic: z.strictObject({ most: share() }).optional().describe("Of a hundred requests, how many the new image ever got"),
   refusedCommands: z.int().optional(),
   within: span().optional().describe("From the start to the end"),
+  next: z
+    .array(
+      z.strictObject({
+        status: z.enum([...STATUSES, "refused", "waiting"]).optional(),
+        reason: z.string().optional(),
+        moved: z.int().optional().describe("Instances on its image at the end"),
+      }),
+    )
+    .optional()
+    .describe("The rollouts after the first, in the order in which they were asked for"),
 });
 
 export const scenarioSchema = z.strictObject({
@@ -160,6 +191,10 @@ export const scenarioSchema = z.strictObject({
     neverFirst: z.int().min(0).optional().describe("So many hosts are always moved last. 0 if absent"),
     unhealthy: amount().optional().describe("Out of order before anything begins"),
     flaky: z.strictObject({ share: share(), every: span(), for: span() }).optional().describe("Unhealthy now and then, whatever they run"),
+    heal: z
+      .strictObject({ after: span().describe("Unhealthy for so long") })
+      .optional()
+      .describe("Hosts that are broken are replaced with what they ran; those that a rollout failed on are left to it"),
     reportEvery: span().optional().describe("Besides a report of each change. 1m if absent"),
   }),
   image: image.describe("What is rolled out"),

@@ -3,7 +3,7 @@ import type { Verdict } from "../checks/verdict.ts";
 import { numberOf } from "../rollout/amount.ts";
 import type { Ring } from "../rollout/cohort.ts";
 import type { Action, Observation, Weight } from "../rollout/model.ts";
-import type { PlannedInstance } from "../rollout/plan.ts";
+import type { Barred, PlannedInstance } from "../rollout/plan.ts";
 import { Random } from "./random.ts";
 import type { Fault, PolicySource, Scenario } from "./scenario.ts";
 import type { Schedule } from "./schedule.ts";
@@ -16,7 +16,12 @@ interface Host {
   readonly zone: string;
   readonly model: string;
   running: string | undefined;
+  /** What it ran before the last move. */
+  before: string | undefined;
   healthy: boolean;
+  sickSinceMs: number;
+  /** Whether a move is under way. */
+  moving: boolean;
   /** Taken out of service to be moved. */
   out: boolean;
   sequence: number;
@@ -53,7 +58,16 @@ export class World implements RolloutHands {
   movesSinceSignal = 0;
   /** When the failure happened that broke the limit. */
   signalMs: number | undefined;
-  readonly denied = new Set<string>();
+  readonly denied: Barred[] = [];
+  /** What is rolled out at this moment. */
+  private target = TARGET;
+  private readonly images: Map<string, Scenario["image"]>;
+  private readonly sick = new Set<Host>();
+  /** Taken away by others than the rollout: by name, and so many more. */
+  private readonly taken = new Set<string>();
+  private unnamed = 0;
+  private freezeReason: string | undefined;
+  readonly revoked: Barred[] = [];
   private readonly hosts: Host[] = [];
   private readonly byId = new Map<string, Host>();
   private readonly performed = new Set<string>();
@@ -73,7 +87,8 @@ export class World implements RolloutHands {
   constructor(request: WorldRequest) {
     this.request = request;
     this.random = new Random(request.seed);
-    const { fleet } = request.scenario;
+    const { fleet, image } = request.scenario;
+    this.images = new Map([[TARGET, image]]);
     for (let index = 0; index < fleet.hosts; index += 1) this.addHost(BACK);
     const broken = fleet.unhealthy === undefined ? 0 : numberOf(fleet.unhealthy, fleet.hosts, "down");
     for (const host of this.hosts.slice(0, broken)) this.change(host, { healthy: false });
@@ -89,7 +104,72 @@ export class World implements RolloutHands {
       if (index < first) return { ring: "first" };
       return index >= this.hosts.length - neverFirst ? { ring: "never-first" } : {};
     };
-    return this.hosts.map(({ id, zone, running, healthy }, index) => ({ id, zone, running, healthy, ...ringOf(index) }));
+    return this.hosts.flatMap((host, index) =>
+      host.gone ? [] : [{ id: host.id, zone: host.zone, running: host.running, healthy: isAvailable(host), ...ringOf(index) }],
+    );
+  }
+
+  /** Another image is rolled out from now on. What the rollout before it has under way stays taken until it is done. */
+  begin(target: string, image: Scenario["image"]): void {
+    this.target = target;
+    this.images.set(target, image);
+    this.weight = "even";
+    this.onTarget = this.hosts.filter((host) => isAvailable(host) && host.running === target).length;
+    for (const { id, moving } of this.hosts) if (moving) this.taken.add(id);
+  }
+
+  /** What a rollout that begins now has to be told first. */
+  standing(): readonly Observation[] {
+    return [
+      ...(this.freezeReason === undefined ? [] : [{ type: "freeze", reason: this.freezeReason } as const]),
+      ...(this.taken.size + this.unnamed === 0 ? [] : [this.others()]),
+    ];
+  }
+
+  private others(): Observation {
+    return { type: "others", unavailable: this.unnamed + this.taken.size, ids: [...this.taken] };
+  }
+
+  /** Of the whole fleet, as it is. */
+  get strain() {
+    const { length: size } = this.hosts.filter(({ gone }) => !gone);
+    return { size, down: size - this.available };
+  }
+
+  isMoving(id: string): boolean {
+    return this.byId.get(id)?.moving === true;
+  }
+
+  get hasSick(): boolean {
+    return this.sick.size > 0;
+  }
+
+  /** Those that have been unhealthy for so long, and that nobody has taken. */
+  sickFor(spanMs: number): readonly string[] {
+    const before = this.request.schedule.nowMs - spanMs;
+    return [...this.sick].filter(({ id, sickSinceMs }) => sickSinceMs <= before && !this.taken.has(id)).map(({ id }) => id);
+  }
+
+  /** Somebody else than the rollout takes a host out of service. @param forMs  absent: as long as a new one takes to boot */
+  takeAway(id: string, forMs = HOST_BOOTS_MS): void {
+    const host = this.byId.get(id);
+    if (host === undefined || host.gone) return;
+    const { schedule, tell, note } = this.request;
+    note(`${id} is taken ${host.healthy ? "for maintenance" : "to be replaced"}`);
+    host.life += 1;
+    const { life } = host;
+    this.taken.add(id);
+    this.change(host, { out: true });
+    tell(this.others());
+    this.reportOn(host);
+    schedule.at(schedule.nowMs + forMs, () => {
+      this.taken.delete(id);
+      tell(this.others());
+      if (host.life !== life) return;
+      this.change(host, { healthy: true, out: false });
+      this.reportOn(host);
+      this.mayFailLater(host);
+    });
   }
 
   count(running: string): number {
@@ -134,7 +214,7 @@ export class World implements RolloutHands {
         this.request.note(action.kind === "switch" ? `traffic goes to the ${action.to} set` : `the ${action.set} set ends`);
         return schedule.at(schedule.nowMs + SWITCH_MS, () => this.request.tell({ type: "action-done", key: action.key }));
       case "deny":
-        this.denied.add(action.digest);
+        this.denied.push({ digest: action.digest, reason: action.reason });
         return this.request.note(`${action.digest} is denied: ${action.reason}`);
     }
   }
@@ -142,24 +222,29 @@ export class World implements RolloutHands {
   private move({ key, id, to, how }: Extract<Action, { kind: "move" }>): void {
     const host = this.byId.get(id);
     if (host === undefined || host.gone) return this.request.tell({ type: "action-failed", key, reason: "there is no such machine" });
-    const { image } = this.request.scenario;
     const { schedule } = this.request;
     this.moves += 1;
     if (this.signalMs !== undefined && to === TARGET) this.movesSinceSignal += 1;
     host.life += 1;
+    host.moving = true;
+    host.before = host.running;
     if (how === "in-place") this.change(host, { out: true });
     const { life } = host;
-    const hasFaults = to === TARGET && (image.onlyModel === undefined || image.onlyModel === host.model);
-    const bootMs = (image.boot ?? HOST_BOOTS_MS) * this.random.between(0.8, 1.2);
+    const image = this.images.get(to);
+    const hasFaults = isFaulty(image, host);
+    // a machine that comes back takes as long as the scenario says that machines take
+    const bootMs = (image?.boot ?? this.request.scenario.image.boot ?? HOST_BOOTS_MS) * this.random.between(0.8, 1.2);
     const comesUp = !hasFaults || !this.random.percent(image.bootFails ?? 0);
     schedule.at(schedule.nowMs + bootMs, () => {
       if (host.life !== life) return;
+      host.moving = false;
+      if (this.taken.delete(id)) this.request.tell(this.others());
       if (comesUp) {
         this.change(host, { running: to, healthy: true, out: false });
         this.reportOn(host);
-        if (hasFaults) this.mayFailLater(host);
+        this.mayFailLater(host);
       } else {
-        this.failed();
+        this.failed(to);
         if (how === "in-place") {
           this.change(host, { running: undefined, healthy: false, out: false });
           this.reportOn(host);
@@ -172,30 +257,34 @@ export class World implements RolloutHands {
   private keepOld(): void {
     for (const host of this.hosts) {
       host.life += 1;
-      if (host.running === TARGET) this.change(host, { running: BACK, healthy: true });
+      host.moving = false;
+      if (host.running === this.target) this.change(host, { running: host.before, healthy: true });
     }
   }
 
   private mayFailLater(host: Host): void {
-    const { failsAfter } = this.request.scenario.image;
-    const { life } = host;
+    const image = this.images.get(host.running ?? "");
+    if (!isFaulty(image, host)) return;
+    const { failsAfter } = image;
+    const { life, running = "" } = host;
     if (failsAfter === undefined || !this.random.percent(failsAfter.share)) return;
     this.request.schedule.at(this.request.schedule.nowMs + failsAfter.after, () => {
       if (host.life !== life) return;
-      this.failed();
+      this.failed(running);
       this.change(host, { healthy: false });
       this.reportOn(host);
     });
   }
 
-  private failed(): void {
+  private failed(digest: string): void {
+    if (digest !== TARGET || this.target !== TARGET) return; // the signal is that of the first rollout
     this.failures += 1;
     if (this.failures > this.request.errorsAllowed()) this.signalMs ??= this.request.schedule.nowMs;
   }
 
   private answerGate({ key, gate }: Extract<Action, { kind: "ask-gate" }>): void {
     const limit = this.request.gates.find(({ name }) => name === gate)?.errorRateBelow ?? 0;
-    const rate = this.request.scenario.image.errorRate ?? 0;
+    const rate = this.images.get(this.target)?.errorRate ?? 0;
     const told = this.metrics === undefined ? undefined : METRICS[this.metrics];
     const truth: Answer =
       rate < limit ? ["passed", `${rate} % of requests fail`] : ["failed", `${rate} % of requests fail, ${limit} % may`];
@@ -208,7 +297,7 @@ export class World implements RolloutHands {
 
   /** Does a fault of the timeline that concerns fleet, provider or metrics. */
   suffer(fault: Fault): void {
-    const { schedule, tell, note } = this.request;
+    const { schedule, note } = this.request;
     const until = "for" in fault ? schedule.nowMs + fault.for : schedule.nowMs;
     switch (fault.fault) {
       case "provider-timeouts":
@@ -232,19 +321,34 @@ export class World implements RolloutHands {
         this.scale(fault.by);
         return note(`scaled by ${fault.by}`);
       case "revoked":
-        note("the image is revoked");
-        return tell({ type: "revoked", digest: TARGET, reason: fault.reason });
+        return this.revoke(fault.image === "back" ? BACK : TARGET, fault.reason);
       case "freeze":
-        note(`freeze: ${fault.reason}`);
-        schedule.at(until, () => (note("the freeze is over"), tell({ type: "freeze", reason: null })));
-        return tell({ type: "freeze", reason: fault.reason });
+        this.freeze(fault.reason);
+        return schedule.at(until, () => this.freeze(undefined));
       case "others":
-        schedule.at(until, () => tell({ type: "others", unavailable: 0 }));
+        schedule.at(until, () => this.takeUnnamed(0));
         note(`${fault.unavailable} are taken by others`);
-        return tell({ type: "others", unavailable: fault.unavailable });
+        return this.takeUnnamed(fault.unavailable);
       default:
         return;
     }
+  }
+
+  private revoke(digest: string, reason: string): void {
+    this.revoked.push({ digest, reason });
+    this.request.note(`${digest} is revoked`);
+    this.request.tell({ type: "revoked", digest, reason });
+  }
+
+  private freeze(reason: string | undefined): void {
+    this.freezeReason = reason;
+    this.request.note(reason === undefined ? "the freeze is over" : `freeze: ${reason}`);
+    this.request.tell({ type: "freeze", reason: reason ?? null });
+  }
+
+  private takeUnnamed(count: number): void {
+    this.unnamed = count;
+    this.request.tell(this.others());
   }
 
   private silence(host: Host, untilMs: number): void {
@@ -293,7 +397,18 @@ export class World implements RolloutHands {
       id: `host-${String(index + 1).padStart(String(fleet.hosts).length, "0")}`,
       zone: `zone-${(index % (fleet.zones ?? 1)) + 1}`,
       model: models[index % models.length] ?? "any",
-      ...{ running, healthy: true, out: false, sequence: 0, silentUntilMs: 0, life: 0, gone: false },
+      ...{
+        running,
+        before: undefined,
+        healthy: true,
+        sickSinceMs: 0,
+        moving: false,
+        out: false,
+        sequence: 0,
+        silentUntilMs: 0,
+        life: 0,
+        gone: false,
+      },
     };
     this.hosts.push(host);
     this.byId.set(host.id, host);
@@ -311,7 +426,10 @@ export class World implements RolloutHands {
     const before = isAvailable(host);
     this.serves(host, -1);
     if (change.gone === true && !host.gone) zone.size -= 1;
+    if (change.healthy === false && host.healthy) host.sickSinceMs = this.request.schedule.nowMs;
     Object.assign(host, change);
+    if (host.healthy || host.gone) this.sick.delete(host);
+    else this.sick.add(host);
     this.serves(host, 1);
     zone.available += Number(isAvailable(host)) - Number(before);
     if (host.gone) return;
@@ -321,7 +439,7 @@ export class World implements RolloutHands {
   private serves(host: Host, by: 1 | -1): void {
     if (!isAvailable(host)) return;
     this.available += by;
-    if (host.running === TARGET) this.onTarget += by;
+    if (host.running === this.target) this.onTarget += by;
     if (by === 1) this.noteTraffic();
   }
 
@@ -357,6 +475,10 @@ export class World implements RolloutHands {
     this.request.schedule.at(this.request.schedule.nowMs + every, () => this.reportGroup(group));
   }
 }
+
+/** Whether an image has its faults on that host; what nothing is said about has none. */
+const isFaulty = (image: Scenario["image"] | undefined, { model }: Host): image is Scenario["image"] =>
+  image !== undefined && (image.onlyModel === undefined || image.onlyModel === model);
 
 const isAvailable = ({ healthy, out, gone }: Host): boolean => healthy && !out && !gone;
 
