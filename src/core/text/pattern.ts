@@ -13,7 +13,7 @@ export interface Pattern {
 /** Where a part may end that starts at `at`: bit n stands for position n. Only of the characters, never of what is around. */
 type Ends = bigint;
 
-type Part =
+export type Part =
   | { readonly kind: "one"; readonly fits: RegExp }
   | { readonly kind: "start" | "end" | "boundary" | "inside" }
   | { readonly kind: "sequence" | "choice"; readonly parts: readonly Part[] }
@@ -47,6 +47,21 @@ export function matchesWhole({ whole }: Pattern, text: string): boolean | "too l
   if (characters.length > LONGEST_MATCHED) return "too long";
   try {
     return has(new Matching(characters).ends(whole, 0), characters.length);
+  } catch (error) {
+    if (error instanceof TooManySteps) return "too many steps";
+    throw error;
+  }
+}
+
+/** Characters of a text that is searched: a line of a journal, of which few are longer (a guess; 4096 take 20 ms with a bad pattern). */
+const LONGEST_SEARCHED = 4096;
+
+/** Whether the pattern matches any part of the text. @returns "too long" and "too many steps" when it was not decided */
+export function findsIn({ whole }: Pattern, text: string): boolean | "too long" | "too many steps" {
+  const characters = [...text];
+  if (characters.length > LONGEST_SEARCHED) return "too long";
+  try {
+    return new Matching(characters).isAnywhere(whole);
   } catch (error) {
     if (error instanceof TooManySteps) return "too many steps";
     throw error;
@@ -157,6 +172,15 @@ class Matching {
     const known = this.#known.get(part) ?? [];
     this.#known.set(part, known);
     return (known[at] ??= this.#endsOf(part, at));
+  }
+
+  /** The last start first, as in positionsIn. */
+  isAnywhere(part: Part): boolean {
+    for (let at = this.#text.length; at >= 0; at--) {
+      if (++this.#steps > MOST_STEPS) throw new TooManySteps();
+      if (this.ends(part, at) !== 0n) return true;
+    }
+    return false;
   }
 
   #endsOf(part: Exclude<Part, { kind: "one" }>, at: number): Ends {

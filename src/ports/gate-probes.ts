@@ -1,0 +1,25 @@
+import type { GateAnswer, RolloutGate } from "../core/gates/model.ts";
+import type { GateInstance } from "../core/gates/placeholders.ts";
+
+/** Who is asked about. */
+export interface GateSubjects {
+  /** `sinceMs`: how long ago it was moved. Lines and windows that are older say nothing about the new image. */
+  readonly moved: readonly (GateInstance & { readonly sinceMs: number })[];
+  readonly untouched: readonly GateInstance[];
+}
+
+/** Asks the gates of one rollout. Neither throws: what breaks, or is stopped by the signal, is `error`. */
+export interface GateProbes {
+  /**
+   * Asked after the soak of each wave. After the last one nothing is untouched: comparisons then take what the untouched ones said when
+   * they were asked last by these same probes, and are inconclusive when they never were.
+   */
+  ask(gate: RolloutGate, subjects: GateSubjects, signal: AbortSignal): Promise<GateAnswer>;
+  /**
+   * Asked once before the first wave, of instances that all run the old image: whether the gate gets data, and fails on bad data.
+   *
+   * @param firstWave  how many instances the first wave moves
+   * @returns `passed`, or `error` with the reason for which the rollout must not begin
+   */
+  selfTest(gate: RolloutGate, untouched: readonly GateInstance[], firstWave: number, signal: AbortSignal): Promise<GateAnswer>;
+}
