@@ -1,6 +1,7 @@
-import { worstVerdict, type Verdict } from "../checks/verdict.ts";
-import type { JsonValue } from "../json.ts";
-import { compareNumbers, compareProportions } from "./compare.ts";
+import { worstVerdict } from "../checks/verdict.ts";
+import type { Judged } from "./compare.ts";
+import { compareNumbers } from "./compare-numbers.ts";
+import { compareProportions } from "./compare-proportions.ts";
 import type { Bound, GateAnswer, GateProbe, GateSamples, LogProbe, Reading } from "./model.ts";
 import { listed, plural, shown } from "./words.ts";
 
@@ -33,13 +34,6 @@ export function judgeGate({ probe }: { readonly probe: GateProbe }, samples: Gat
     detail: details.join("; "),
     data: { asked: moved.length, silent: silent.length, ...judged?.data },
   };
-}
-
-/** What a kind of gate finds in those readings that are answers. */
-export interface Judged {
-  readonly verdict: Verdict;
-  readonly detail: string;
-  readonly data: Readonly<Record<string, JsonValue>>;
 }
 
 /** @returns nothing when none is an answer */

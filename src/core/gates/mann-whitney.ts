@@ -6,8 +6,6 @@ const MOST_EXACT_STEPS = 4e6;
 export interface RankTest {
   /** How likely numbers that differ by chance alone look at least as high. */
   readonly p: number;
-  /** Of all pairs with one number of each side, the share in which the first side's is higher; a tie is half. */
-  readonly higher: number;
   readonly exact: boolean;
 }
 
@@ -16,20 +14,30 @@ export interface RankTest {
  * over all ways to divide these numbers); else the normal approximation, corrected for ties and continuity. No randomness.
  *
  * @param one    finite numbers, any order; as `other`
- * @returns p 1 and higher 0.5 when a side is empty
+ * @returns p 1 when a side is empty
  * @see Mann, Whitney: On a test of whether one of two random variables is stochastically larger than the other (1947)
  */
 export function isHigher(one: readonly number[], other: readonly number[]): RankTest {
   const n = one.length;
   const m = other.length;
-  if (n === 0 || m === 0) return { p: 1, higher: 0.5, exact: true };
+  if (n === 0 || m === 0) return { p: 1, exact: true };
   const { ranks, tied } = doubledRanks([...one, ...other]);
-  const sum = ranks.slice(0, n).reduce((total, rank) => total + rank, 0);
-  const u = (sum - n * (n + 1)) / 2;
-  const higher = u / (n * m);
+  const sum = sumOf(ranks.slice(0, n));
   const exact = exactTail(ranks, n, sum);
-  return exact === undefined ? { p: normalP(u, n, m, tied), higher, exact: false } : { p: exact, higher, exact: true };
+  return exact === undefined ? { p: normalP(winsOf(sum, n), n, m, tied), exact: false } : { p: exact, exact: true };
 }
+
+/** Of all pairs with one number of each side, the share in which the first side's is higher; a tie is half. 0.5 when a side is empty. */
+export function shareHigher(one: readonly number[], other: readonly number[]): number {
+  const n = one.length;
+  if (n === 0 || other.length === 0) return 0.5;
+  return winsOf(sumOf(doubledRanks([...one, ...other]).ranks.slice(0, n)), n) / (n * other.length);
+}
+
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+/** U: in how many pairs the side with this sum of doubled ranks wins. */
+const winsOf = (doubledSum: number, n: number): number => (doubledSum - n * (n + 1)) / 2;
 
 /** The smallest p that so many numbers can give: every one of a side above every one of the other. */
 export function smallestP(n: number, m: number): number {

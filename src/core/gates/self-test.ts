@@ -12,6 +12,7 @@ import type { Bound, Comparison, GateAnswer, GateSamples, LogProbe, Reading, Rol
  * @returns `passed`, or `error` with the reason for which no rollout may begin with it
  */
 export function selfTestGate(gate: Pick<RolloutGate, "probe">, samples: GateSamples): GateAnswer {
+  if (samples.moved.length === 0) return refused("there is no instance that could be asked", {});
   const now = judgeGate(gate, samples);
   const silent = samples.moved.find((reading) => "problem" in reading);
   if (silent !== undefined || now.verdict === "error") return refused(`it cannot be asked: ${now.detail}`, { now: now.data });

@@ -9,6 +9,7 @@ const PART = /(?:^|\.)([A-Za-z_][\w-]*)|\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]/y;
  * @returns nothing when it is no such path
  */
 export function readValuePath(text: string): JsonPath | undefined {
+  if (text.startsWith(".")) return undefined;
   const path: (string | number)[] = [];
   PART.lastIndex = 0;
   while (PART.lastIndex < text.length) {

@@ -16,7 +16,10 @@ export function cut(text: string): string {
 }
 
 /** Four digits that count. */
-export const shown = (number: number): string => String(Number(number.toPrecision(4)));
+export function shown(number: number): string {
+  const text = number.toPrecision(4);
+  return Number.isFinite(Number(text)) ? String(Number(text)) : text; // the largest of all are rounded beyond it
+}
 
 export const percentText = (share: number): string => `${shown(share * 100)} %`;
 

@@ -10,32 +10,24 @@ const CHARACTERS = [
 export function exampleOf(pattern: Pattern): string | undefined {
   const text = textFor(pattern.whole);
   if (text === undefined) return undefined;
-  return [text, ` ${text} `].find((candidate) => findsIn(pattern, candidate) === true);
+  return [text, ` ${text} `, `x${text}x`].find((candidate) => findsIn(pattern, candidate) === true);
 }
 
 function textFor(part: Part): string | undefined {
   switch (part.kind) {
     case "one":
       return CHARACTERS.find((character) => part.fits.test(character));
-    case "sequence":
-      return joined(part.parts.length, (index) => part.parts[index]);
+    case "sequence": {
+      const texts = part.parts.map(textFor);
+      return texts.includes(undefined) ? undefined : texts.join("");
+    }
     case "choice":
       return part.parts.map(textFor).find((text) => text !== undefined);
-    case "repeat":
-      return joined(part.min, () => part.part);
+    case "repeat": {
+      const text = part.min === 0 ? "" : textFor(part.part);
+      return text === undefined || text.length * part.min > LONGEST_MATCHED ? undefined : text.repeat(text === "" ? 0 : part.min);
+    }
     default:
       return "";
   }
-}
-
-function joined(count: number, partAt: (index: number) => Part | undefined): string | undefined {
-  let text = "";
-  for (let index = 0; index < count; index++) {
-    const part = partAt(index);
-    const next = part === undefined ? "" : textFor(part);
-    if (next === undefined || text.length > LONGEST_MATCHED) return undefined;
-    if (next === "" && part?.kind !== "sequence" && count > LONGEST_MATCHED) return text; // nothing, very often
-    text += next;
-  }
-  return text;
 }
