@@ -192,18 +192,27 @@ function readAgain(inspection: Inspection, value: unknown, path: ValuePath): Ask
 }
 
 function readProbe(inspection: Inspection, value: Mapping, path: ValuePath, context: GateContext): GateProbe | undefined {
-  const present = KIND_NAMES.filter((kind) => Object.hasOwn(value, kind));
-  const [kind] = present;
-  if (kind === undefined || present.length > 1) {
-    if (present.length > 1 || !KIND_NAMES.some((name) => hasOrMeans(value, name, KINDS_AS_FIELDS)))
-      inspection.error(path, `needs exactly one of ${KIND_NAMES.join(", ")}`, "log: { pattern: panic }", "key");
-    for (const one of present) readKind[one](inspection, value[one], [...path, one], context);
-    return undefined;
-  }
-  return readKind[kind](inspection, value[kind], [...path, kind], context);
+  const isOne = hasExactlyOne(inspection, value, path, KIND_NAMES, gateSchema.shape, "log: { pattern: panic }");
+  const probes = KIND_NAMES.filter((kind) => Object.hasOwn(value, kind)).map((kind) =>
+    readKind[kind](inspection, value[kind], [...path, kind], context),
+  );
+  return isOne ? probes[0] : undefined;
 }
 
-const KINDS_AS_FIELDS = { ...gateSchema.shape };
+/** Tells it when a mapping has none or several of some keys; not when one is misspelt, which is told already. */
+function hasExactlyOne(
+  inspection: Inspection,
+  value: Mapping,
+  path: ValuePath,
+  keys: readonly string[],
+  fields: Readonly<Record<string, z.ZodType>>,
+  hint: string,
+): boolean {
+  const present = keys.filter((key) => Object.hasOwn(value, key)).length;
+  if (present > 1 || !keys.some((key) => hasOrMeans(value, key, fields)))
+    inspection.error(path, `needs exactly one of ${keys.slice(0, -1).join(", ")} and ${keys.at(-1)}`, hint, "key");
+  return present === 1;
+}
 
 type ReadKind = (inspection: Inspection, value: unknown, path: ValuePath, context: GateContext) => GateProbe | undefined;
 
@@ -215,8 +224,7 @@ const readKind: Readonly<Record<Kind, ReadKind>> = {
     const expected = readExpected(inspection, value, path, fields);
     checkPlaceholders(inspection, [...path, "url"], fields.url, URL_PLACEHOLDERS);
     checkSecrets(inspection, path, fields.headers, secrets);
-    if (Object.hasOwn(value, "url") === Object.hasOwn(value, "path"))
-      inspection.error(path, "needs exactly one of url and path", "path: /stats", "key");
+    hasExactlyOne(inspection, value, path, ["url", "path"], httpFields, "path: /stats");
     for (const key of ["port", "headers"] as const)
       if (fields[key] !== undefined && Object.hasOwn(value, key === "port" ? "url" : "path"))
         inspection.error([...path, key], `is not possible with ${key === "port" ? "url" : "path"}`, undefined, "key");
@@ -283,9 +291,9 @@ function readWanted(
 ): Wanted | undefined {
   const has = (key: string): boolean => Object.hasOwn(source, key);
   const counts = has("errors") || has("requests");
-  if (has(word) === counts || has("errors") !== has("requests")) {
-    if (!hasOrMeans(source, word, { value: z.unknown(), query: z.unknown(), errors: z.unknown(), requests: z.unknown() }) || counts)
-      inspection.error(path, `needs ${word}, or errors and requests`, undefined, "key");
+  const isMisspelt = hasOrMeans(source, word, { [word]: z.unknown() }) && !has(word);
+  if (has(word) ? counts : !counts || !has("errors") || !has("requests")) {
+    if (!isMisspelt) inspection.error(path, `needs ${word}, or both errors and requests`, undefined, "key");
     return undefined;
   }
   if (counts && !isCompared(source)) inspection.error(path, "errors and requests can only be compared", "compare: { worse: up }", "key");
@@ -304,13 +312,8 @@ const LIMITS = ["below", "above", "between", "compare"] as const;
 
 function readExpected(inspection: Inspection, source: Mapping, path: ValuePath, fields: ExpectedFields): Expected | undefined {
   const comparison = isCompared(source) ? readCompare(inspection, source, [...path, "compare"]) : undefined;
-  const present = LIMITS.filter((key) => Object.hasOwn(source, key));
-  if (present.length !== 1) {
-    if (present.length > 1 || !LIMITS.some((key) => hasOrMeans(source, key, limitFields)))
-      inspection.error(path, `needs exactly one of ${LIMITS.join(", ")}`, "below: 0.01", "key");
-    return undefined;
-  }
-  if (comparison !== undefined) return { compare: comparison };
+  if (!hasExactlyOne(inspection, source, path, LIMITS, limitFields, "below: 0.01")) return undefined;
+  if (isCompared(source)) return comparison === undefined ? undefined : { compare: comparison };
   return boundOf(inspection, path, fields);
 }
 
