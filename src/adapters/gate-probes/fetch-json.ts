@@ -65,5 +65,6 @@ async function readText({ body }: Response): Promise<string> {
 /** `fetch failed` says nothing; what is behind it does. */
 function causeOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? error.cause.message || String((error.cause as NodeJS.ErrnoException).code) : error.message;
+  if (!(error instanceof TypeError) || !(error.cause instanceof Error)) return error.message;
+  return error.cause.message || String((error.cause as NodeJS.ErrnoException).code);
 }

@@ -61,23 +61,22 @@ export function gateProbes(parts: GateProbeParts): GateProbes {
     selfTest: (gate, untouched, firstWave, signal) =>
       neverThrow(async () => {
         const { probe } = gate;
-        const samples = await readBefore((subjects) => read(probe, subjects, windowOf(probe), signal), untouched, firstWave);
-        if (isComparison(probe)) kept.set(gate.name, { readings: [...samples.moved, ...samples.untouched], at: performance.now() });
+        const { standIns, others } = divide(untouched, firstWave);
+        const readThese = (subjects: readonly Subject[]) => read(probe, subjects, windowOf(probe), signal);
+        if (!isComparison(probe)) return selfTestGate(gate, { moved: await readThese(standIns), untouched: [] });
+        const [moved, rest] = await Promise.all([readThese(standIns), readThese(others)]);
+        kept.set(gate.name, { readings: standIns === others ? rest : [...moved, ...rest], at: performance.now() });
+        const samples: GateSamples = { moved, untouched: rest };
         return selfTestGate(gate, samples);
       }),
   };
 }
 
-/** As many as the first wave moves stand for moved ones, the others for untouched ones; at least one is left of each if there are two. */
-async function readBefore(
-  read: (subjects: readonly Subject[]) => Promise<readonly Reading[]>,
-  untouched: readonly GateInstance[],
-  firstWave: number,
-): Promise<GateSamples> {
-  const stand = Math.max(1, Math.min(firstWave, Math.floor(untouched.length / 2)));
-  const others = untouched.length > 1 ? untouched.slice(stand) : untouched;
-  const [moved, rest] = await Promise.all([read(untouched.slice(0, stand)), read(others)]);
-  return { moved, untouched: rest };
+/** As many as the first wave moves stand for moved ones, the others for untouched ones; one alone stands for both. */
+function divide(untouched: readonly GateInstance[], firstWave: number) {
+  if (untouched.length < 2) return { standIns: untouched, others: untouched };
+  const size = Math.max(1, Math.min(firstWave, Math.floor(untouched.length / 2)));
+  return { standIns: untouched.slice(0, size), others: untouched.slice(size) };
 }
 
 async function neverThrow(ask: () => Promise<GateAnswer>): Promise<GateAnswer> {
