@@ -3,7 +3,7 @@ import type { GateInstance } from "../core/gates/placeholders.ts";
 
 /** Who is asked about. */
 export interface GateSubjects {
-  /** `sinceMs`: how long ago it was moved. Lines and windows that are older say nothing about the new image. */
+  /** Everything on the new image. `sinceMs`: how long ago it was moved. Lines and windows that are older say nothing about the new image. */
   readonly moved: readonly (GateInstance & { readonly sinceMs: number })[];
   readonly untouched: readonly GateInstance[];
 }

@@ -330,6 +330,12 @@ describe("a query to Prometheus", () => {
   });
 });
 
+it("windows are asked of the clock alone", async () => {
+  const opens = { kind: "cron", cron: "0 0 * * *", every: { count: 1, unit: "days" }, from: "2024-01-01", zone: "UTC" } as const;
+  const windows: GateProbe = { kind: "windows", windows: [{ opens, lastsMs: 86_400_000, cutoffMs: 0 }] };
+  expect(await verdictOf(ask(windows, nobody, []))).toEqual(["passed", expect.stringContaining("the window is open until")]);
+});
+
 describe("lines of journals", () => {
   const probe = (lines = 100): GateProbe => ({ kind: "log", pattern: "panic", unit: "shop.service", atMost: 0, lines });
   const stamp = (agoMs: number): string => new Date(Date.now() - agoMs).toISOString().replace(/\.\d+Z$/, "+0000");

@@ -39,7 +39,7 @@ type Subject = GateInstance & { readonly sinceMs?: number };
 export function gateProbes(parts: GateProbeParts): GateProbes {
   const kept = new Map<string, { readonly readings: readonly Reading[]; readonly at: number }>();
   const read = (probe: GateProbe, subjects: readonly Subject[], windowMs: number, signal: AbortSignal): Promise<readonly Reading[]> =>
-    subjects.length === 0 ? Promise.resolve([]) : readProbe(parts, probe, subjects, windowMs, signal);
+    subjects.length === 0 && probe.kind !== "windows" ? Promise.resolve([]) : readProbe(parts, probe, subjects, windowMs, signal);
 
   return {
     ask: (gate, { moved, untouched }, signal) =>
@@ -88,7 +88,7 @@ async function neverThrow(ask: () => Promise<GateAnswer>): Promise<GateAnswer> {
 }
 
 const wordsOf = (error: unknown): string => cut(error instanceof Error ? error.message : String(error));
-const isComparison = (probe: GateProbe): boolean => probe.kind !== "log" && "compare" in probe.expected;
+const isComparison = (probe: GateProbe): boolean => "expected" in probe && "compare" in probe.expected;
 const windowOf = (probe: GateProbe): number => (probe.kind === "prometheus" ? probe.windowMs : Infinity);
 
 function readProbe(
@@ -100,6 +100,7 @@ function readProbe(
 ): Promise<readonly Reading[]> {
   if (probe.kind === "prometheus") return readPrometheus(parts, probe, subjects, windowMs, signal);
   if (probe.kind === "http") return readHttp(parts, probe, subjects, signal);
+  if (probe.kind === "windows") return Promise.resolve([{ from: "clock", at: new Date().toISOString() }]);
   return ofEach(subjects, (subject) => readJournal(parts, probe, subject, signal));
 }
 
@@ -151,7 +152,7 @@ async function readPrometheus(
     if ("problem" in filled) return filled;
     const request = { url: `${server}/api/v1/query`, headers: headersOf(headers, secret), form: { query: filled.query }, timeoutMs };
     const { status, json } = await fetchJson(request, signal);
-    const answer = readPrometheusAnswer(json);
+    const answer = readPrometheusAnswer(json, filled.names);
     return (status < 200 || status > 299) && !("problem" in answer) ? { problem: `it answered ${status}` } : answer;
   };
   return ofEach([{ id: hostOf(server) }], async ({ id: from }) => {

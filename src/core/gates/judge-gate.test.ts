@@ -177,6 +177,22 @@ describe("lines of journals", () => {
   });
 });
 
+describe("windows", () => {
+  const opens = { kind: "cron", cron: "0 22 * * SAT", every: { count: 1, unit: "days" }, from: "2024-01-01", zone: "UTC" } as const;
+  const windows: { readonly probe: GateProbe } = {
+    probe: { kind: "windows", windows: [{ opens, lastsMs: 7_200_000, cutoffMs: 1_800_000 }] },
+  };
+  it.each([
+    ["2026-11-28T22:00:00Z", "passed", "the window is open until"],
+    ["2026-11-28T23:29:00Z", "passed", "the window is open until"],
+    ["2026-11-28T23:31:00Z", "inconclusive", "the window is closing: it opens at"],
+    ["2026-11-29T00:01:00Z", "inconclusive", "the window is closed: it opens at"],
+    ["no time", "inconclusive", "there is no time"],
+  ])("at %s: %s", (at, verdict, detail) => {
+    expect(judged(windows, [{ from: "clock", at }])).toEqual([verdict, expect.stringContaining(detail)]);
+  });
+});
+
 // whatever comes
 
 const bad = fc.constantFrom(Number.NaN, Infinity, -Infinity);
@@ -188,6 +204,7 @@ const readingOf = (number: fc.Arbitrary<number>, least = 0): fc.Arbitrary<Readin
     fc.record({ from, errors: fc.array(number, { maxLength: 3 }), requests: fc.array(number, { maxLength: 3 }) }),
     fc.record({ from, lines: fc.nat(), matching: fc.array(fc.string(), { maxLength: 3 }) }),
     fc.record({ from, problem: fc.string() }),
+    fc.record({ from, at: fc.constantFrom("", "2026-11-28T22:00:00Z") }),
   );
 const side = (number: fc.Arbitrary<number>): fc.Arbitrary<readonly Reading[]> => fc.array(readingOf(number), { maxLength: 4 });
 const anyGate = fc.oneof(

@@ -2,6 +2,7 @@ import { worstVerdict } from "../checks/verdict.ts";
 import type { Judged } from "./compare.ts";
 import { compareNumbers } from "./compare-numbers.ts";
 import { compareProportions } from "./compare-proportions.ts";
+import { judgeWindows } from "./judge-windows.ts";
 import type { Bound, GateAnswer, GateProbe, GateSamples, LogProbe, Reading } from "./model.ts";
 import { listed, plural, shown } from "./words.ts";
 
@@ -40,6 +41,7 @@ export function judgeGate({ probe }: { readonly probe: GateProbe }, samples: Gat
 function judgeAnswers(probe: GateProbe, { moved, untouched }: GateSamples): Judged | undefined {
   if (moved.every((reading) => "problem" in reading)) return undefined;
   if (probe.kind === "log") return judgeLines(probe, moved);
+  if (probe.kind === "windows") return judgeWindows(probe, moved);
   const { expected } = probe;
   if (!("compare" in expected)) return judgeBound(expected, moved);
   return "value" in probe.wanted

@@ -1,4 +1,5 @@
 import type { Verdict } from "../checks/verdict.ts";
+import type { MaintenanceWindow } from "../cycle/model.ts";
 import type { JsonValue } from "../json.ts";
 import type { Gate } from "../rollout/policy.ts";
 
@@ -59,7 +60,13 @@ export interface LogProbe {
   readonly example?: string;
 }
 
-export type GateProbe = HttpProbe | PrometheusProbe | LogProbe;
+/** Passes while one of the windows is open; asks nobody but the clock. */
+export interface WindowProbe {
+  readonly kind: "windows";
+  readonly windows: readonly MaintenanceWindow[];
+}
+
+export type GateProbe = HttpProbe | PrometheusProbe | LogProbe | WindowProbe;
 
 /** A gate with what it asks. */
 export interface RolloutGate extends Gate {
@@ -78,6 +85,8 @@ export type Reading = {
   | { readonly errors: readonly number[]; readonly requests: readonly number[] }
   /** How many lines were searched, and those in which the pattern was found. */
   | { readonly lines: number; readonly matching: readonly string[] }
+  /** What the clock says: ISO 8601, UTC. */
+  | { readonly at: string }
 );
 
 /** What was said of the two sides; `untouched` is only looked at by comparisons. */

@@ -23,21 +23,22 @@ const PLAIN = /^[\w.:-]+$/;
  * A query with its instances filled in, as the alternatives of a regular expression: `web-1|web-2`.
  *
  * @param windowMs  rounded down to whole seconds, at least one
- * @returns what is wrong, in words
+ * @returns the query with the names that it asks for, or what is wrong, in words
  */
 export function fillQuery(
   query: string,
   instances: readonly GateInstance[],
   windowMs: number,
-): { readonly query: string } | { readonly problem: string } {
+): { readonly query: string; readonly names: readonly string[] } | { readonly problem: string } {
   const asked = new Set(placeholdersIn(query));
   const addresses = instances.flatMap(({ address }) => address ?? []);
   if (asked.has("addresses") && addresses.length < instances.length) return { problem: "not every instance has an address" };
-  const names = [...(asked.has("instances") ? instances.map(({ id }) => id) : []), ...(asked.has("addresses") ? addresses : [])];
-  const odd = names.find((name) => !PLAIN.test(name));
+  const ids = asked.has("instances") ? instances.map(({ id }) => id) : [];
+  const odd = [...ids, ...(asked.has("addresses") ? addresses : [])].find((name) => !PLAIN.test(name));
   if (odd !== undefined) return { problem: `${JSON.stringify(odd)} cannot stand in a query` };
   const alternatives = (of: readonly string[]): string => of.map((name) => name.replaceAll(".", "[.]")).join("|");
   return {
+    names: asked.has("instances") ? ids : asked.has("addresses") ? addresses : [],
     query: fill(query, {
       instances: alternatives(instances.map(({ id }) => id)),
       addresses: alternatives(addresses),

@@ -35,6 +35,21 @@ test.each([null, "ok", [], {}, { status: "success" }, success("string", [1, "x"]
   (body) => expect(readPrometheusAnswer(body)).toEqual(NOT_ITS_API),
 );
 
+const of = (...instances: readonly string[]) =>
+  success("vector", instances.map((instance) => ({ metric: { job: "shop", instance }, value: [1, "0"] }))); // prettier-ignore
+
+test.each([
+  ["all", of("web-1", "web-2"), ["web-1", "web-2"], undefined],
+  ["all, with a port", of("web-1:9100", "10.0.0.1:80"), ["web-1", "10.0.0.1:80"], undefined],
+  ["one that is missing", of("web-1"), ["web-1", "web-2", "web-3"], "no samples of web-2, web-3"],
+  ["one that only looks like another", of("web-1", "web-20"), ["web-1", "web-2"], "no samples of web-2"],
+  ["none, as when it is added up", of("all"), ["web-1", "web-2"], undefined],
+  ["none at all", success("vector", []), ["web-1", "web-2"], undefined],
+])("of the instances that it names there are %s", (_, body, names, doubt) => {
+  const answer = readPrometheusAnswer(body, names);
+  expect("doubt" in answer ? answer.doubt : undefined).toBe(doubt);
+});
+
 it("takes any JSON", () => {
   fc.assert(
     fc.property(fc.jsonValue(), (body) => {

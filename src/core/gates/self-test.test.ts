@@ -69,6 +69,26 @@ test.each<[string, GateProbe, readonly Reading[], readonly Reading[], string]>([
   expect(tested(probe, moved, untouched)).toEqual(["error", expect.stringContaining(detail)]);
 });
 
+const every = { count: 1, unit: "days" } as const;
+const windows = (cron: string, lastsMs: number): GateProbe => ({
+  kind: "windows",
+  windows: [{ opens: { kind: "cron", cron, every, from: "2024-01-01", zone: "UTC" }, lastsMs, cutoffMs: 0 }],
+});
+const HOUR_MS = 3_600_000;
+
+test.each([
+  ["0 22 * * *", 2 * HOUR_MS, "passed", "the window is closed: it opens at"],
+  ["0 3 * * *", 2 * HOUR_MS, "passed", "the window is open until"],
+  ["0 0 30 2 *", 2 * HOUR_MS, "error", "the window never opens"],
+  ["0 0 * * *", 24 * HOUR_MS, "error", "the window never closes"],
+  ["0 0 * * *", 36 * HOUR_MS, "error", "the window never closes"],
+])("a window that opens at %s for %d ms is %s", (cron, lastsMs, verdict, detail) => {
+  expect(tested(windows(cron, lastsMs), [{ from: "clock", at: "2026-11-26T04:00:00Z" }])).toEqual([
+    verdict,
+    expect.stringContaining(detail),
+  ]);
+});
+
 it("says when it fails without any rollout", () => {
   expect(tested(below(1), numbers(5))).toEqual([
     "passed",

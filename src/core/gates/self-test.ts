@@ -2,7 +2,8 @@ import { readPattern } from "../text/pattern.ts";
 import { exampleOf } from "../text/pattern-example.ts";
 import { searchLines } from "./find-lines.ts";
 import { judgeGate } from "./judge-gate.ts";
-import type { Bound, Comparison, GateAnswer, GateSamples, LogProbe, Reading, RolloutGate } from "./model.ts";
+import { judgeWindows, windowsProblem } from "./judge-windows.ts";
+import type { Bound, Comparison, GateAnswer, GateSamples, LogProbe, Reading, RolloutGate, WindowProbe } from "./model.ts";
 
 /**
  * Tries a gate before anything is moved: it must get data of instances that there are now, and it must fail on the same data made bad:
@@ -12,6 +13,7 @@ import type { Bound, Comparison, GateAnswer, GateSamples, LogProbe, Reading, Rol
  * @returns `passed`, or `error` with the reason for which no rollout may begin with it
  */
 export function selfTestGate(gate: Pick<RolloutGate, "probe">, samples: GateSamples): GateAnswer {
+  if (gate.probe.kind === "windows") return testWindows(gate.probe, samples.moved);
   if (samples.moved.length === 0) return refused("there is no instance that could be asked", {});
   const now = judgeGate(gate, samples);
   const silent = samples.moved.find((reading) => "problem" in reading);
@@ -26,6 +28,14 @@ export function selfTestGate(gate: Pick<RolloutGate, "probe">, samples: GateSamp
   return { verdict: "passed", detail: `it gets data and fails on bad data (${onBad.detail})${remark}`, data };
 }
 
+/** Of the clock there is no bad data; windows that never open, or never close, are not what anybody means. */
+function testWindows(probe: WindowProbe, readings: readonly Reading[]): GateAnswer {
+  const now = judgeWindows(probe, readings);
+  const moment = readings.flatMap((reading) => ("at" in reading ? [new Date(reading.at)] : []))[0];
+  const problem = moment === undefined ? "there is no time" : windowsProblem(probe, moment);
+  return problem === undefined ? { ...now, verdict: "passed" } : refused(problem, now.data);
+}
+
 const refused = (detail: string, data: Exclude<GateAnswer["data"], string>): GateAnswer => ({ verdict: "error", detail, data });
 
 function hasData(reading: Reading): boolean {
@@ -36,6 +46,7 @@ function hasData(reading: Reading): boolean {
 }
 
 function worsen({ probe }: Pick<RolloutGate, "probe">, samples: GateSamples): GateSamples | { readonly problem: string } {
+  if (probe.kind === "windows") return samples;
   if (probe.kind === "log") return withBadLines(probe, samples);
   const { expected } = probe;
   if (!("compare" in expected))

@@ -31,7 +31,8 @@ const scheduleSchema = z.union([
   z.strictObject(rateFields),
 ]);
 
-const windowFields = {
+/** The shape of one maintenance window. */
+export const windowFields = {
   opens: z.union([z.string(), z.strictObject(cronFields)]).describe("When it opens, in words or as cron"),
   lasts: spanSchema.describe("How long it is open: 4h"),
   cutoff: spanSchema.optional().describe("How long before its end nothing begins any more: 1h; nothing if absent"),
@@ -101,7 +102,8 @@ function readCron(inspection: Inspection, value: unknown, path: ValuePath): Cron
   return problem === undefined && schedule?.kind === "cron" ? schedule : undefined;
 }
 
-function readWindows(inspection: Inspection, value: unknown, path: ValuePath): readonly MaintenanceWindow[] {
+/** Reads a list of maintenance windows. */
+export function readWindows(inspection: Inspection, value: unknown, path: ValuePath): readonly MaintenanceWindow[] {
   if (!Array.isArray(value)) {
     inspection.error(
       path,

@@ -156,8 +156,11 @@ describe("gates of a recipe", () => {
     ["  - latency", 'gates[0]: expected a mapping, found "latency"'],
     ["  - { name: g, onInconclusive: hold, log: { pattern: a } }", '"onError" is missing'],
     [gate("again: { failed: 1 }, log: { pattern: a }"), '"every" is missing'],
-    [gate("description: x").replace(", description: x", ""), "needs exactly one of http, prometheus and log"],
-    [gate(`log: { pattern: a }, prometheus: { ${PROMETHEUS}, query: up, above: 0 }`), "needs exactly one of http, prometheus and log"],
+    [gate("description: x").replace(", description: x", ""), "needs exactly one of http, prometheus, log and windows"],
+    [
+      gate(`log: { pattern: a }, prometheus: { ${PROMETHEUS}, query: up, above: 0 }`),
+      "needs exactly one of http, prometheus, log and windows",
+    ],
     [gate("http: { path: /a, value: b }"), "needs exactly one of below, above, between and compare"],
     [gate("http: { path: /a, value: b, below: 1, above: 0 }"), "needs exactly one of below, above, between and compare"],
     [gate("http: { value: b, below: 1 }"), "needs exactly one of url and path"],
@@ -180,6 +183,9 @@ describe("gates of a recipe", () => {
     [gate('log: { pattern: "(" }'), "is no regular expression"],
     [gate('log: { pattern: "(a)\\\\1" }'), "which is not possible here"],
     [gate("log: { pattern: a, unit: 'a; b' }"), "must be the name of a systemd unit"],
+    [gate("windows: { opens: every day at 22:00, lasts: 2h }"), "gates[0].windows: expected a list, found a mapping"],
+    [gate("windows: []"), "gates[0].windows: must not be empty"],
+    [gate("windows: [{ opens: every day at 22:00, lasts: 2h, cutoff: 3h }]"), "gates[0].windows[0].cutoff: leaves nothing of the window"],
     [gate("log: a"), "gates[0].log: expected a mapping"],
     [gate("log: { pattern: a, lines: 0 }"), "must be at least 1"],
   ])("tell what is wrong with %j", (text, message) => {
@@ -187,6 +193,15 @@ describe("gates of a recipe", () => {
     expect(told.join("\n")).toContain(message);
     expect(told).toHaveLength(1);
     expect(gates.length).toBeLessThanOrEqual(1);
+  });
+
+  it("may be maintenance windows", () => {
+    const { gates, told } = read(gate("windows: [{ opens: { cron: 0 22 * * SAT, zone: Europe/Warsaw }, lasts: 4h, cutoff: 1h }]"));
+    expect(told).toEqual([]);
+    expect(gates[0]?.probe).toMatchObject({
+      kind: "windows",
+      windows: [{ opens: { kind: "cron", cron: "0 22 * * SAT", zone: "Europe/Warsaw" }, lastsMs: 14_400_000, cutoffMs: 3_600_000 }],
+    });
   });
 
   it("have a shape for editors", () => {

@@ -6,6 +6,7 @@ import { readValuePath } from "../gates/value-path.ts";
 import type { AskAgain } from "../rollout/policy.ts";
 import { suggestion } from "../text/did-you-mean.ts";
 import { readPattern } from "../text/pattern.ts";
+import { readWindows, windowFields } from "./cycle-section.ts";
 import { describeValue, quote } from "./describe-value.ts";
 import { DURATION, parseDuration } from "./duration.ts";
 import { hasOrMeans, isMapping, readFields, type Inspection, type Mapping } from "./inspect.ts";
@@ -22,7 +23,8 @@ const timeSchema = z
 const PERCENT = /^(\d+(?:\.\d+)?)\s*%$/;
 const percentOf = (text: string): number => Number(PERCENT.exec(text)?.[1]);
 
-const count = () => z.int().min(0).max(1000);
+/** A week of asking every minute, rounded up. */
+const count = () => z.int().min(0).max(11_000);
 const againFields = {
   every: timeSchema.describe("Time between two questions: 30s"),
   failed: count().optional().describe("So many failed answers are passed over, one more counts. 0 if absent"),
@@ -114,9 +116,8 @@ const logFields = {
   example: z.string().min(1).max(1000).optional().describe("A line that the pattern must find, for the self-test"),
 };
 
-const KINDS = { http: httpFields, prometheus: prometheusFields, log: logFields } as const;
-type Kind = keyof typeof KINDS;
-const KIND_NAMES = Object.keys(KINDS) as Kind[];
+const KINDS = ["http", "prometheus", "log", "windows"] as const;
+type Kind = (typeof KINDS)[number];
 
 const unanswered = () => z.enum(["hold", "halt"], 'must be "hold" or "halt": to go on is not possible');
 const commonFields = {
@@ -132,6 +133,7 @@ export const gateSchema = z.strictObject({
   http: z.strictObject(httpFields).optional().describe("A number in a JSON answer"),
   prometheus: z.strictObject(prometheusFields).optional().describe("A query to the HTTP API of Prometheus"),
   log: z.strictObject(logFields).optional().describe("Lines in the journals of moved instances"),
+  windows: z.array(z.strictObject(windowFields)).min(1).optional().describe("Goes on only while one of these maintenance windows is open"),
 });
 
 /** What gates refer to. */
@@ -162,18 +164,24 @@ export function readGates(inspection: Inspection, value: unknown, path: ValuePat
 /** Secrets that gates name in headers. */
 export const secretsOfGates = (gates: readonly RolloutGate[]): readonly string[] =>
   gates.flatMap(({ probe }) => {
-    const headers = probe.kind === "log" ? {} : "headers" in probe ? probe.headers : "headers" in probe.at ? probe.at.headers : {};
+    const headers = headersOf(probe);
     return Object.values(headers).flatMap((value) => (typeof value === "string" ? [] : [value.secret]));
   });
+
+function headersOf(probe: GateProbe): Readonly<Record<string, HeaderValue>> {
+  if (probe.kind === "prometheus") return probe.headers;
+  return probe.kind === "http" && "headers" in probe.at ? probe.at.headers : {};
+}
 
 function readGate(inspection: Inspection, value: unknown, path: ValuePath, context: GateContext): RolloutGate | undefined {
   const anything = z.unknown();
   const fields = readFields(inspection, value, path, {
-    ...commonFields,
+    ...gateSchema.shape,
     again: anything,
     http: anything,
     prometheus: anything,
     log: anything,
+    windows: anything,
   });
   if (fields === undefined || !isMapping(value)) return undefined;
   const again = Object.hasOwn(value, "again") ? readAgain(inspection, value["again"], [...path, "again"]) : "absent";
@@ -192,8 +200,8 @@ function readAgain(inspection: Inspection, value: unknown, path: ValuePath): Ask
 }
 
 function readProbe(inspection: Inspection, value: Mapping, path: ValuePath, context: GateContext): GateProbe | undefined {
-  const isOne = hasExactlyOne(inspection, value, path, KIND_NAMES, gateSchema.shape, "log: { pattern: panic }");
-  const probes = KIND_NAMES.filter((kind) => Object.hasOwn(value, kind)).map((kind) =>
+  const isOne = hasExactlyOne(inspection, value, path, KINDS, gateSchema.shape, "log: { pattern: panic }");
+  const probes = KINDS.filter((kind) => Object.hasOwn(value, kind)).map((kind) =>
     readKind[kind](inspection, value[kind], [...path, kind], context),
   );
   return isOne ? probes[0] : undefined;
@@ -269,6 +277,11 @@ const readKind: Readonly<Record<Kind, ReadKind>> = {
     }
     const probe: LogProbe = { kind: "log", pattern, atMost, lines };
     return { ...probe, ...(unit === undefined ? {} : { unit }), ...(example === undefined ? {} : { example }) };
+  },
+  windows: (inspection, value, path) => {
+    const windows = readWindows(inspection, value, path);
+    if (Array.isArray(value) && value.length === 0) inspection.error(path, "must not be empty");
+    return windows.length === 0 ? undefined : { kind: "windows", windows };
   },
 };
 
