@@ -6,7 +6,10 @@ import { flagOf, type AnyCommand, type OptionDefinition } from "../src/cli/comma
 import { GLOBAL_OPTIONS } from "../src/cli/program.ts";
 import { COMMANDS } from "../src/cli/registry.ts";
 import { formatProblem } from "../src/core/errors.ts";
+import { readGates } from "../src/core/recipe/gates-section.ts";
+import { Inspection } from "../src/core/recipe/inspect.ts";
 import { parseRecipe } from "../src/core/recipe/parse-recipe.ts";
+import { readYaml } from "../src/core/recipe/read-yaml.ts";
 import { checks } from "../src/checks/registry.ts";
 import { steps } from "../src/steps/registry.ts";
 
@@ -93,6 +96,15 @@ describe("recipes", () => {
 
   it.each(lists.map((snippet) => [place(snippet), snippet.text] as const))("%s holds right steps", (_place, text) => {
     expect(problemsIn(`name: a\nlayers:\n  b:\n    from: image:c\n    steps:\n${text.replaceAll(/^(?=.)/gm, "      ")}`)).toEqual([]);
+  });
+
+  const gates = yaml.filter(({ text }) => text.startsWith("gates:"));
+  it.each(gates.map((snippet) => [place(snippet), snippet.text] as const))("%s holds right gates", (_place, text) => {
+    const source = readYaml(text, "snippet");
+    const inspection = new Inspection(source, "snippet");
+    const read = readGates(inspection, (source.value as { gates: unknown }).gates, ["gates"], { secrets: ["metrics-token"] });
+    expect([...source.problems, ...inspection.problems].map(formatProblem)).toEqual([]);
+    expect(read.length).toBeGreaterThan(0);
   });
 
   it("has right steps in code spans, too", () => {
