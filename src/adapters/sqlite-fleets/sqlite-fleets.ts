@@ -2,6 +2,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { ImageDigest } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { Fleet } from "../../core/fleet/model.ts";
+import { secretsOfGates } from "../../core/recipe/gates-section.ts";
 import type { Recipe } from "../../core/recipe/model.ts";
 import type { Moment } from "../../core/rollout/decide.ts";
 import { ENDS, type Command, type RolloutStatus } from "../../core/rollout/model.ts";
@@ -82,7 +83,8 @@ class SqliteFleets implements FleetRecords {
 
   declare({ name: recipe, secrets }: Pick<Recipe, "name" | "secrets">, file: string, fleet: Fleet): KnownFleet {
     const key = `${recipe}/${fleet.name}`;
-    const used = Object.fromEntries(Object.entries(secrets).filter(([name]) => fleet.secrets.includes(name)));
+    const names = [...fleet.secrets, ...secretsOfGates(fleet.rollout?.gates ?? [])];
+    const used = Object.fromEntries(Object.entries(secrets).filter(([name]) => names.includes(name)));
     this.db
       .prepare(
         `INSERT INTO fleets (key, recipe, file, declaration) VALUES (?, ?, ?, ?)

@@ -1,7 +1,7 @@
-import type { RolloutPolicy } from "../rollout/policy.ts";
+import type { FleetPolicy } from "./model.ts";
 
 /** How a fleet moves when its recipe does not say: one instance, then a quarter, then the rest; the first failure brings it back. */
-export const DEFAULT_POLICY: RolloutPolicy = {
+export const DEFAULT_POLICY: FleetPolicy = {
   strategy: {
     kind: "canary",
     steps: [

@@ -1,3 +1,4 @@
+import type { RolloutGate } from "../gates/model.ts";
 import type { RolloutPolicy } from "../rollout/policy.ts";
 
 /** What a fleet runs: the image that a channel points to, or always the same. */
@@ -27,24 +28,62 @@ export interface LaunchConfiguration {
   readonly environment: Readonly<Record<string, string>>;
 }
 
+/** A policy with gates that say whom they ask. */
+export interface FleetPolicy extends RolloutPolicy {
+  readonly gates: readonly RolloutGate[];
+}
+
 /** Instances that run the same image. Nothing of it changes that image. */
-export interface Fleet {
+interface FleetOfAnyKind {
   readonly name: string;
   readonly description?: string;
-  readonly provider: "local";
   readonly size: number;
   /** Instances are spread over them evenly, the first zones taking what is left. */
   readonly zones: readonly string[];
   readonly runs: FleetSource;
   readonly health: FleetHealth;
-  /** The balancer listens on `listen` and hands on to the port `backend` of each instance that is healthy. */
-  readonly traffic?: { readonly listen: number; readonly backend: number };
   readonly launch: LaunchConfiguration;
   /** How it is brought to another image; absent: {@link DEFAULT_POLICY}. */
-  readonly rollout?: RolloutPolicy;
+  readonly rollout?: FleetPolicy;
   /** Slots that a rollout always moves first, and those that it moves last: `web-1`. */
   readonly first: readonly string[];
   readonly neverFirst: readonly string[];
   /** Secrets of the recipe that each machine is given, as credentials of the same name. */
   readonly secrets: readonly string[];
 }
+
+/** Cells of this machine. */
+export interface LocalFleet extends FleetOfAnyKind {
+  readonly provider: "local";
+  /** The balancer listens on `listen` and hands on to the port `backend` of each instance that is healthy. */
+  readonly traffic?: { readonly listen: number; readonly backend: number };
+}
+
+/** A machine that is there already, and where it is. */
+export interface SshHost {
+  /** Of slot and instance alike. */
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  /** Root, or one who may do everything by `sudo -n`. */
+  readonly user: string;
+  readonly zone: string;
+  /** As in known_hosts, without the host's name: `ssh-ed25519 AAAA…`. */
+  readonly hostKey: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Own machines, reached by OpenSSH. `size` is how many, `zones` are theirs; nothing is launched. */
+export interface SshFleet extends FleetOfAnyKind {
+  readonly provider: "ssh";
+  readonly hosts: readonly SshHost[];
+  /** File of the private key; what is not absolute is meant from the recipe's folder. */
+  readonly identity: string;
+  /** Folder of each machine that releases are kept in. */
+  readonly root: string;
+  /** Run on a machine that is taken out of traffic, and let in. */
+  readonly hooks?: { readonly drain: readonly string[]; readonly admit: readonly string[] };
+  readonly traffic?: undefined;
+}
+
+export type Fleet = LocalFleet | SshFleet;

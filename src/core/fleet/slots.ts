@@ -6,6 +6,9 @@ export interface FleetSlot {
   readonly zone: string;
 }
 
-/** `web-1` … `web-6`, spread over the zones in turn, so that the first zones take what is left. */
-export const slotsOf = ({ name, zones }: Pick<Fleet, "name" | "zones">, size: number): readonly FleetSlot[] =>
-  Array.from({ length: size }, (_, index) => ({ slot: `${name}-${index + 1}`, zone: zones[index % zones.length] ?? "" }));
+/** The hosts that are given; else `web-1` … `web-6`, spread over the zones in turn, so that the first zones take what is left. */
+export function slotsOf(fleet: Fleet, size: number): readonly FleetSlot[] {
+  if (fleet.provider === "ssh") return fleet.hosts.map(({ name, zone }) => ({ slot: name, zone }));
+  const { name, zones } = fleet;
+  return Array.from({ length: size }, (_, index) => ({ slot: `${name}-${index + 1}`, zone: zones[index % zones.length] ?? "" }));
+}

@@ -1,13 +1,16 @@
 import { z } from "zod";
-import type { Fleet, FleetHealth, FleetProbe, FleetSource } from "../fleet/model.ts";
+import type { ValuePath } from "../expression/substitute.ts";
+import type { Fleet, FleetHealth, FleetPolicy, FleetProbe, FleetSource, LocalFleet, SshFleet } from "../fleet/model.ts";
 import { slotsOf } from "../fleet/slots.ts";
 import { policyOf } from "../simulation/policy-source.ts";
 import { policySchema } from "../simulation/scenario.ts";
+import { gateSchema, readGates, type GateContext } from "./gates-section.ts";
 import { suggestion } from "../text/did-you-mean.ts";
 import { quote } from "./describe-value.ts";
 import { DURATION, parseDuration } from "./duration.ts";
-import { readFields, type Inspection } from "./inspect.ts";
+import { isMapping, readFields, type Inspection } from "./inspect.ts";
 import { nameSchema } from "./schema.ts";
+import { readHosts, sshFields, sshPart } from "./ssh-fleet-section.ts";
 
 /** More cells than this do not fit into the memory of one machine with 24 GiB (measured: 16 MiB each). */
 const MAX_SIZE = 1000;
@@ -57,14 +60,26 @@ const launchFields = {
     .describe("Environment variables of every service"),
 };
 
-/** As in a scenario of the simulator: what was tried there can be written here. */
-const rolloutSchema = policySchema.omit({ gates: true });
+/** As in a scenario of the simulator, with gates that ask real sources: what was tried there can be written here. */
+const policyFields = policySchema.omit({ gates: true });
+const rolloutSchema = policyFields.extend({ gates: z.array(gateSchema).optional().describe("What must pass between waves") });
 
 const NOTHING_AT_LAUNCH = { files: {}, credentials: {}, environment: {} };
 
-const fleetFields = {
+/** Of every fleet. */
+const commonFields = {
   description: z.string().optional().describe("What the fleet is for"),
-  provider: z.enum(["local"]).default("local").describe("Where its instances live; local: cells of this machine"),
+  layer: nameSchema.optional().describe("The layer whose image it runs; needs channel"),
+  channel: nameSchema.optional().describe("The channel that it follows; needs layer"),
+  pinned: z.string().min(1).optional().describe("Name or digest of the one image that it runs, in place of layer and channel"),
+  health: z.strictObject(healthFields).describe("When an instance is healthy: exactly one of http, tcp and command"),
+  rollout: rolloutSchema.optional().describe("How it is brought to another image: strategy, budgets, gates"),
+  first: z.array(z.string()).default([]).describe("Slots that a rollout always moves first, such as web-1"),
+  neverFirst: z.array(z.string()).default([]).describe("Slots that a rollout moves last"),
+};
+
+/** Of fleets whose machines are cells of this one. */
+const localFields = {
   size: z.int().min(1).max(MAX_SIZE).describe("How many instances there are"),
   zones: z
     .array(nameSchema)
@@ -72,10 +87,6 @@ const fleetFields = {
     .refine((zones) => new Set(zones).size === zones.length, "names a zone twice")
     .default(["local"])
     .describe("Zones that the instances are spread over"),
-  layer: nameSchema.optional().describe("The layer whose image it runs; needs channel"),
-  channel: nameSchema.optional().describe("The channel that it follows; needs layer"),
-  pinned: z.string().min(1).optional().describe("Name or digest of the one image that it runs, in place of layer and channel"),
-  health: z.strictObject(healthFields).describe("When an instance is healthy: exactly one of http, tcp and command"),
   traffic: z
     .strictObject({
       listen: portSchema.describe("Port of the load balancer, on the loopback of this machine"),
@@ -83,17 +94,18 @@ const fleetFields = {
     })
     .optional()
     .describe("The load balancer in front of it"),
-  rollout: rolloutSchema.optional().describe("How it is brought to another image: strategy, budgets, gates"),
-  first: z.array(z.string()).default([]).describe("Slots that a rollout always moves first, such as web-1"),
-  neverFirst: z.array(z.string()).default([]).describe("Slots that a rollout moves last"),
   launch: z.strictObject(launchFields).default(NOTHING_AT_LAUNCH).describe("What each machine is given at launch"),
   secrets: z.array(z.string()).default([]).describe("Secrets of the recipe that each machine is given, as credentials of the same name"),
 };
 
-/** The shape of one fleet, for editors. */
-export const fleetSchema = z.strictObject(fleetFields);
+const WHERE = "Where its instances live: cells of this machine (local), or own machines that are reached by ssh";
+const providerSchema = z.enum(["local", "ssh"]).default("local").describe(WHERE);
 
-type Read = { readonly [Key in Exclude<keyof typeof fleetFields, "health" | "launch">]?: z.output<(typeof fleetFields)[Key]> };
+/** The shape of one fleet, for editors. */
+export const fleetSchema = z.union([
+  z.strictObject({ ...commonFields, provider: z.literal("local").default("local").describe(WHERE), ...localFields }),
+  z.strictObject({ ...commonFields, provider: z.literal("ssh").describe(WHERE), ...sshFields }),
+]);
 
 /** What the rest of the recipe has, by name. */
 interface Known {
@@ -107,58 +119,97 @@ export function readFleets(inspection: Inspection, section: Readonly<Record<stri
   const fleets = Object.entries(section).flatMap(([name, declaration]): readonly Fleet[] => {
     const path = ["fleets", name];
     inspection.check(nameSchema, name, path);
-    // read part by part, so that a mistake in one does not hide those in another
-    const fields = readFields(inspection, declaration, path, {
-      ...fleetFields,
-      health: z.unknown().refine((value) => value !== undefined),
-      launch: z.unknown(),
-    });
-    if (fields === undefined) return [];
-    const health = fields.health === undefined ? undefined : readFields(inspection, fields.health, [...path, "health"], healthFields);
-    const launch =
-      fields.launch === undefined ? NOTHING_AT_LAUNCH : readFields(inspection, fields.launch, [...path, "launch"], launchFields);
-    const runs = readSource(inspection, path, fields, known);
-    const probe = health === undefined ? undefined : readProbe(inspection, [...path, "health"], health, fields.traffic?.backend);
-    checkSecrets(inspection, path, fields.secrets ?? [], launch?.credentials ?? {}, known.secrets);
-    if (runs === undefined || probe === undefined || health === undefined || fields.size === undefined) return [];
-    return [
-      {
-        name,
-        ...(fields.description === undefined ? {} : { description: fields.description }),
-        provider: "local",
-        size: fields.size,
-        zones: fields.zones ?? ["local"],
-        runs,
-        health: healthOf(probe, health),
-        ...(fields.traffic === undefined ? {} : { traffic: fields.traffic }),
-        launch: { ...NOTHING_AT_LAUNCH, ...launch },
-        ...(fields.rollout === undefined ? {} : { rollout: policyOf(fields.rollout) }),
-        ...readRings(inspection, path, name, fields),
-        secrets: fields.secrets ?? [],
-      },
-    ];
+    const read = isMapping(declaration) && declaration["provider"] === "ssh" ? readSshFleet : readLocalFleet;
+    const fleet = read(inspection, path, declaration, known);
+    if (fleet === undefined) return [];
+    checkRings(inspection, path, { name, ...fleet });
+    return [{ name, ...fleet }];
   });
   checkPorts(inspection, fleets);
+  checkMachines(inspection, fleets);
   return fleets;
 }
 
-/** Slots that there are; in one of the two lists. */
-function readRings(inspection: Inspection, path: readonly string[], name: string, { first = [], neverFirst = [], size = 0 }: Read): Pick<Fleet, "first" | "neverFirst"> {
-  const slots = slotsOf({ name, zones: [""] }, size).map(({ slot }) => slot);
-  for (const [key, list] of Object.entries({ first, neverFirst }))
-    for (const [index, slot] of list.entries()) {
-      if (!slots.includes(slot)) inspection.error([...path, key, index], `there is no slot ${quote(slot)}`, suggestion(slot, slots, "slots"));
-      else if (key === "neverFirst" && first.includes(slot)) inspection.error([...path, key, index], `${quote(slot)} is among the first, too`);
-    }
-  return { first, neverFirst };
+/** Read part by part, so that a mistake in one does not hide those in another. */
+const apart = { health: z.unknown().refine((value) => value !== undefined), provider: providerSchema, rollout: z.unknown() };
+
+function readLocalFleet(inspection: Inspection, path: ValuePath, declaration: unknown, known: Known): Omit<LocalFleet, "name"> | undefined {
+  const fields = readFields(inspection, declaration, path, { ...commonFields, ...localFields, ...apart, launch: z.unknown() });
+  if (fields === undefined) return undefined;
+  const { size, zones = ["local"], traffic, secrets = [] } = fields;
+  const launch = fields.launch === undefined ? NOTHING_AT_LAUNCH : readFields(inspection, fields.launch, [...path, "launch"], launchFields);
+  const common = readCommon(inspection, path, fields, known, traffic?.backend);
+  checkSecrets(inspection, path, secrets, launch?.credentials ?? {}, known.secrets);
+  if (common === undefined || size === undefined) return undefined;
+  return {
+    ...common,
+    provider: "local",
+    size,
+    zones,
+    ...(traffic === undefined ? {} : { traffic }),
+    launch: { ...NOTHING_AT_LAUNCH, ...launch },
+    secrets,
+  };
 }
 
-function readSource(
+function readSshFleet(inspection: Inspection, path: ValuePath, declaration: unknown, known: Known): Omit<SshFleet, "name"> | undefined {
+  const hostsApart = z.unknown().refine((value) => value !== undefined);
+  const fields = readFields(inspection, declaration, path, { ...commonFields, ...sshFields, ...apart, hosts: hostsApart });
+  if (fields === undefined) return undefined;
+  const hosts = fields.hosts === undefined ? undefined : readHosts(inspection, [...path, "hosts"], fields.hosts);
+  const common = readCommon(inspection, path, fields, known);
+  const ssh = sshPart(inspection, path, fields, hosts);
+  return common === undefined || ssh === undefined ? undefined : { ...common, ...ssh, launch: NOTHING_AT_LAUNCH, secrets: [] };
+}
+
+type Common = { readonly [Key in Exclude<keyof typeof commonFields, "health" | "rollout">]?: z.output<(typeof commonFields)[Key]> };
+
+function readCommon(
   inspection: Inspection,
-  path: readonly string[],
-  { layer, channel, pinned }: Read,
+  path: ValuePath,
+  fields: Common & { readonly health?: unknown; readonly rollout?: unknown },
   known: Known,
-): FleetSource | undefined {
+  backend?: number,
+): Pick<Fleet, "description" | "runs" | "health" | "rollout" | "first" | "neverFirst"> | undefined {
+  const health = fields.health === undefined ? undefined : readFields(inspection, fields.health, [...path, "health"], healthFields);
+  const runs = readSource(inspection, path, fields, known);
+  const probe = health === undefined ? undefined : readProbe(inspection, [...path, "health"], health, backend);
+  const port = backend ?? (probe === undefined || probe.kind === "command" ? undefined : probe.port);
+  const rollout =
+    fields.rollout === undefined
+      ? undefined
+      : readRollout(inspection, [...path, "rollout"], fields.rollout, { secrets: known.secrets, ...(port === undefined ? {} : { port }) });
+  if (runs === undefined || probe === undefined || health === undefined) return undefined;
+  return {
+    ...(fields.description === undefined ? {} : { description: fields.description }),
+    runs,
+    health: healthOf(probe, health),
+    ...(rollout === undefined ? {} : { rollout }),
+    first: fields.first ?? [],
+    neverFirst: fields.neverFirst ?? [],
+  };
+}
+
+function readRollout(inspection: Inspection, path: ValuePath, value: unknown, context: GateContext): FleetPolicy | undefined {
+  const { gates = [], ...rest } = isMapping(value) ? value : {};
+  const read = readGates(inspection, gates, [...path, "gates"], context);
+  const policy = inspection.check(policyFields, isMapping(value) ? rest : value, path);
+  return policy === undefined ? undefined : { ...policyOf(policy), gates: read };
+}
+
+/** Slots that there are; in one of the two lists. */
+function checkRings(inspection: Inspection, path: ValuePath, fleet: Fleet): void {
+  const slots = slotsOf(fleet, fleet.size).map(({ slot }) => slot);
+  const { first, neverFirst } = fleet;
+  for (const [key, list] of Object.entries({ first, neverFirst }))
+    for (const [index, slot] of list.entries()) {
+      const place = [...path, key, index];
+      if (!slots.includes(slot)) inspection.error(place, `there is no slot ${quote(slot)}`, suggestion(slot, slots, "slots"));
+      else if (key === "neverFirst" && first.includes(slot)) inspection.error(place, `${quote(slot)} is among the first, too`);
+    }
+}
+
+function readSource(inspection: Inspection, path: ValuePath, { layer, channel, pinned }: Common, known: Known): FleetSource | undefined {
   if (layer !== undefined && !known.layers.includes(layer))
     inspection.error([...path, "layer"], `there is no layer ${quote(layer)}`, suggestion(layer, known.layers, "layers"));
   if (channel !== undefined && !known.channels.includes(channel))
@@ -177,7 +228,7 @@ type Health = { readonly [Key in keyof typeof healthFields]?: z.output<(typeof h
 
 function readProbe(
   inspection: Inspection,
-  path: readonly string[],
+  path: ValuePath,
   { http, tcp, command }: Health,
   backend: number | undefined,
 ): FleetProbe | undefined {
@@ -201,7 +252,7 @@ const healthOf = (probe: FleetProbe, { interval = "2s", timeout = "2s", healthy 
 
 function checkSecrets(
   inspection: Inspection,
-  path: readonly string[],
+  path: ValuePath,
   secrets: readonly string[],
   credentials: Readonly<Record<string, string>>,
   known: readonly string[],
@@ -225,4 +276,17 @@ function checkPorts(inspection: Inspection, fleets: readonly Fleet[]): void {
       inspection.error(["fleets", name, "traffic", "listen"], `fleet ${quote(other)} listens on ${traffic.listen} already`);
     else taken.set(traffic.listen, name);
   }
+}
+
+/** A machine has one release of a kind: two fleets would take it away from each other. */
+function checkMachines(inspection: Inspection, fleets: readonly Fleet[]): void {
+  const taken = new Map<string, string>();
+  for (const fleet of fleets)
+    for (const [index, { address, port }] of (fleet.provider === "ssh" ? fleet.hosts : []).entries()) {
+      const machine = `${address}:${port}`;
+      const other = taken.get(machine);
+      if (other !== undefined && other !== fleet.name)
+        inspection.error(["fleets", fleet.name, "hosts", index, "address"], `fleet ${quote(other)} has ${machine} already`);
+      taken.set(machine, fleet.name);
+    }
 }

@@ -42,6 +42,9 @@ const GOOD: readonly string[] = [
   top(
     "fleets: { shop: { size: 6, zones: [a, b], pinned: a/b, health: { http: /, interval: 1s }, traffic: { listen: 8080, backend: 80 }, launch: { environment: { A: b } } } }",
   ),
+  top(
+    "fleets: { web: { provider: ssh, pinned: a/b, identity: k, health: { tcp: 80 }, traffic: { drain: [a], admit: [b] }, hosts: [{ name: w, address: h, hostKey: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB', labels: { rack: r1 } }] } }",
+  ),
   top("parameters: { p: { type: string, default: x, pattern: x, description: y } }"),
   top("parameters: { p: { type: number, default: 3, min: 1, max: 4, enum: [3, 4] } }"),
   top("parameters: { p: x, q: 1, r: true }"),
@@ -72,6 +75,13 @@ const BAD: readonly string[] = [
   top("fleets: { shop: { size: 0, pinned: a, health: { tcp: 80 } } }"),
   top("fleets: { shop: { size: 1, pinned: a, health: { tpc: 80 } } }"),
   top("fleets: { shop: { size: 1, pinned: a } }"),
+  top("fleets: { shop: { pinned: a, health: { tcp: 80 } } }"),
+  top("fleets: { shop: { size: 1, pinned: a, health: { tcp: 80 }, identity: k } }"),
+  top("fleets: { web: { provider: ssh, pinned: a, health: { tcp: 80 }, identity: k } }"),
+  top("fleets: { web: { provider: ssh, pinned: a, health: { tcp: 80 }, identity: k, hosts: [] } }"),
+  top(
+    "fleets: { web: { provider: ssh, pinned: a, health: { tcp: 80 }, identity: k, hosts: [{ name: w, address: -oProxyCommand=x, hostKey: k }] } }",
+  ),
   top("channels: [dev]"),
   top("channels: { Dev: }"),
   top("channels: { dev: all }"),

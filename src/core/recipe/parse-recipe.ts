@@ -8,6 +8,7 @@ import { describeValue, quote } from "./describe-value.ts";
 import { Inspection, isMapping, readFields } from "./inspect.ts";
 import { readLayers } from "./layers.ts";
 import type { AptRepository, Recipe, RecipeLayer } from "./model.ts";
+import { secretsOfGates } from "./gates-section.ts";
 import { readFleets } from "./fleets-section.ts";
 import { readNotify } from "./notify-section.ts";
 import { readParameters } from "./parameters.ts";
@@ -107,7 +108,8 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
     channels: Object.keys(fields?.channels ?? {}),
     secrets: around.secretNames,
   });
-  for (const secret of fleets.flatMap((fleet) => fleet.secrets)) around.usedSecrets.add(secret);
+  for (const secret of fleets.flatMap((fleet) => [...fleet.secrets, ...secretsOfGates(fleet.rollout?.gates ?? [])]))
+    around.usedSecrets.add(secret);
   if (inspection.failed || fields?.name === undefined) return undefined;
   warnAboutUnused(around, layers, repositories);
   return {

@@ -27,8 +27,9 @@ export interface RecipeSource<Options extends object = AnyOptions> {
 /** One of `pinned`, and `layer` with `channel`. */
 export interface FleetSource {
   readonly description?: string;
-  readonly provider?: "local";
-  readonly size: number;
+  readonly provider?: "local" | "ssh";
+  /** Only `ssh` may leave it out: there it is how many hosts there are. */
+  readonly size?: number;
   readonly zones?: readonly string[];
   readonly layer?: string;
   readonly channel?: string;
@@ -43,13 +44,27 @@ export interface FleetSource {
     readonly healthy?: number;
     readonly unhealthy?: number;
   };
-  readonly traffic?: { readonly listen: number; readonly backend: number };
+  /** `listen` and `backend`: local. `drain` and `admit`: ssh. */
+  readonly traffic?:
+    { readonly listen: number; readonly backend: number } | { readonly drain: readonly string[]; readonly admit: readonly string[] };
   readonly launch?: {
     readonly files?: Readonly<Record<string, string>>;
     readonly credentials?: Readonly<Record<string, string>>;
     readonly environment?: Readonly<Record<string, string>>;
   };
   readonly secrets?: readonly string[];
+  /** The rest only for `ssh`. */
+  readonly hosts?: readonly {
+    readonly name: string;
+    readonly address: string;
+    readonly port?: number;
+    readonly user?: string;
+    readonly zone?: string;
+    readonly hostKey: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  }[];
+  readonly identity?: string;
+  readonly root?: string;
 }
 
 type CheckNames = "all" | readonly string[];
