@@ -1,0 +1,1 @@
+export { sshFleet, type SshFleetParts } from "./ssh-fleet.ts";
