@@ -5,6 +5,9 @@ import { slotsOf, type FleetSlot } from "../core/fleet/slots.ts";
 import { DEFAULT_POLICY } from "../core/fleet/default-policy.ts";
 import { numberOf } from "../core/rollout/amount.ts";
 import { ENDS, type Observation } from "../core/rollout/model.ts";
+import type { FleetPolicy } from "../core/fleet/model.ts";
+import type { Verdict } from "../core/checks/verdict.ts";
+import type { GateProbes } from "../ports/gate-probes.ts";
 import type { Rollout } from "../core/rollout/rollout.ts";
 import type { FleetProvider } from "../ports/fleet-provider.ts";
 import { fleetKey, type FleetRolloutRecords, type KnownFleet } from "../ports/fleet-records.ts";
@@ -77,6 +80,8 @@ class FleetCarrier {
   private current:
     { readonly records: FleetRolloutRecords; readonly reconciler: Reconciler; readonly epoch: number; readonly base: TimeBase } | undefined;
   private readonly told = new Map<string, Told>();
+  private readonly movedAtMs = new Map<string, number>();
+  private readonly gates: GateProbes;
   private readonly sickSince = new Map<string, number>();
   private wakeAtMs = 0;
   private freeze: string | undefined;
@@ -93,6 +98,7 @@ class FleetCarrier {
     this.fleet = fleet;
     this.key = fleetKey(fleet);
     this.provider = parts.provider(fleet);
+    this.gates = parts.gates(fleet, this.provider);
     this.mover = new InstanceMover({
       provider: this.provider,
       releaseOf: (image) => fleetRelease(parts.store, image),
@@ -100,7 +106,7 @@ class FleetCarrier {
       tell: (observation) => void this.inbox.push(observation),
       wake: () => this.woken?.(),
       deny: (digest, reason) => parts.records.deny(this.key, { digest, reason, who: "rollout", at: parts.clock.now().toISOString() }),
-      askGate: () => Promise.resolve({ verdict: "error", detail: "no such gate" }),
+      askGate: (gate, signal) => this.askGate(gate, signal),
       zoneOf: (slot) => this.slots().find((each) => each.slot === slot)?.zone ?? "",
       digestOf: parts.digestOf,
       sleep: parts.sleep,
@@ -218,6 +224,7 @@ class FleetCarrier {
       const before = this.told.get(slot);
       const isOld = before === undefined || nowMs - before.atMs >= rollout.plan.policy.unreachable.afterMs / 3;
       if (!isOld && before.running === seen.running && before.healthy === seen.healthy) continue;
+      if (seen.running === rollout.plan.target && before?.running !== seen.running) this.movedAtMs.set(slot, nowMs);
       const sequence = Math.max(Math.round(nowMs), (before?.sequence ?? 0) + 1);
       this.told.set(slot, { ...seen, atMs: nowMs, sequence });
       observations.push({ type: "report", id: slot, sequence, running: seen.running, healthy: seen.healthy });
@@ -241,6 +248,23 @@ class FleetCarrier {
     if (chosen === undefined || chosen.health === "unknown") return undefined;
     const serves = chosen.serving || isBeside || (job?.keepsOld === true && fresh?.serving === true);
     return { running: chosen.running, healthy: chosen.health === "healthy" && serves };
+  }
+
+  /** Of those that run the target, and those that were not touched yet. */
+  private async askGate(name: string, signal: AbortSignal): Promise<{ readonly verdict: Verdict; readonly detail: string }> {
+    const open = this.current;
+    const policy = open?.reconciler.rollout.plan.policy as FleetPolicy | undefined;
+    const gate = policy?.gates.find((each) => each.name === name);
+    if (open === undefined || gate === undefined) return { verdict: "error", detail: `there is no gate ${name}` };
+    const { roster, plan } = open.reconciler.rollout;
+    const nowMs = open.base.now();
+    const serving = this.reports.filter(({ running }) => running !== undefined);
+    const phaseOf = ({ slot }: InstanceReport) => roster.find(slot)?.phase;
+    const moved = serving
+      .filter((report) => report.running === plan.target && phaseOf(report) === "moved")
+      .map(({ id, slot }) => ({ id, sinceMs: Math.max(0, nowMs - (this.movedAtMs.get(slot) ?? nowMs)) }));
+    const untouched = serving.filter((report) => report.running !== plan.target).map(({ id }) => ({ id }));
+    return this.gates.ask(gate, { moved, untouched }, signal);
   }
 
   private given(records: FleetRolloutRecords): readonly Observation[] {

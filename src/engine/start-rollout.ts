@@ -33,6 +33,7 @@ export async function startRollout(parts: FleetParts, options: StartRolloutOptio
       },
     );
   if (planned.plan.instances.length === 0) return planned;
+  await testGates(parts, planned);
   const clock = parts.machineClock();
   const at = parts.clock.now().toISOString();
   const startedBy = await parts.baker();
@@ -56,6 +57,28 @@ export async function startRollout(parts: FleetParts, options: StartRolloutOptio
   });
   return { ...planned, plan, id };
 }
+
+/** A gate that gets no data, or passes bad data, lets everything through: nothing begins with it. */
+async function testGates(parts: FleetParts, { fleet, plan }: FleetPlan): Promise<void> {
+  const gates = fleet.fleet.rollout?.gates ?? [];
+  if (gates.length === 0) return;
+  const provider = parts.provider(fleet);
+  const untouched = (await provider.observe()).filter(({ serving, running }) => serving && running !== plan.target).map(({ id }) => ({ id }));
+  const probes = parts.gates(fleet, provider);
+  const firstWave = plan.waves[0] === undefined ? 1 : plan.waves[0].to - plan.waves[0].from;
+  const signal = AbortSignal.timeout(SELF_TEST_MS);
+  const answers = await Promise.all(gates.map(async (gate) => ({ gate, answer: await probes.selfTest(gate, untouched, firstWave, signal) })));
+  const bad = answers.filter(({ answer }) => answer.verdict !== "passed");
+  if (bad.length === 0) return;
+  throw new BakehouseError(
+    "ROLLOUT_REFUSED",
+    `Tried on data that is known to be bad, ${bad.length === 1 ? "a gate does" : "gates do"} not hold:\n${bad.map(({ gate, answer }) => `  ${gate.name}: ${answer.detail}`).join("\n")}`,
+    { hint: "mend the gate's query or its source, or leave it out of the fleet's `rollout:`", details: bad.map(({ gate, answer }) => ({ gate: gate.name, detail: answer.detail })) },
+  );
+}
+
+/** A guess: some gates look at a window of time. */
+const SELF_TEST_MS = 60_000;
 
 /** `web-r1`, `web-r2`: easy to say. Unique in the store, whichever fleet it is. */
 const idFor = (rollouts: readonly RolloutSummary[], name: string): string =>

@@ -7,6 +7,9 @@ import { hostSecrets } from "../adapters/local-host/secret-source.ts";
 import { isAlive, thisProcess } from "../adapters/local-store/owners.ts";
 import { localFleet } from "../adapters/local-fleet/local-fleet.ts";
 import { openSqliteFleets } from "../adapters/sqlite-fleets/sqlite-fleets.ts";
+import { gateProbes } from "../adapters/gate-probes/gate-probes.ts";
+import { sshFleet } from "../adapters/ssh-fleet/ssh-fleet.ts";
+import type { KnownFleet } from "../ports/fleet-records.ts";
 import type { FleetParts } from "../engine/fleet-parts.ts";
 import type { ImageParts } from "./images.ts";
 
@@ -17,6 +20,7 @@ export async function fleetParts(
 ): Promise<FleetParts & { close(): void }> {
   const records = openSqliteFleets(parts.store.path("fleets.db"), { readOnly: parts.store.readOnly });
   const cells = await parts.cells();
+  const secretsOf = ({ secrets, file }: Pick<KnownFleet, "secrets" | "file">) => hostSecrets({ secrets, folder: dirname(file) }, env);
   return {
     store: parts.store,
     clock: parts.clock,
@@ -24,11 +28,14 @@ export async function fleetParts(
     catalog: parts.catalog,
     records,
     provider: ({ recipe, fleet, secrets, file }) =>
-      localFleet(
-        { store: parts.store, cells, secrets: (names) => hostSecrets({ secrets, folder: dirname(file) }, env).resolve(names) },
-        recipe,
-        fleet,
-      ),
+      fleet.provider === "ssh"
+        ? sshFleet({ store: parts.store, folder: dirname(file) }, fleet)
+        : localFleet({ store: parts.store, cells, secrets: secretsOf({ secrets, file }).resolve }, recipe, fleet),
+    gates: (fleet, provider) =>
+      gateProbes({
+        fleet: provider,
+        secret: (name) => secretsOf(fleet).resolve([name]).get(name),
+      }),
     machineClock,
     owner: thisProcess,
     isAlive,

@@ -1,7 +1,7 @@
 /**
  * What a machine needs for a part of Bakehouse. `core`: every bake. `runc`: `bake --runner runc`. `ansible`: recipes with `ansible` steps.
  * `registry`: foundations from a registry. `squashfs`: that export. `artifacts`: disks that machines start from, and what reads them. `machines`: virtual machines.
- * `cells`: what boots an image as a cell. `fleets`: local fleets. `checks`: the tools of the checks `cis` and `lynis`. `reference`: `foundation.builder: mmdebstrap`. `test`: what only the project's own tests run.
+ * `cells`: what boots an image as a cell. `fleets`: local fleets. `ssh-fleets`: fleets of own machines. `checks`: the tools of the checks `cis` and `lynis`. `reference`: `foundation.builder: mmdebstrap`. `test`: what only the project's own tests run.
  */
 export const FEATURES = [
   "core",
@@ -13,6 +13,7 @@ export const FEATURES = [
   "machines",
   "cells",
   "fleets",
+  "ssh-fleets",
   "checks",
   "reference",
   "test",
@@ -310,6 +311,14 @@ export const HOST_TOOLS: readonly HostTool[] = [
     minimum: "5.32",
   },
   {
+    name: "ssh",
+    debianPackage: "openssh-client",
+    purpose: "own machines of fleets",
+    features: ["ssh-fleets"],
+    versionArguments: ["-V"],
+    minimum: "9.2",
+  },
+  {
     name: "oscap",
     debianPackage: "openscap-scanner",
     purpose: "the check cis",
@@ -335,6 +344,14 @@ export const HOST_TOOLS: readonly HostTool[] = [
     name: "docker-registry",
     debianPackage: "docker-registry",
     purpose: "tests with a registry",
+    features: ["test"],
+    versionArguments: ["--version"],
+  },
+  { name: "sshd", debianPackage: "openssh-server", purpose: "tests with own machines of fleets", features: ["test"] },
+  {
+    name: "sudo",
+    debianPackage: "sudo",
+    purpose: "tests with a machine where root does not log in",
     features: ["test"],
     versionArguments: ["--version"],
   },

@@ -13,9 +13,6 @@ import { shellQuote } from "../sandbox/holder.ts";
 /** ssh did not get through to a machine, or lost it; `message` says why in ssh's words. Nothing is known of what was done there. */
 export class HostSilent extends Error {}
 
-/** What answers is not the machine of the recipe. Nothing was sent to it. */
-export class WrongHostKey extends HostSilent {}
-
 export interface RunOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
@@ -35,7 +32,7 @@ export interface SshConnection {
   /**
    * Runs a script for sh(1) there, as root.
    *
-   * @throws HostSilent, WrongHostKey; CANCELLED
+   * @throws HostSilent, also when what answers is not the machine of the recipe: nothing was sent to it then; CANCELLED
    */
   run(script: string, parameters: readonly string[], options: RunOptions): Promise<Ran>;
   /** Command line of this host that runs a program there. */
@@ -135,7 +132,7 @@ function silence(stderr: string): HostSilent {
     .filter((line) => line !== "");
   if (/Host key verification failed|no matching host key type/i.test(stderr)) {
     const shown = /SHA256:[A-Za-z0-9+/]+/.exec(stderr)?.[0];
-    return new WrongHostKey(`its host key ${shown === undefined ? "" : `(${shown}) `}is not the one in the recipe; nothing was sent to it`);
+    return new HostSilent(`its host key ${shown === undefined ? "" : `(${shown}) `}is not the one in the recipe; nothing was sent to it`);
   }
   return new HostSilent(lines.at(-1) ?? "the connection was lost");
 }

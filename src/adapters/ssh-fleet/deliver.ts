@@ -90,7 +90,7 @@ export async function deliver(request: DeliveryRequest, examined: Examined): Pro
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;
 
 /** Nothing of what was sent is left there. */
-export class DiskFull extends MachineRefused {}
+class DiskFull extends MachineRefused {}
 
 function requireSpace(payload: Payload, partBytes: number, freeBytes: number): void {
   const needed = payload.sizeBytes - partBytes + payload.unpackedBytes + SPARE_BYTES;

@@ -47,7 +47,7 @@ export async function openTestFleet(names: readonly string[], options: Omit<Test
     secrets: [],
     hosts: machines.map(({ host }) => host),
     identity: "key",
-    root: "/var/lib/bakehouse",
+    root: "/opt/bakehouse", // the default may be a store of this host
   };
   const sent: Sent[] = [];
   const opened: FleetProvider[] = [];

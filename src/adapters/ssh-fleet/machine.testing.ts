@@ -45,6 +45,8 @@ export interface TestMachineOptions {
   readonly authorizedKey: string;
   /** It can mount erofs. Default true. */
   readonly erofs?: boolean;
+  /** Who may log in with the key; another than root may do everything by sudo. Default root. */
+  readonly user?: string;
 }
 
 const run = (program: string, ...argv: readonly string[]): string =>
@@ -111,7 +113,7 @@ export async function startMachine(name: string, options: TestMachineOptions): P
       name,
       address,
       port: 22,
-      user: "root",
+      user: options.user ?? "root",
       zone: "a",
       hostKey: readFileSync(join(root, "etc/ssh/ssh_host_ed25519_key.pub"), "utf8").trim(),
       labels: {},
@@ -148,7 +150,7 @@ exec systemd-nspawn -q -D "$root" --machine="$id" --register=no --keep-unit --ne
   --console=read-only --kill-signal=SIGRTMIN+3 --link-journal=no --resolv-conf=off --timezone=off
 `;
 
-function furnish(root: string, { authorizedKey, erofs = true }: TestMachineOptions): void {
+function furnish(root: string, { authorizedKey, erofs = true, user = "root" }: TestMachineOptions): void {
   const system = join(root, "etc/systemd/system");
   for (const entry of readdirSync(system)) if (entry.endsWith(".wants")) rmSync(join(system, entry), { recursive: true });
   for (const name of ["systemd-timesyncd.service", "systemd-networkd.service"]) {
@@ -174,8 +176,15 @@ function furnish(root: string, { authorizedKey, erofs = true }: TestMachineOptio
       "local-fs.target",
       `[Unit]\nDefaultDependencies=no\nBefore=local-fs-pre.target\nWants=local-fs-pre.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/sh -c '${loops}'\n`,
     );
-  mkdirSync(join(root, "root/.ssh"), { recursive: true, mode: 0o700 });
-  writeFileSync(join(root, "root/.ssh/authorized_keys"), readFileSync(authorizedKey), { mode: 0o600 });
+  const home = user === "root" ? "root" : `home/${user}`;
+  if (user !== "root") {
+    run("chroot", root, "useradd", "--create-home", "--shell", "/bin/bash", user);
+    writeFileSync(join(root, "etc/sudoers.d", user), `${user} ALL=(root) NOPASSWD: ALL\n`, { mode: 0o440 });
+  }
+  rmSync(join(root, "root/.ssh"), { recursive: true, force: true });
+  mkdirSync(join(root, home, ".ssh"), { recursive: true, mode: 0o700 });
+  writeFileSync(join(root, home, ".ssh/authorized_keys"), readFileSync(authorizedKey), { mode: 0o600 });
+  if (user !== "root") run("chroot", root, "chown", "-R", user, `/${home}`);
   rmSync(join(root, "srv/shop"), { recursive: true, force: true });
   const key = join(root, "etc/ssh/ssh_host_ed25519_key");
   for (const file of [key, `${key}.pub`]) rmSync(file, { force: true });

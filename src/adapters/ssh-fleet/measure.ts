@@ -31,7 +31,7 @@ export async function measure(connection: SshConnection, root: string, path: str
 }
 
 /** @param text  lines of `booted <seconds>`, `diff <digest>`, `runs <hex>` or `odd <why>`, `serving` */
-export function measuredIn(text: string): Measured {
+function measuredIn(text: string): Measured {
   const lines = text.split("\n");
   const after = (word: string): string | undefined => lines.find((line) => line.startsWith(`${word} `))?.slice(word.length + 1);
   const volume = `sha256:${after("runs") ?? ""}`;

@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { connect } from "node:net";
-import type { FleetHealth, SshHost } from "../../core/fleet/model.ts";
-import { HostSilent, type SshConnection } from "./connection.ts";
+import type { FleetHealth, FleetProbe, SshHost } from "../../core/fleet/model.ts";
+import type { SshConnection } from "./connection.ts";
 import type { Look } from "./looks.ts";
 import { PROGRAM } from "./scripts.ts";
 
@@ -11,7 +11,7 @@ export async function lookAt(host: SshHost, connection: SshConnection, { probe, 
     switch (probe.kind) {
       case "http": {
         const { status } = await httpGet(host.address, { ...probe, timeoutMs });
-        return status >= 200 && status < 400 ? { good: true } : bad(`http :${probe.port}${probe.path} answers ${status}`);
+        return status >= 200 && status < 400 ? { good: true } : bad(`${nameOf(probe)} answers ${status}`);
       }
       case "tcp":
         await accepts(host.address, probe.port, timeoutMs);
@@ -19,15 +19,17 @@ export async function lookAt(host: SshHost, connection: SshConnection, { probe, 
       case "command": {
         const { code, stderr, stdout } = await connection.run(PROGRAM, probe.argv, { timeoutMs });
         const said = (stderr.trim() === "" ? stdout : stderr).trim().split("\n").at(-1) ?? "";
-        return code === 0 ? { good: true } : bad(`${probe.argv.join(" ")} ended with ${code}${said === "" ? "" : `: ${said}`}`);
+        return code === 0 ? { good: true } : bad(`${nameOf(probe)} ended with ${code}${said === "" ? "" : `: ${said}`}`);
       }
     }
   } catch (error) {
-    const where = probe.kind === "command" ? probe.argv.join(" ") : `${probe.kind} :${probe.port}`;
-    if (error instanceof HostSilent || error instanceof Error) return bad(`${where}: ${error.message}`);
+    if (error instanceof Error) return bad(`${nameOf(probe)}: ${error.message}`);
     throw error;
   }
 }
+
+const nameOf = (probe: FleetProbe): string =>
+  probe.kind === "command" ? probe.argv.join(" ") : `${probe.kind} :${probe.port}${probe.kind === "http" ? probe.path : ""}`;
 
 const bad = (why: string): Look => ({ good: false, why });
 

@@ -135,6 +135,7 @@ else
   sync
   rm -rf "releases/$hex"; mv "releases/$hex.new" "releases/$hex" && rm -f "$part"
 fi
+rm -f started # if it is one that is brought again
 stamp "$hex"
 `);
 
@@ -186,6 +187,7 @@ point() { rm -f "$2.new"; ln -s "$1" "$2.new" && mv -T "$2.new" "$2"; }
 write() { [ "$(cat "$1" 2>/dev/null)" = "$2" ] || { printf '%s\\n' "$2" > "$1.new" && mv "$1.new" "$1"; }; }
 start() {
   [ -n "$entry" ] && has_systemd || return 0
+  systemctl reset-failed "$entry" 2>/dev/null # it counts earlier starts, and refuses one too many
   systemctl restart "$entry" 2>&1
 }
 said=$(mount_release "$hex" 2>&1) || refuse "$said"
