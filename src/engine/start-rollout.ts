@@ -63,17 +63,24 @@ async function testGates(parts: FleetParts, { fleet, plan }: FleetPlan): Promise
   const gates = fleet.fleet.rollout?.gates ?? [];
   if (gates.length === 0) return;
   const provider = parts.provider(fleet);
-  const untouched = (await provider.observe()).filter(({ serving, running }) => serving && running !== plan.target).map(({ id }) => ({ id }));
+  const untouched = (await provider.observe())
+    .filter(({ serving, running }) => serving && running !== plan.target)
+    .map(({ id }) => ({ id }));
   const probes = parts.gates(fleet, provider);
   const firstWave = plan.waves[0] === undefined ? 1 : plan.waves[0].to - plan.waves[0].from;
   const signal = AbortSignal.timeout(SELF_TEST_MS);
-  const answers = await Promise.all(gates.map(async (gate) => ({ gate, answer: await probes.selfTest(gate, untouched, firstWave, signal) })));
+  const answers = await Promise.all(
+    gates.map(async (gate) => ({ gate, answer: await probes.selfTest(gate, untouched, firstWave, signal) })),
+  );
   const bad = answers.filter(({ answer }) => answer.verdict !== "passed");
   if (bad.length === 0) return;
   throw new BakehouseError(
     "ROLLOUT_REFUSED",
     `Tried on data that is known to be bad, ${bad.length === 1 ? "a gate does" : "gates do"} not hold:\n${bad.map(({ gate, answer }) => `  ${gate.name}: ${answer.detail}`).join("\n")}`,
-    { hint: "mend the gate's query or its source, or leave it out of the fleet's `rollout:`", details: bad.map(({ gate, answer }) => ({ gate: gate.name, detail: answer.detail })) },
+    {
+      hint: "mend the gate's query or its source, or leave it out of the fleet's `rollout:`",
+      details: bad.map(({ gate, answer }) => ({ gate: gate.name, detail: answer.detail })),
+    },
   );
 }
 

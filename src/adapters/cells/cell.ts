@@ -69,7 +69,9 @@ export function cellOf(store: Store, cell: CellFolder, onStop: () => void = () =
     isAlive: () => keeperOf(folder) !== undefined,
     exchangeVolume: async (image, volume) => {
       const pid = keeperPid();
-      const at = hostImageRoot(`${keeperRoot(pid)}${MACHINE_ROOT}`).resolve(volume.path).slice(keeperRoot(pid).length);
+      const at = hostImageRoot(`${keeperRoot(pid)}${MACHINE_ROOT}`)
+        .resolve(volume.path)
+        .slice(keeperRoot(pid).length);
       const answer = await askKeeper(pid, `volume ${store.blobs.path(volume.blob)} ${at}`);
       if (answer?.trim() !== "exchanged")
         throw new BakehouseError("CELL_FAILED", `Cell ${record.name}: its volume cannot be exchanged: ${answer?.trim() ?? "it has ended"}`);

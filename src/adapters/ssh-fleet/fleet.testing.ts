@@ -45,6 +45,8 @@ export async function openTestFleet(names: readonly string[], options: Omit<Test
     health: { probe: { kind: "http", path: "/", port: 80 }, intervalMs: 200, timeoutMs: 2000, healthyAfter: 2, unhealthyAfter: 3 },
     launch: { files: {}, credentials: {}, environment: {} },
     secrets: [],
+    first: [],
+    neverFirst: [],
     hosts: machines.map(({ host }) => host),
     identity: "key",
     root: "/opt/bakehouse", // the default may be a store of this host

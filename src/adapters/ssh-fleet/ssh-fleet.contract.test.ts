@@ -10,7 +10,7 @@ fleetProviderContract(
       reopen: fleet.reopen,
       releases: [fleet.release("one"), fleet.release("two")],
       places: fleet.machines.map(({ host }) => ({ id: host.name, slot: host.name, zone: host.zone })),
-      port: 80,
+      ask: { port: 80, path: "/", answer: (body) => body.trim() },
       crash: (id) => fleet.machine(id).powerOff(),
       close: fleet.close,
     };

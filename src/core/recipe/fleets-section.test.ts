@@ -46,6 +46,8 @@ describe("fleets of a recipe", () => {
           unhealthyAfter: 3,
         },
         launch: { files: {}, credentials: {}, environment: {} },
+        first: [],
+        neverFirst: [],
         secrets: [],
       },
     ]);
@@ -84,6 +86,8 @@ describe("fleets of a recipe", () => {
         },
         traffic: { listen: 8080, backend: 8000 },
         launch: { files: { "/etc/shop/name": "blue" }, credentials: { api: "1" }, environment: { SHOP_MODE: "sale" } },
+        first: [],
+        neverFirst: [],
         secrets: ["licence"],
       },
       { name: "batch", health: { probe: { kind: "command", argv: ["systemctl", "is-active", "shop"] } } },

@@ -46,6 +46,8 @@ describe("fleets of own machines", () => {
         identity: "k",
         root: "/var/lib/bakehouse",
         launch: { files: {}, credentials: {}, environment: {} },
+        first: [],
+        neverFirst: [],
         secrets: [],
       },
     ]);
