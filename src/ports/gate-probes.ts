@@ -11,8 +11,8 @@ export interface GateSubjects {
 /** Asks the gates of one rollout. Neither throws: what breaks, or is stopped by the signal, is `error`. */
 export interface GateProbes {
   /**
-   * Asked after the soak of each wave. After the last one nothing is untouched: comparisons then take what the untouched ones said when
-   * they were asked last by these same probes, and are inconclusive when they never were.
+   * Asked after the soak of each wave. Towards the end too few are untouched: comparisons then take what untouched ones said when they
+   * were last asked by these same probes (by the self-test, too), and are inconclusive when they never were.
    */
   ask(gate: RolloutGate, subjects: GateSubjects, signal: AbortSignal): Promise<GateAnswer>;
   /**

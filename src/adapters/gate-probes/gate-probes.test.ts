@@ -262,18 +262,38 @@ describe("a query to Prometheus", () => {
     expect(await verdictOf(ask(compared()))).toEqual(["inconclusive", expect.stringContaining("too few values to compare, 5 are needed")]);
   });
 
-  it("compares with what untouched ones said last, when none is left", async () => {
+  it("compares with what untouched ones said last, when too few are left", async () => {
     const probes = gateProbes(nobody);
     const gate = gateOf(compared());
     routes.set(API, byInstance({ "web-1": spread(30), "web-8": spread(10) }));
     expect(await verdictOf(probes.ask(gate, { moved: moved("web-1"), untouched: [] }, never))).toEqual([
       "inconclusive",
-      expect.stringContaining("no instance is untouched any more"),
+      "too few values to compare, 5 are needed on each side (8 values of moved, 0 of untouched)",
     ]);
-    await probes.ask(gate, { moved: moved("web-1"), untouched: moved("web-8") }, never);
+    await probes.ask(gate, { moved: moved("web-1"), untouched: moved("web-8", "web-9") }, never);
     expect(await verdictOf(probes.ask(gate, { moved: moved("web-1", "web-8"), untouched: [] }, never))).toEqual([
       "failed",
-      expect.stringMatching(/untouched ones as they were \d+ s ago, none is left$/),
+      expect.stringMatching(/untouched ones as they were \d+ s ago, since too few are left$/),
+    ]);
+    routes.set(API, byInstance({ "web-1": spread(30), "web-9": vector("1", "2") }));
+    expect(await verdictOf(probes.ask(gate, { moved: moved("web-1"), untouched: moved("web-9") }, never))).toEqual([
+      "failed",
+      expect.stringContaining("since too few are left"),
+    ]);
+    routes.set(API, byInstance({ "web-1": spread(30), "web-8": vector("1", "2") }));
+    expect(await verdictOf(probes.ask(gate, { moved: moved("web-1"), untouched: moved("web-8", "web-9") }, never))).toEqual([
+      "inconclusive",
+      expect.stringContaining("8 values of moved, 2 of untouched"),
+    ]);
+    routes.set(API, byInstance({ "web-1": spread(30), "web-9": text("oops", 500) }));
+    expect(await verdictOf(probes.ask(gate, { moved: moved("web-1"), untouched: moved("web-9") }, never))).toEqual([
+      "error",
+      expect.stringContaining("it answered 500"),
+    ]);
+    routes.set(API, byInstance({ "web-1": spread(30), "web-9": spread(40) }));
+    expect(await verdictOf(probes.ask(gate, { moved: moved("web-1"), untouched: moved("web-9") }, never))).toEqual([
+      "passed",
+      expect.not.stringContaining("too few"),
     ]);
   });
 

@@ -1,8 +1,9 @@
+import { samplesIn } from "../../core/gates/compare.ts";
 import { judgeGate } from "../../core/gates/judge-gate.ts";
 import type {
+  Comparison,
   GateAnswer,
   GateProbe,
-  GateSamples,
   HeaderValue,
   HttpProbe,
   LogProbe,
@@ -30,46 +31,70 @@ export interface GateProbeParts {
 
 /** Instances that are asked at the same time (a guess). */
 const AT_ONCE = 16;
-/** For the journal of one instance (a guess; 2000 lines take a cell 100 ms). */
+/** For the journal of one instance (a guess). */
 const JOURNAL_MS = 30_000;
 
 type Subject = GateInstance & { readonly sinceMs?: number };
 
-/** Gates asked over HTTP and of the fleet's own instances. One for each rollout: what untouched instances said last is kept. */
+/** Gates asked over HTTP and of the fleet's own instances. One for each rollout: what untouched instances said is kept. */
 export function gateProbes(parts: GateProbeParts): GateProbes {
-  const kept = new Map<string, { readonly readings: readonly Reading[]; readonly at: number }>();
+  const kept = new KeptReadings();
   const read = (probe: GateProbe, subjects: readonly Subject[], windowMs: number, signal: AbortSignal): Promise<readonly Reading[]> =>
     subjects.length === 0 && probe.kind !== "windows" ? Promise.resolve([]) : readProbe(parts, probe, subjects, windowMs, signal);
 
   return {
-    ask: (gate, { moved, untouched }, signal) =>
+    ask: (gate, subjects, signal) =>
       neverThrow(async () => {
         const { probe } = gate;
-        const windowMs = Math.min(windowOf(probe), ...moved.map(({ sinceMs }) => sinceMs));
-        if (!isComparison(probe)) return judgeGate(gate, { moved: await read(probe, moved, windowMs, signal), untouched: [] });
-        const [ours, theirs] = await Promise.all([read(probe, moved, windowMs, signal), read(probe, untouched, windowMs, signal)]);
-        if (theirs.some((reading) => !("problem" in reading))) kept.set(gate.name, { readings: theirs, at: performance.now() });
-        if (untouched.length > 0) return judgeGate(gate, { moved: ours, untouched: theirs });
-        const before = kept.get(gate.name);
-        const answer = judgeGate(gate, { moved: ours, untouched: before?.readings ?? [] });
-        const remark =
-          before === undefined
-            ? "no instance is untouched any more"
-            : `untouched ones as they were ${Math.round((performance.now() - before.at) / 1000)} s ago, none is left`;
-        return { ...answer, detail: `${answer.detail}; ${remark}` };
+        const windowMs = Math.min(windowOf(probe), ...subjects.moved.map(({ sinceMs }) => sinceMs));
+        const comparison = comparisonOf(probe);
+        if (comparison === undefined) return judgeGate(gate, { moved: await read(probe, subjects.moved, windowMs, signal), untouched: [] });
+        const [moved, untouched] = await Promise.all([
+          read(probe, subjects.moved, windowMs, signal),
+          read(probe, subjects.untouched, windowMs, signal),
+        ]);
+        const now = { readings: untouched, instances: subjects.untouched.length };
+        if (samplesIn(untouched) >= comparison.minSamples) kept.keep(gate.name, now);
+        const { readings, remark } = kept.of(gate.name, now);
+        const answer = judgeGate(gate, { moved, untouched: readings });
+        return remark === undefined ? answer : { ...answer, detail: `${answer.detail}; ${remark}` };
       }),
     selfTest: (gate, untouched, firstWave, signal) =>
       neverThrow(async () => {
         const { probe } = gate;
         const { standIns, others } = divide(untouched, firstWave);
         const readThese = (subjects: readonly Subject[]) => read(probe, subjects, windowOf(probe), signal);
-        if (!isComparison(probe)) return selfTestGate(gate, { moved: await readThese(standIns), untouched: [] });
+        if (comparisonOf(probe) === undefined) return selfTestGate(gate, { moved: await readThese(standIns), untouched: [] });
         const [moved, rest] = await Promise.all([readThese(standIns), readThese(others)]);
-        kept.set(gate.name, { readings: standIns === others ? rest : [...moved, ...rest], at: performance.now() });
-        const samples: GateSamples = { moved, untouched: rest };
-        return selfTestGate(gate, samples);
+        kept.keep(gate.name, { readings: standIns === others ? rest : [...moved, ...rest], instances: untouched.length });
+        return selfTestGate(gate, { moved, untouched: rest });
       }),
   };
+}
+
+interface Baseline {
+  readonly readings: readonly Reading[];
+  /** How many instances were asked. */
+  readonly instances: number;
+}
+
+/** By gate, what untouched instances said when there were enough of them: towards the end of a rollout too few are left to compare with. */
+class KeptReadings {
+  readonly #kept = new Map<string, Baseline & { readonly at: number }>();
+
+  keep(gate: string, baseline: Baseline): void {
+    this.#kept.set(gate, { ...baseline, at: performance.now() });
+  }
+
+  /** What they say now; what was kept if that is more only because there were more of them. */
+  of(gate: string, now: Baseline): { readonly readings: readonly Reading[]; readonly remark?: string } {
+    const kept = this.#kept.get(gate);
+    const isSilent = now.readings.some((reading) => "problem" in reading);
+    if (kept === undefined || isSilent || kept.instances <= now.instances || samplesIn(kept.readings) <= samplesIn(now.readings))
+      return now;
+    const seconds = Math.round((performance.now() - kept.at) / 1000);
+    return { readings: kept.readings, remark: `untouched ones as they were ${seconds} s ago, since too few are left` };
+  }
 }
 
 /** As many as the first wave moves stand for moved ones, the others for untouched ones; one alone stands for both. */
@@ -88,7 +113,8 @@ async function neverThrow(ask: () => Promise<GateAnswer>): Promise<GateAnswer> {
 }
 
 const wordsOf = (error: unknown): string => cut(error instanceof Error ? error.message : String(error));
-const isComparison = (probe: GateProbe): boolean => "expected" in probe && "compare" in probe.expected;
+const comparisonOf = (probe: GateProbe): Comparison | undefined =>
+  "expected" in probe && "compare" in probe.expected ? probe.expected.compare : undefined;
 const windowOf = (probe: GateProbe): number => (probe.kind === "prometheus" ? probe.windowMs : Infinity);
 
 function readProbe(

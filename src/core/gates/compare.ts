@@ -44,6 +44,15 @@ export function unfit(
   return { verdict: "inconclusive", detail: `so few ${word}s can show nothing at ${rateText(comparison)}: at best ${pText(smallestP)}` };
 }
 
+/** Numbers or requests in all answers of a side, as `minSamples` counts them. */
+export function samplesIn(readings: readonly Reading[]): number {
+  const finite = (numbers: readonly number[]): readonly number[] => numbers.filter((number) => Number.isFinite(number));
+  return readings.reduce((count, reading) => {
+    if ("numbers" in reading) return count + finite(reading.numbers).length;
+    return "requests" in reading ? finite(reading.requests).reduce((sum, requests) => sum + requests, count) : count;
+  }, 0);
+}
+
 export const isShown = ({ falseAlarmsPercent }: Comparison, p: number): boolean => p <= falseAlarmsPercent / 100;
 
 export const rateText = ({ falseAlarmsPercent }: Comparison): string => `false alarms ${shown(falseAlarmsPercent)} %`;
