@@ -1,12 +1,6 @@
 import type { GateAnswer, RolloutGate } from "../core/gates/model.ts";
 import type { GateInstance } from "../core/gates/placeholders.ts";
-
-/** Who is asked about. */
-export interface GateSubjects {
-  /** Everything on the new image. `sinceMs`: how long ago it was moved. Lines and windows that are older say nothing about the new image. */
-  readonly moved: readonly (GateInstance & { readonly sinceMs: number })[];
-  readonly untouched: readonly GateInstance[];
-}
+import type { GateSubjects } from "../core/gates/subjects.ts";
 
 /** Asks the gates of one rollout. Neither throws: what breaks, or is stopped by the signal, is `error`. */
 export interface GateProbes {
