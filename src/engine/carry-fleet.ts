@@ -7,6 +7,7 @@ import { numberOf } from "../core/rollout/amount.ts";
 import { ENDS, type Observation } from "../core/rollout/model.ts";
 import type { FleetPolicy } from "../core/fleet/model.ts";
 import type { Verdict } from "../core/checks/verdict.ts";
+import { gateSubjects } from "../core/gates/subjects.ts";
 import type { GateProbes } from "../ports/gate-probes.ts";
 import type { Rollout } from "../core/rollout/rollout.ts";
 import type { FleetProvider } from "../ports/fleet-provider.ts";
@@ -80,7 +81,8 @@ class FleetCarrier {
   private current:
     { readonly records: FleetRolloutRecords; readonly reconciler: Reconciler; readonly epoch: number; readonly base: TimeBase } | undefined;
   private readonly told = new Map<string, Told>();
-  private readonly movedAtMs = new Map<string, number>();
+  /** When the move of a slot began. */
+  private readonly begunAtMs = new Map<string, number>();
   private readonly gates: GateProbes;
   private readonly sickSince = new Map<string, number>();
   private wakeAtMs = 0;
@@ -167,6 +169,7 @@ class FleetCarrier {
     ];
     if (observations.length > 0 || nowMs >= this.wakeAtMs) {
       const decision = reconciler.tick(observations, nowMs);
+      for (const action of decision.actions) if (action.kind === "move") this.begunAtMs.set(action.id, nowMs);
       this.parts.reach("rollout-ticked");
       this.waitingFor = decision.waitingFor;
       const retries = decision.waitingFor.startsWith("what was decided");
@@ -224,7 +227,6 @@ class FleetCarrier {
       const before = this.told.get(slot);
       const isOld = before === undefined || nowMs - before.atMs >= rollout.plan.policy.unreachable.afterMs / 3;
       if (!isOld && before.running === seen.running && before.healthy === seen.healthy) continue;
-      if (seen.running === rollout.plan.target && before?.running !== seen.running) this.movedAtMs.set(slot, nowMs);
       const sequence = Math.max(Math.round(nowMs), (before?.sequence ?? 0) + 1);
       this.told.set(slot, { ...seen, atMs: nowMs, sequence });
       observations.push({ type: "report", id: slot, sequence, running: seen.running, healthy: seen.healthy });
@@ -250,21 +252,16 @@ class FleetCarrier {
     return { running: chosen.running, healthy: chosen.health === "healthy" && serves };
   }
 
-  /** Of those that run the target, and those that were not touched yet. */
   private async askGate(name: string, signal: AbortSignal): Promise<{ readonly verdict: Verdict; readonly detail: string }> {
     const open = this.current;
     const policy = open?.reconciler.rollout.plan.policy as FleetPolicy | undefined;
     const gate = policy?.gates.find((each) => each.name === name);
     if (open === undefined || gate === undefined) return { verdict: "error", detail: `there is no gate ${name}` };
-    const { roster, plan } = open.reconciler.rollout;
     const nowMs = open.base.now();
-    const serving = this.reports.filter(({ running }) => running !== undefined);
-    const phaseOf = ({ slot }: InstanceReport) => roster.find(slot)?.phase;
-    const moved = serving
-      .filter((report) => report.running === plan.target && phaseOf(report) === "moved")
-      .map(({ id, slot }) => ({ id, sinceMs: Math.max(0, nowMs - (this.movedAtMs.get(slot) ?? nowMs)) }));
-    const untouched = serving.filter((report) => report.running !== plan.target).map(({ id }) => ({ id }));
-    return this.gates.ask(gate, { moved, untouched }, signal);
+    // begun by a process that is gone: since the rollout began at the latest
+    const since = ({ slot }: InstanceReport): number => nowMs - (this.begunAtMs.get(slot) ?? open.records.origin.nowMs);
+    const subjects = gateSubjects(this.reports, open.reconciler.rollout.plan.target as ImageDigest, since);
+    return this.gates.ask(gate, subjects, signal);
   }
 
   private given(records: FleetRolloutRecords): readonly Observation[] {
