@@ -11,6 +11,8 @@ import { requireNotRevoked } from "./require-not-revoked.ts";
 
 export interface ConvergeOptions {
   readonly fleet?: string;
+  /** What a fleet that runs nothing yet begins with; default the image that it follows. */
+  readonly image?: string;
   /** Forget that slots were flapping. */
   readonly retry: boolean;
   readonly timeoutMs: number;
@@ -35,7 +37,7 @@ export interface Converged {
 export async function convergeFleet(parts: FleetParts, options: ConvergeOptions): Promise<Converged> {
   const fleet = findFleet(parts.records, options.fleet);
   const key = fleetKey(fleet);
-  declareFirst(parts, fleet);
+  declareFirst(parts, fleet, options.image);
   if (options.retry) parts.records.forgiveHealings(key);
   const end = parts.clock.elapsedMs() + options.timeoutMs;
   return carrying(parts, key, `converges fleet ${key}`, async () => {
@@ -57,9 +59,9 @@ export async function convergeFleet(parts: FleetParts, options: ConvergeOptions)
 }
 
 /** A fleet that runs nothing yet is declared to run what it follows. */
-export function declareFirst(parts: FleetParts, fleet: KnownFleet): void {
+function declareFirst(parts: FleetParts, fleet: KnownFleet, reference = imageReference(fleet)): void {
   if (fleet.declared !== undefined) return;
-  const { image } = fleetRelease(parts.store, imageReference(fleet));
+  const { image } = fleetRelease(parts.store, reference);
   requireNotRevoked(parts, image);
   const denied = parts.records.denied(fleetKey(fleet)).find(({ digest }) => digest === image);
   if (denied !== undefined)
