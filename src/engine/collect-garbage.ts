@@ -25,6 +25,8 @@ export interface CollectGarbageParts {
   readonly cells: Pick<Cells, "list" | "find">;
   readonly clock: Clock;
   catalog(): Promise<Pick<Catalog, "bakes" | "removeImages" | "ledger">>;
+  /** Images that fleets need, and why. */
+  readonly fleetPins?: ReadonlyMap<ImageDigest, string>;
   /** Told at the moments that tests let it die at. */
   readonly reach?: ReachPoint;
 }
@@ -149,7 +151,7 @@ async function surroundings(parts: CollectGarbageParts, { rules }: CollectGarbag
     .list()
     .filter(isHeldCell)
     .map(({ name, image }) => [image.digest, `cell ${name} runs it`] as const);
-  return { pins: new Map([...ran, ...pins]), aside: listSetAside(parts.store) };
+  return { pins: new Map([...ran, ...(parts.fleetPins ?? []), ...pins]), aside: listSetAside(parts.store) };
 }
 
 /** First the note, then the index, then the catalog: whatever ends it in between, nothing is lost and the next one finishes. */

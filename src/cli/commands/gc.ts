@@ -1,4 +1,5 @@
-import { shortDigest, type Sha256 } from "../../core/digest.ts";
+import { existsSync } from "node:fs";
+import { shortDigest, type ImageDigest, type Sha256 } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { GarbageItem, GarbageKind, GarbageReport } from "../../engine/collect-garbage.ts";
 import type { RestoredImage } from "../../engine/set-aside.ts";
@@ -76,6 +77,7 @@ that it has.`,
               clock: parts.clock,
               catalog: parts.catalog,
               cells: await parts.cells(),
+              fleetPins: await pinsOfFleets(parts.store.path("fleets.db")),
               reach: crashAt(env["BAKEHOUSE_CRASH_AT"]),
             },
             {
@@ -201,4 +203,17 @@ function summary(items: readonly GarbageItem[], terminal: Terminal): string {
   return table([{ title: "" }, { title: "", minimum: 12 }, { title: "", align: "right" }, { title: "", minimum: 16 }], cells, {
     width: terminal.columns,
   }).replace(/^ *\n/, "");
+}
+
+/** A store that never had a fleet gets no file for them. */
+async function pinsOfFleets(file: string): Promise<ReadonlyMap<ImageDigest, string>> {
+  if (!existsSync(file)) return new Map();
+  const { openSqliteFleets } = await import("../../adapters/sqlite-fleets/sqlite-fleets.ts");
+  const { fleetPins } = await import("../../engine/fleet-pins.ts");
+  const records = openSqliteFleets(file);
+  try {
+    return fleetPins(records);
+  } finally {
+    records.close();
+  }
 }
