@@ -3,7 +3,8 @@ import { decide } from "../core/rollout/decide.ts";
 import { admitRelease, nextRelease, type Release } from "../core/rollout/admit.ts";
 import { numberOf } from "../core/rollout/amount.ts";
 import { ENDS, type InstancePhase, type Observation, type RolloutStatus } from "../core/rollout/model.ts";
-import { limitsOf, planRollout, planText, roomIn, type Limits, type Planned, type RolloutPlan } from "../core/rollout/plan.ts";
+import { fitInto, lineAt, type Calendar, type Frozen, type LineStop } from "../core/rollout/freeze.ts";
+import { limitsOf, planRollout, planText, roomIn, shortestMs, type Limits, type Planned, type RolloutPlan } from "../core/rollout/plan.ts";
 import type { RolloutPolicy } from "../core/rollout/policy.ts";
 import type { Rollout } from "../core/rollout/rollout.ts";
 import { MemoryRecords, StoreAway } from "../core/simulation/memory-records.ts";
@@ -11,7 +12,7 @@ import { policyOf } from "../core/simulation/policy-source.ts";
 import type { Fault, PolicySource, Scenario } from "../core/simulation/scenario.ts";
 import { Schedule } from "../core/simulation/schedule.ts";
 import { Upkeep } from "../core/simulation/upkeep.ts";
-import { BACK, TARGET, World } from "../core/simulation/world.ts";
+import { BACK, HOST_BOOTS_MS, TARGET, World } from "../core/simulation/world.ts";
 import type { RolloutHands } from "../ports/rollout-records.ts";
 import { reconcileRollout, type Reconciler } from "./reconcile-rollout.ts";
 
@@ -73,11 +74,23 @@ const BATCH_MS = 250;
 /** How long it waits before it tries again what could not be done. */
 const RETRY_MS = 5000;
 const LIMIT_MS = 24 * 3_600_000;
+/** A Monday. */
+const STARTS = "2026-01-05T00:00:00Z";
 const ROLLOUT = "simulated";
 
 /** Runs the production rules of a rollout, its reconciler and its records on a virtual clock, against a fleet that is made up. */
 export function simulate(scenario: Scenario, source: PolicySource, options: SimulateOptions): Simulation {
   return new SimulationRun(scenario, source, options).run();
+}
+
+/** When a plan may be carried out; all moments are UTC. */
+export interface PlanFit {
+  /** From its beginning to its end, at best. */
+  readonly needsMs: number;
+  /** Absent: nobody knows when it may begin. */
+  readonly begins?: string;
+  /** Where it fits in as a whole; absent: it does not, and goes on from window to window. */
+  readonly whole?: { readonly from: string; readonly until?: string };
 }
 
 /** A plan as it is shown: what is in each wave, and what each zone has left. */
@@ -89,6 +102,7 @@ export interface PlanOutline {
   readonly limits?: Limits;
   readonly waves: readonly { readonly soakMs: number; readonly weight?: number; readonly instances: readonly string[] }[];
   readonly zones: RolloutPlan["zones"];
+  readonly fits?: PlanFit;
 }
 
 /** What would be rolled out, in which order, before anything happens. */
@@ -100,6 +114,7 @@ export function planSimulation(scenario: Scenario, source: PolicySource, options
   const { waves, instances, limits, zones } = planned.plan;
   return {
     ...{ title, refused: [], hash: run.hashOf(planned.plan), limits, zones },
+    ...(scenario.calendar === undefined ? {} : { fits: run.fitOf(planned.plan, scenario.calendar) }),
     waves: waves.map(({ from, to, ...wave }) => ({ ...wave, instances: instances.slice(from, to).map(({ id }) => id) })),
   };
 }
@@ -137,6 +152,14 @@ class SimulationRun {
   private reconciler: Reconciler | undefined;
   /** Nothing can be written down, or nobody is there to do it. */
   private isAway = false;
+  /** What the clock on the wall is ahead of the monotonic one. */
+  private wallMs: number;
+  private calendar: Calendar;
+  /** What the rollout was last told. */
+  private freezeTold: string | undefined;
+  private frozen: Frozen | undefined;
+  /** Until then, by the clock on the wall, the calendar gives the same answer. */
+  private lookAgainMs = Number.NEGATIVE_INFINITY;
   private inbox: Observation[] = [];
   private nextTickMs = Number.POSITIVE_INFINITY;
   private performed = 0;
@@ -161,6 +184,8 @@ class SimulationRun {
       tell: (observation) => this.told(observation),
       note: (what) => this.note(what),
     });
+    this.wallMs = Date.parse(scenario.starts ?? STARTS);
+    this.calendar = scenario.calendar ?? { freezes: [], stops: [], windows: [] };
     this.upkeep = new Upkeep(this.world, scenario.fleet.heal?.after);
   }
 
@@ -180,6 +205,22 @@ class SimulationRun {
   /** What is approved. */
   hashOf(plan: RolloutPlan): string {
     return this.options.digestOf(planText(plan)).slice("sha256:".length, "sha256:".length + 12);
+  }
+
+  fitOf(plan: RolloutPlan, calendar: Calendar): PlanFit {
+    const needsMs = shortestMs(plan, this.scenario.image.boot ?? HOST_BOOTS_MS);
+    const { begins, whole } = fitInto(calendar, { now: this.wall, target: plan.target, needsMs });
+    return {
+      needsMs,
+      ...(begins === undefined ? {} : { begins: begins.toISOString() }),
+      ...(whole === undefined
+        ? {}
+        : { whole: { from: whole.from.toISOString(), ...(whole.until === undefined ? {} : { until: whole.until.toISOString() }) } }),
+    };
+  }
+
+  private get wall(): Date {
+    return new Date(this.wallMs + this.schedule.nowMs);
   }
 
   run(): Simulation {
@@ -217,6 +258,8 @@ class SimulationRun {
       this.world.begin(asked.target, asked.image);
     }
     this.inbox.push(...this.world.standing());
+    this.freezeTold = undefined;
+    this.lookAgainMs = Number.NEGATIVE_INFINITY;
     this.wake(nowMs);
   }
 
@@ -310,7 +353,14 @@ class SimulationRun {
           this.note("the store is back");
         });
       case "clock-jump":
-        return this.note(`the wall clock is set by ${fault.by} s; soak and deadlines are counted by the monotonic one`);
+        this.wallMs += fault.by * 1000;
+        this.lookAgainMs = Number.NEGATIVE_INFINITY;
+        this.note(`the wall clock is set by ${fault.by} s; soak and deadlines are counted by the monotonic one`);
+        return this.wake(this.schedule.nowMs);
+      case "freeze":
+        return this.stopLine({ owner: "the owner of the fleet", reason: fault.reason, exempt: [] }, fault.for);
+      case "line-stopped":
+        return this.stopLine({ owner: fault.owner, reason: fault.reason, exempt: fault.exempt ?? [] }, fault.for);
       case "command": {
         const { command, who, reason, id, plan } = fault;
         this.toCome = { ...this.toCome, commands: this.toCome.commands - 1 };
@@ -335,6 +385,32 @@ class SimulationRun {
     }
   }
 
+  private stopLine(stop: Pick<LineStop, "owner" | "reason" | "exempt">, spanMs: number | undefined): void {
+    const from = this.wall;
+    const expires = spanMs === undefined ? {} : { expires: new Date(from.getTime() + spanMs) };
+    this.calendar = { ...this.calendar, stops: [...this.calendar.stops, { ...stop, from, ...expires }] };
+    this.lookAgainMs = Number.NEGATIVE_INFINITY;
+    this.wake(this.schedule.nowMs);
+  }
+
+  /** What is to be told of the calendar; looked at before each decision, by the clock on the wall. */
+  private freezeChange(): readonly Observation[] {
+    const { freezes, stops, windows } = this.calendar;
+    if (this.current === undefined || freezes.length + stops.length + windows.length === 0) return [];
+    const now = this.wall.getTime();
+    if (now >= this.lookAgainMs) {
+      const { frozen, holdsUntil } = lineAt(this.calendar, this.wall, this.current.target);
+      this.frozen = frozen;
+      this.lookAgainMs = holdsUntil?.getTime() ?? Number.POSITIVE_INFINITY;
+    }
+    const { frozen } = this;
+    if (frozen !== undefined) this.wake(this.schedule.nowMs + this.lookAgainMs - now);
+    if (frozen?.reason === this.freezeTold) return [];
+    this.freezeTold = frozen?.reason;
+    this.note(frozen === undefined ? "nothing is frozen any more" : `frozen: ${frozen.reason}`);
+    return [{ type: "freeze", reason: frozen?.reason ?? null }];
+  }
+
   private told(observation: Observation): void {
     this.inbox.push(observation);
     this.wake(this.schedule.nowMs + BATCH_MS);
@@ -351,7 +427,7 @@ class SimulationRun {
   }
 
   private tick(): void {
-    const observations = this.inbox;
+    const observations = [...this.freezeChange(), ...this.inbox];
     this.inbox = [];
     this.tickOf(this.reconciler, observations, () => undefined);
   }

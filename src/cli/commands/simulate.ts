@@ -119,10 +119,17 @@ async function run(
 
 const logOf = ({ log }: Shown): string => log.map(({ atMs, what }) => `${formatDuration(atMs).padStart(10)}  ${what}\n`).join("");
 
+function fitText({ needsMs, begins, whole }: NonNullable<PlanOutline["fits"]>): string {
+  const needs = `${formatDuration(needsMs)} at best`;
+  if (begins === undefined) return `${needs}; nobody knows when it may begin`;
+  if (whole === undefined) return `${needs}, begins at ${begins}; no window is long enough: it goes on in the next one`;
+  return `${needs}, from ${whole.from}${whole.until === undefined ? "" : ` until ${whole.until}`}`;
+}
+
 /** Of a large wave, the first instances are enough to see what it is. */
 const SHOWN_INSTANCES = 6;
 
-function planOf({ title, refused, hash, limits, waves, zones }: PlanOutline, { colors }: Terminal): string {
+function planOf({ title, refused, hash, limits, waves, zones, fits }: PlanOutline, { colors }: Terminal): string {
   const { bold, dim, red } = colors;
   if (limits === undefined) return `${bold(title)}\n${refused.map((why) => red(`refused: ${why}\n`)).join("")}`;
   const { maxUnavailable, minHealthy, maxSurge, errors, unreachable } = limits;
@@ -140,6 +147,7 @@ function planOf({ title, refused, hash, limits, waves, zones }: PlanOutline, { c
       `${maxUnavailable} unavailable, ${minHealthy} healthy at least, ${maxSurge} more; ${errors} may fail, ${unreachable} be silent`,
     ],
     ...waveLines,
+    ...(fits === undefined ? [] : [["fits", fitText(fits)] as const]),
     ["left", zones.map(({ zone, size, worst }) => `${zone} ${worst} of ${size}`).join(", ")],
   ];
   return `${bold(title)}\n${rows.map(([key, value]) => `${dim(key.padEnd(10))} ${value}\n`).join("")}`;

@@ -165,6 +165,15 @@ function* canaryProblems(steps: readonly CanaryStep[]): Iterable<string> {
     if (!(weight >= 0 && weight <= 100)) yield `step ${index + 1} has the weight ${weight}: a share of the traffic is from 0 to 100`;
 }
 
+/** How long a rollout takes from its beginning to its end, if each move takes so long, gates answer at once and nothing goes wrong. */
+export function shortestMs({ policy, waves, limits, instances, settled }: RolloutPlan, moveMs: number): number {
+  const size = instances.length + settled.length;
+  const atOnce = policy.strategy.kind === "blue-green" || policy.strategy.kind === "all-at-once";
+  const abreast = atOnce ? size : Math.max(1, Math.min(limits.maxUnavailable, size - limits.minHealthy) + limits.maxSurge);
+  const kept = policy.strategy.kind === "blue-green" ? policy.strategy.keepOldMs : 0;
+  return waves.reduce((sum, { from, to, soakMs }) => sum + Math.ceil((to - from) / abreast) * moveMs + soakMs, kept);
+}
+
 /** Cumulative ends; a step that adds nobody and no weight is none. */
 function wavesOf({ strategy }: RolloutPolicy, count: number): readonly Wave[] {
   const steps: Step[] = strategy.kind === "canary" ? stepsOf(strategy.steps, count) : [];

@@ -74,6 +74,7 @@ describe("whatever happens, in whatever order", () => {
         const gone = new Set<string>();
         const underWay = new Map<string, Action & { kind: "move" }>();
         let [nowMs, sequence, others, halted] = [0, 0, 0, false];
+        let isFrozen = false;
         let weighing: string | undefined;
         let taken: readonly string[] = [];
         for (const { what, which, afterMs } of [{ what: "start", which: 0, afterMs: 1 }, ...events]) {
@@ -114,6 +115,7 @@ describe("whatever happens, in whatever order", () => {
           if (what === "join")
             observations.push({ type: "joined", instance: { id: `late${which}`, zone: "z", running: "old", healthy: true } });
           if (what === "leave" && gone.add(id)) observations.push({ type: "left", id });
+          if (what === "freeze" || what === "thaw") isFrozen = what === "freeze";
           const before = { ...rollout.roster.sums };
           moments.push({ nowMs, observations });
           const { status } = rollout;
@@ -128,6 +130,7 @@ describe("whatever happens, in whatever order", () => {
               weighing = action.key;
               if (halted) expect(action.weight).toBe("even"); // once nothing is left on the new image
             }
+            if (isFrozen) expect(action.kind === "move" ? action.to : action.kind).toMatch(/^(old|weigh|deny)$/);
             if (action.kind !== "move") continue;
             expect(taken).not.toContain(action.id);
             expect(weighing === undefined || action.to === "old").toBe(true);

@@ -185,6 +185,38 @@ describe("a soak", () => {
   });
 });
 
+describe("a freeze", () => {
+  const SOAKS = { strategy: { kind: "rolling", batch: { count: 1 }, soakMs: 1000 } } as const;
+  const FREEZE: Observation = { type: "freeze", reason: "night" };
+
+  test("lets what is under way end, and begins nothing; a soak goes on meanwhile", () => {
+    const driven = new Driven(SOAKS, 2);
+    const [first] = driven.tick() as [Action & { kind: "move" }];
+    driven.tick([FREEZE, driven.report(first.id, "new")]);
+    expect(driven.tick([], 5000)).toEqual([]);
+    expect(driven.rollout.tick([], driven.nowMs).waitingFor).toBe("the end of a freeze: night");
+    expect(driven.tick([{ type: "freeze", reason: null }], 100)).toMatchObject([{ kind: "move" }]);
+  });
+
+  test("does not keep a rollout from its end when all is moved and well", () => {
+    const driven = new Driven(SOAKS, 1);
+    const [move] = driven.tick() as [Action & { kind: "move" }];
+    driven.tick([FREEZE, driven.report(move.id, "new")]);
+    driven.tick([], 1000);
+    expect(driven.rollout.status).toBe("completed");
+  });
+
+  test("does not keep a fleet from going back", () => {
+    const driven = new Driven(SOAKS, 2);
+    const [move] = driven.tick() as [Action & { kind: "move" }];
+    driven.tick([FREEZE, driven.report(move.id, "new")]);
+    expect(driven.tick([{ type: "revoked", digest: "new", reason: "leak" }])).toMatchObject([
+      { kind: "deny" },
+      { kind: "move", to: "old" },
+    ]);
+  });
+});
+
 describe("going back", () => {
   const movesOf = (actions: readonly Action[]): readonly (Action & { kind: "move" })[] =>
     actions.filter((action): action is Action & { kind: "move" } => action.kind === "move");

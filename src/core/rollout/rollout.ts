@@ -451,8 +451,15 @@ export class Rollout {
   private advance(): void {
     if (this.supersededBy !== undefined) return this.windDown(this.supersededBy);
     this.holdForSilence();
-    if (this.status === "running" && this.freeze === undefined) this.moveOn();
+    if (this.status === "running") this.moveOn();
     if (this.status === "rolling-back") this.bringBack();
+  }
+
+  /** Whether a freeze is in the way: when all is moved, what is left is to see that it is well. */
+  private get isFrozen(): boolean {
+    if (this.freeze === undefined) return false;
+    const { waves, policy } = this.plan;
+    return policy.strategy.kind === "blue-green" || this.open > 0 || this.wave < waves.length - 1;
   }
 
   private holdForSilence(): void {
@@ -465,12 +472,13 @@ export class Rollout {
   private moveOn(): void {
     for (;;) {
       const wave = this.plan.waves[this.wave];
-      this.weigh(wave?.weight ?? "even");
+      const { isFrozen } = this;
+      if (!isFrozen) this.weigh(wave?.weight ?? "even");
       if (this.weighKey !== undefined) return;
-      this.startMoves();
+      if (!isFrozen) this.startMoves();
       if (this.status !== "running" || this.open > 0) return;
-      if (wave === undefined) return this.finish();
-      if (!this.hasSoaked(wave) || !this.gatesPassed()) return;
+      if (wave === undefined) return isFrozen ? undefined : this.finish();
+      if (!this.hasSoaked(wave) || isFrozen || !this.gatesPassed()) return;
       this.wave += 1;
       this.openWave();
     }
@@ -688,7 +696,7 @@ export class Rollout {
     if (this.status === "awaiting-approval") return `approvals of plan ${this.planHash}: ${this.approvals.size} of ${approvals}`;
     if (this.status === "paused" || this.status === "held" || this.status === "halted") return this.reason;
     if (this.status === "rolling-back") return this.returnOf() ?? this.stageKey ?? "the traffic to be shared evenly again";
-    if (this.freeze !== undefined) return `the end of a freeze: ${this.freeze}`;
+    if (this.isFrozen) return `the end of a freeze: ${this.freeze ?? ""}`;
     if (this.stageKey !== undefined) return `${this.stage} of the set`;
     if (this.stage === "keeping") return "the time for which the old set is kept";
     if (this.weighKey !== undefined) return `the traffic of wave ${this.wave + 1} to be shared`;

@@ -61,6 +61,10 @@ export function unmetExpectations(expected: Expectations, outcome: Outcome): rea
       `refused commands: ${outcome.refusedCommands}, not ${expected.refusedCommands ?? 0}`,
     ],
     [expected.within === undefined || outcome.durationMs <= expected.within, `took ${outcome.durationMs} ms, not ${expected.within ?? 0}`],
+    [
+      expected.atLeast === undefined || outcome.durationMs >= expected.atLeast,
+      `took ${outcome.durationMs} ms, less than ${expected.atLeast ?? 0}`,
+    ],
   ];
   for (const [index, next] of (expected.next ?? []).entries()) {
     const { status, reason, moved } = outcome.rollouts[index + 1] ?? { status: "not asked for", reason: "", moved: 0 };

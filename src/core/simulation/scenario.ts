@@ -1,26 +1,11 @@
 import { z } from "zod";
-import { DURATION, parseDuration } from "../recipe/duration.ts";
-import { parseAmount } from "../rollout/amount.ts";
 import { COMMANDS } from "../rollout/commands.ts";
 import { ENDS, type CommandName, type RolloutStatus } from "../rollout/model.ts";
+import { calendarSchema } from "./calendar-source.ts";
+import { amount, exempt, name, share, span } from "./scenario-parts.ts";
 
 /** Raised when a scenario is read in another way than before. */
 export const SCENARIO_VERSION = 1;
-
-const span = () =>
-  z
-    .string()
-    .regex(DURATION, "must be a span such as 500ms, 90s, 10m or 1h30m")
-    .transform((text) => parseDuration(text));
-const amount = () =>
-  z.union([z.string(), z.number()]).transform((value, context) => {
-    const parsed = parseAmount(value);
-    if (parsed === undefined)
-      context.addIssue({ code: "custom", message: `${JSON.stringify(value)} is no amount: write 3 or "10%"`, input: value });
-    return parsed ?? { count: 0 };
-  });
-const share = () => z.number().min(0).max(100);
-const name = () => z.string().min(1);
 
 const strategy = z.union([
   z.strictObject({
@@ -116,6 +101,14 @@ const fault = z.discriminatedUnion("fault", [
   z.strictObject({ fault: z.literal("clock-jump"), ...at, by: z.number().describe("Seconds by which the wall clock is set") }),
   z.strictObject({ fault: z.literal("freeze"), ...during, reason: name() }),
   z.strictObject({
+    fault: z.literal("line-stopped"),
+    ...at,
+    for: span().optional().describe("Absent: nobody lets it go on"),
+    owner: name(),
+    reason: name(),
+    exempt: exempt(),
+  }),
+  z.strictObject({
     fault: z.literal("revoked"),
     ...at,
     reason: name(),
@@ -167,6 +160,7 @@ const expectations = z.strictObject({
   traffic: z.strictObject({ most: share() }).optional().describe("Of a hundred requests, how many the new image ever got"),
   refusedCommands: z.int().optional(),
   within: span().optional().describe("From the start to the end"),
+  atLeast: span().optional().describe("The same, not less"),
   next: z
     .array(
       z.strictObject({
@@ -199,6 +193,8 @@ export const scenarioSchema = z.strictObject({
   }),
   image: image.describe("What is rolled out"),
   back: z.enum(["good", "none"]).optional().describe("Whether there is an image to go back to. good if absent"),
+  starts: z.iso.datetime().optional().describe("What the clock on the wall shows at the start, in UTC. 2026-01-05T00:00:00Z if absent"),
+  calendar: calendarSchema.optional().describe("Freezes and maintenance windows, by that clock"),
   policy: z.union([z.string(), policySchema]).describe("Or the name of one: bakehouse simulate --policies"),
   limit: span().optional().describe("Where the simulation ends. 24h if absent"),
   timeline: z.array(fault).optional(),

@@ -42,7 +42,7 @@ export interface WorldRequest {
   note(text: string): void;
 }
 
-const HOST_BOOTS_MS = 20_000;
+export const HOST_BOOTS_MS = 20_000;
 const REPORT_EVERY_MS = 60_000;
 /** How many groups of hosts report at moments of their own. */
 const REPORT_GROUPS = 60;
@@ -66,7 +66,6 @@ export class World implements RolloutHands {
   /** Taken away by others than the rollout: by name, and so many more. */
   private readonly taken = new Set<string>();
   private unnamed = 0;
-  private freezeReason: string | undefined;
   readonly revoked: Barred[] = [];
   private readonly hosts: Host[] = [];
   private readonly byId = new Map<string, Host>();
@@ -120,10 +119,7 @@ export class World implements RolloutHands {
 
   /** What a rollout that begins now has to be told first. */
   standing(): readonly Observation[] {
-    return [
-      ...(this.freezeReason === undefined ? [] : [{ type: "freeze", reason: this.freezeReason } as const]),
-      ...(this.taken.size + this.unnamed === 0 ? [] : [this.others()]),
-    ];
+    return this.taken.size + this.unnamed === 0 ? [] : [this.others()];
   }
 
   private others(): Observation {
@@ -298,7 +294,7 @@ export class World implements RolloutHands {
   /** Does a fault of the timeline that concerns fleet, provider or metrics. */
   suffer(fault: Fault): void {
     const { schedule, note } = this.request;
-    const until = "for" in fault ? schedule.nowMs + fault.for : schedule.nowMs;
+    const until = schedule.nowMs + ("for" in fault ? (fault.for ?? 0) : 0);
     switch (fault.fault) {
       case "provider-timeouts":
         this.providerAwayUntilMs = until;
@@ -322,9 +318,6 @@ export class World implements RolloutHands {
         return note(`scaled by ${fault.by}`);
       case "revoked":
         return this.revoke(fault.image === "back" ? BACK : TARGET, fault.reason);
-      case "freeze":
-        this.freeze(fault.reason);
-        return schedule.at(until, () => this.freeze(undefined));
       case "others":
         schedule.at(until, () => this.takeUnnamed(0));
         note(`${fault.unavailable} are taken by others`);
@@ -338,12 +331,6 @@ export class World implements RolloutHands {
     this.revoked.push({ digest, reason });
     this.request.note(`${digest} is revoked`);
     this.request.tell({ type: "revoked", digest, reason });
-  }
-
-  private freeze(reason: string | undefined): void {
-    this.freezeReason = reason;
-    this.request.note(reason === undefined ? "the freeze is over" : `freeze: ${reason}`);
-    this.request.tell({ type: "freeze", reason: reason ?? null });
   }
 
   private takeUnnamed(count: number): void {
