@@ -470,10 +470,21 @@ class SimulationRun {
   private keepUp({ rollout }: Reconciler): void {
     if (!this.upkeep.isWaiting) return;
     const { strain } = this.world;
-    const isUnderWay = !ENDS.has(rollout.status);
-    this.upkeep.look(isUnderWay ? rollout.room : roomIn(strain, limitsOf(this.policy, strain.size)), (id) =>
-      isUnderWay ? !BUSY.has(rollout.roster.find(id)?.phase ?? "waiting") : !this.world.isMoving(id),
-    );
+    const phaseOf = (id: string): InstancePhase => rollout.roster.find(id)?.phase ?? "waiting";
+    if (ENDS.has(rollout.status)) {
+      const room = roomIn(strain, limitsOf(this.policy, strain.size));
+      this.upkeep.look(
+        room,
+        (id) => !this.world.isMoving(id),
+        () => false,
+      );
+    } else {
+      this.upkeep.look(
+        rollout.room,
+        (id) => !BUSY.has(phaseOf(id)),
+        (id) => phaseOf(id) === "moved",
+      );
+    }
     if (this.upkeep.isWaiting) this.wake(this.schedule.nowMs + RETRY_MS);
   }
 

@@ -74,6 +74,14 @@ const image = z.strictObject({
   boot: span().optional().describe("From the move until it is healthy. 20s if absent"),
   bootFails: share().optional().describe("So many of a hundred never come up"),
   failsAfter: z.strictObject({ share: share(), after: span() }).optional().describe("So many become unhealthy after that time, for good"),
+  memoryLeak: z
+    .strictObject({ least: span(), most: span() })
+    .optional()
+    .describe("Every instance becomes unhealthy, each after a time of its own between these, and again after it was replaced"),
+  slowStart: z
+    .strictObject({ share: share(), boot: span() })
+    .optional()
+    .describe("So many take that long from the move until they are healthy"),
   errorRate: share().optional().describe("Of a hundred requests, how many fail"),
   onlyModel: name().optional().describe("Only machines of this model have these faults"),
 });
@@ -97,7 +105,13 @@ const fault = z.discriminatedUnion("fault", [
   }),
   z.strictObject({ fault: z.literal("zone-lost"), ...during, zone: name() }),
   z.strictObject({ fault: z.literal("silent"), ...during, hosts: amount() }),
-  z.strictObject({ fault: z.literal("reports"), ...during, twice: share().optional(), late: span().optional() }),
+  z.strictObject({
+    fault: z.literal("reports"),
+    ...during,
+    twice: share().optional(),
+    late: span().optional(),
+    reordered: share().optional().describe("Of a hundred, so many come after the next one of the same host"),
+  }),
   z.strictObject({ fault: z.literal("clock-jump"), ...at, by: z.number().describe("Seconds by which the wall clock is set") }),
   z.strictObject({ fault: z.literal("freeze"), ...during, reason: name() }),
   z.strictObject({

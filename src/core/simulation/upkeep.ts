@@ -30,11 +30,14 @@ export class Upkeep {
   }
 
   /**
-   * @param room    how many healthy hosts may be taken away
-   * @param isFree  whether nobody else is at work on it
+   * @param room     how many healthy hosts may be taken away
+   * @param isFree   whether nobody else is at work on it
+   * @param isMoved  whether a rollout that is under way moved it: whether it is well is what that rollout asks, and one that is replaced
+   *                 in time would hide that its image fails
    */
-  look(room: number, isFree: (id: string) => boolean): void {
-    if (this.healAfterMs !== undefined) for (const id of this.world.sickFor(this.healAfterMs)) if (isFree(id)) this.world.takeAway(id); // it serves nobody: nothing is lost
+  look(room: number, isFree: (id: string) => boolean, isMoved: (id: string) => boolean): void {
+    if (this.healAfterMs !== undefined)
+      for (const id of this.world.sickFor(this.healAfterMs)) if (isFree(id) && !isMoved(id)) this.world.takeAway(id); // it serves nobody: nothing is lost
     let left = room;
     for (const { ids, eachMs } of this.jobs) {
       for (let id = ids[0]; id !== undefined && left > 0 && isFree(id); id = ids[0]) {

@@ -1,7 +1,7 @@
 import type { RolloutHands } from "../../ports/rollout-records.ts";
 import type { Verdict } from "../checks/verdict.ts";
 import { numberOf } from "../rollout/amount.ts";
-import type { Ring } from "../rollout/cohort.ts";
+import { hashText, type Ring } from "../rollout/cohort.ts";
 import type { Action, Observation, Weight } from "../rollout/model.ts";
 import type { Barred, PlannedInstance } from "../rollout/plan.ts";
 import { Random } from "./random.ts";
@@ -29,6 +29,8 @@ interface Host {
   /** Counts what was done to it: what was planned for it before means nothing any more. */
   life: number;
   gone: boolean;
+  /** A report that comes after the next one. */
+  heldBack: Observation | undefined;
 }
 
 export interface WorldRequest {
@@ -46,6 +48,7 @@ export const HOST_BOOTS_MS = 20_000;
 const REPORT_EVERY_MS = 60_000;
 /** How many groups of hosts report at moments of their own. */
 const REPORT_GROUPS = 60;
+const ON_TIME = { twice: 0, lateMs: 0, reordered: 0 } as const;
 const GATE_MS = 1000;
 const SWITCH_MS = 100;
 
@@ -81,7 +84,7 @@ export class World implements RolloutHands {
   private onTarget = 0;
   private mostTraffic = 0;
   private metrics: (Fault & { readonly fault: "metrics" })["answer"] | undefined;
-  private reports = { twice: 0, lateMs: 0 };
+  private reports: { readonly twice: number; readonly lateMs: number; readonly reordered: number } = ON_TIME;
 
   constructor(request: WorldRequest) {
     this.request = request;
@@ -229,7 +232,8 @@ export class World implements RolloutHands {
     const image = this.images.get(to);
     const hasFaults = isFaulty(image, host);
     // a machine that comes back takes as long as the scenario says that machines take
-    const bootMs = (image?.boot ?? this.request.scenario.image.boot ?? HOST_BOOTS_MS) * this.random.between(0.8, 1.2);
+    const slow = hasFaults && this.random.percent(image.slowStart?.share ?? 0) ? image.slowStart?.boot : undefined;
+    const bootMs = (slow ?? image?.boot ?? this.request.scenario.image.boot ?? HOST_BOOTS_MS) * this.random.between(0.8, 1.2);
     const comesUp = !hasFaults || !this.random.percent(image.bootFails ?? 0);
     schedule.at(schedule.nowMs + bootMs, () => {
       if (host.life !== life) return;
@@ -261,15 +265,23 @@ export class World implements RolloutHands {
   private mayFailLater(host: Host): void {
     const image = this.images.get(host.running ?? "");
     if (!isFaulty(image, host)) return;
-    const { failsAfter } = image;
     const { life, running = "" } = host;
-    if (failsAfter === undefined || !this.random.percent(failsAfter.share)) return;
-    this.request.schedule.at(this.request.schedule.nowMs + failsAfter.after, () => {
+    const afterMs = this.healthyForMs(image, host);
+    if (afterMs === undefined) return;
+    this.request.schedule.at(this.request.schedule.nowMs + afterMs, () => {
       if (host.life !== life) return;
       this.failed(running);
       this.change(host, { healthy: false });
       this.reportOn(host);
     });
+  }
+
+  /** Absent: for good. */
+  private healthyForMs({ failsAfter, memoryLeak }: Scenario["image"], { id, running }: Host): number | undefined {
+    if (failsAfter !== undefined && this.random.percent(failsAfter.share)) return failsAfter.after;
+    if (memoryLeak === undefined) return undefined;
+    const own = (hashText(`${id}\n${running ?? ""}\n${this.request.seed}`) % 1000) / 1000; // what it is asked to do is much the same each time
+    return memoryLeak.least + own * (memoryLeak.most - memoryLeak.least);
   }
 
   private failed(digest: string): void {
@@ -310,8 +322,8 @@ export class World implements RolloutHands {
         for (const host of this.hosts.slice(0, numberOf(fault.hosts, this.hosts.length, "down"))) this.silence(host, until);
         return note("hosts fall silent");
       case "reports":
-        this.reports = { twice: fault.twice ?? 0, lateMs: fault.late ?? 0 };
-        schedule.at(until, () => (this.reports = { twice: 0, lateMs: 0 }));
+        this.reports = { twice: fault.twice ?? 0, lateMs: fault.late ?? 0, reordered: fault.reordered ?? 0 };
+        schedule.at(until, () => (this.reports = ON_TIME));
         return note("reports come late, twice or in another order");
       case "scale":
         this.scale(fault.by);
@@ -395,6 +407,7 @@ export class World implements RolloutHands {
         silentUntilMs: 0,
         life: 0,
         gone: false,
+        heldBack: undefined,
       },
     };
     this.hosts.push(host);
@@ -445,12 +458,19 @@ export class World implements RolloutHands {
     // one that is being moved is seen by the provider, and runs nothing yet
     const running = host.out ? undefined : host.running;
     const report: Observation = { type: "report", id, sequence, running, healthy: host.healthy && !host.out };
-    const { twice, lateMs } = this.reports;
+    const { twice, lateMs, reordered } = this.reports;
+    if (reordered > 0 && this.random.percent(reordered) && host.heldBack === undefined) {
+      host.heldBack = report;
+      return;
+    }
     const copies = twice > 0 && this.random.percent(twice) ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
       if (lateMs === 0) tell(report);
       else schedule.at(schedule.nowMs + this.random.between(0, lateMs), () => tell(report));
     }
+    if (host.heldBack === undefined) return;
+    tell(host.heldBack);
+    host.heldBack = undefined;
   }
 
   private reportGroup(group: number): void {
