@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BakehouseError } from "../../core/errors.ts";
 import type { SshHost } from "../../core/fleet/model.ts";
 import { readIfThere, writeAtomically } from "../local-store/files.ts";
+import { throwIfCancelled } from "../overlay-diffs/run-program.ts";
 import { shellQuote } from "../sandbox/holder.ts";
 
 /** ssh did not get through to a machine, or lost it; `message` says why in ssh's words. Nothing is known of what was done there. */
@@ -15,6 +16,11 @@ export class HostSilent extends Error {}
 
 export interface RunOptions {
   readonly timeoutMs: number;
+  /**
+   * A short question, over a connection of its own that is closed when it gets no answer: what is at work on the same machine is
+   * not cut off by that.
+   */
+  readonly isLook?: boolean;
   readonly signal?: AbortSignal;
   /** For its standard input. A stream gets a connection of its own, since it may take long. */
   readonly input?: Readable | Buffer;
@@ -37,7 +43,7 @@ export interface SshConnection {
   run(script: string, parameters: readonly string[], options: RunOptions): Promise<Ran>;
   /** Command line of this host that runs a program there. */
   commandLine(argv: readonly string[]): readonly string[];
-  /** Closes the connection that is kept for the next one. */
+  /** Closes what is kept for the next one. */
   hangUp(): Promise<void>;
 }
 
@@ -58,7 +64,7 @@ export function sshConnection(host: SshHost, identity: string): SshConnection {
     .slice(0, 20);
   const knownHosts = join(connectionsFolder(), `${name}.hosts`);
   const known = `${name} ${hostKey.split(" ").slice(0, 2).join(" ")}\n`;
-  const kept = (): string => `ControlPath=${join(connectionsFolder(), name)}`;
+  const kept = (isLook: boolean): string => `ControlPath=${join(connectionsFolder(), isLook ? name : `${name}w`)}`;
   const argv = (more: readonly string[]): readonly string[] => {
     if (readIfThere(knownHosts) !== known) writeAtomically(knownHosts, known, 0o600);
     const settings = [
@@ -71,19 +77,19 @@ export function sshConnection(host: SshHost, identity: string): SshConnection {
       "BatchMode=yes",
       "IdentitiesOnly=yes",
       "IdentityAgent=none",
-      `IdentityFile=${identity}`,
       "ForwardAgent=no",
       "LogLevel=ERROR",
       `ConnectTimeout=${CONNECT_SECONDS}`,
       `ServerAliveInterval=${ALIVE_SECONDS}`,
       ...more,
     ];
-    return ["ssh", "-F", "none", ...settings.flatMap((setting) => ["-o", setting]), "-p", String(port), "-l", user, address];
+    const options = settings.flatMap((setting) => ["-o", setting]);
+    return ["ssh", "-F", "none", ...options, "-i", identity.replaceAll("%", "%%"), "-p", String(port), "-l", user, address];
   };
-  const shared = (): readonly string[] => argv([kept(), "ControlMaster=auto", `ControlPersist=${KEPT_SECONDS}`]);
+  const shared = (isLook: boolean): readonly string[] => argv([kept(isLook), "ControlMaster=auto", `ControlPersist=${KEPT_SECONDS}`]);
   const alone = (): readonly string[] => argv(["ControlPath=none"]);
-  const hangUp = async (): Promise<void> => {
-    const [ssh = "", ...rest] = argv([kept()]);
+  const hangUp = async (isLook: boolean): Promise<void> => {
+    const [ssh = "", ...rest] = argv([kept(isLook)]);
     await start([ssh, "-O", "exit", ...rest], { timeoutMs: HANG_UP_MS }).catch(() => undefined);
   };
   const asRoot = user === "root" ? [] : ["sudo", "-n"];
@@ -91,8 +97,9 @@ export function sshConnection(host: SshHost, identity: string): SshConnection {
     run: async (script, parameters, options) => {
       const remote = [...asRoot, "sh", "-c", script, "bakehouse", ...parameters].map(shellQuote).join(" ");
       const isAlone = options.input instanceof Readable;
+      const { isLook = false } = options;
       const once = async (): Promise<Ran> => {
-        const ran = await start([...(isAlone ? alone() : shared()), remote], options);
+        const ran = await start([...(isAlone ? alone() : shared(isLook)), remote], options);
         if (ran === undefined) throw new HostSilent(`it did not answer within ${options.timeoutMs / 1000} s`);
         if (ran.code === 255) throw silence(ran.stderr);
         return ran;
@@ -101,16 +108,18 @@ export function sshConnection(host: SshHost, identity: string): SshConnection {
         return await once();
       } catch (error) {
         if (isAlone || !(error instanceof HostSilent)) throw error;
-        await hangUp(); // what was kept may be dead, such as after a reboot
+        await hangUp(isLook); // what was kept may be dead, such as after a reboot
         if (!KEPT_DIED.test(error.message)) throw error;
         return once();
       }
     },
     commandLine: (words) => {
-      const [ssh = "", ...rest] = shared();
+      const [ssh = "", ...rest] = shared(false);
       return [ssh, "-t", ...rest, [...asRoot, ...words].map(shellQuote).join(" ")];
     },
-    hangUp,
+    hangUp: async () => {
+      for (const isLook of [true, false]) await hangUp(isLook);
+    },
   };
 }
 
@@ -140,15 +149,15 @@ function silence(stderr: string): HostSilent {
 let folder: string | undefined;
 
 /**
- * Sockets of kept connections, and the one host key of each. Below the temporary folder and not the store, since the name of a
- * socket has at most 108 bytes (unix(7)).
+ * Sockets of kept connections, and the one host key of each. Below the temporary folder and not the store, since the path of a
+ * socket has at most 108 bytes (unix(7)), of which our names and what ssh adds take 60; nor may it hold spaces.
  *
  * @throws SETUP_INCOMPLETE when it belongs to somebody else, who could then use the connections
  */
 function connectionsFolder(): string {
   if (folder !== undefined && lstatSync(folder, { throwIfNoEntry: false }) !== undefined) return folder;
   const uid = process.getuid?.() ?? 0;
-  const path = join(tmpdir(), `bakehouse-ssh-${uid}`);
+  const path = join(/^[\w./-]{1,40}$/.test(tmpdir()) ? tmpdir() : "/tmp", `bakehouse-ssh-${uid}`);
   mkdirSync(path, { recursive: true, mode: 0o700 });
   const stats = lstatSync(path);
   if (!stats.isDirectory() || stats.uid !== uid || (stats.mode & 0o077) !== 0)
@@ -158,7 +167,7 @@ function connectionsFolder(): string {
 
 /** @returns nothing when it took too long */
 async function start(argv: readonly string[], { timeoutMs, signal, input }: RunOptions): Promise<Ran | undefined> {
-  signal?.throwIfAborted();
+  throwIfCancelled(signal);
   const [program = "", ...rest] = argv;
   const child = spawn(program, rest, {
     stdio: ["pipe", "pipe", "pipe"],
@@ -182,7 +191,7 @@ async function start(argv: readonly string[], { timeoutMs, signal, input }: RunO
       // a connection that it leaves behind for others may hold its standard error
       child.once("exit", (exit) => void sleep(AFTER_EXIT_MS, undefined, { ref: false }).then(() => resolve(exit)));
     });
-    if (signal?.aborted === true) throw cancelled(signal);
+    throwIfCancelled(signal);
     return isLate ? undefined : { code: code ?? 255, stdout, stderr };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
@@ -196,8 +205,3 @@ async function start(argv: readonly string[], { timeoutMs, signal, input }: RunO
 
 /** Far longer than what is left in a pipe takes. */
 const AFTER_EXIT_MS = 100;
-
-const cancelled = (signal: AbortSignal): Error =>
-  signal.reason instanceof BakehouseError
-    ? signal.reason
-    : new BakehouseError("CANCELLED", "Stopped before it was done", {}, signal.reason);

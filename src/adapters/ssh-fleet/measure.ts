@@ -1,6 +1,6 @@
 import { isSha256, type Sha256 } from "../../core/digest.ts";
 import type { SshConnection } from "./connection.ts";
-import { refusal } from "./refusal.ts";
+import { MachineRefused, refusal } from "./refusal.ts";
 import { MEASURE } from "./scripts.ts";
 
 /** A machine that does not answer within this is not waited for: a fleet is looked at every few seconds. */
@@ -25,19 +25,21 @@ export interface Measured {
  * @throws HostSilent, MachineRefused
  */
 export async function measure(connection: SshConnection, root: string, path: string | undefined): Promise<Measured> {
-  const ran = await connection.run(MEASURE, [root, path ?? ""], { timeoutMs: OBSERVE_MS });
+  const ran = await connection.run(MEASURE, [root, path ?? ""], { timeoutMs: OBSERVE_MS, isLook: true });
   if (ran.code !== 0) throw refusal(ran);
   return measuredIn(ran.stdout);
 }
 
-/** @param text  lines of `booted <seconds>`, `diff <digest>`, `runs <hex>` or `odd <why>`, `serving` */
+/** @param text  as `MEASURE` writes it. @throws MachineRefused */
 function measuredIn(text: string): Measured {
   const lines = text.split("\n");
   const after = (word: string): string | undefined => lines.find((line) => line.startsWith(`${word} `))?.slice(word.length + 1);
+  const booted = Number(after("booted") ?? "0");
+  if (!(booted > 0)) throw new MachineRefused(`its answer is not understood: ${text.slice(0, 200)}`);
   const volume = `sha256:${after("runs") ?? ""}`;
   const why = after("odd");
   return {
-    bootedAt: new Date(Number(after("booted")) * 1000).toISOString(),
+    bootedAt: new Date(booted * 1000).toISOString(),
     volume: isSha256(volume) ? volume : undefined,
     ...(why === undefined ? {} : { why }),
     diffs: lines.flatMap((line) => (line.startsWith("diff ") ? [line.slice(5)] : [])),

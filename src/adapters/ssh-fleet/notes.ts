@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import type { ImageDigest, Sha256 } from "../../core/digest.ts";
 import { hexOf } from "../../core/digest.ts";
 import type { FleetRelease } from "../../core/fleet/release.ts";
@@ -38,6 +39,7 @@ export function fleetNotes(store: Store, fleet: string) {
     forget: (id: string) => {
       if (store.readNote(machine(id)) !== undefined) store.writeNote(machine(id), null);
     },
+    forgetTars: () => rmSync(store.path(folder, "tars"), { recursive: true, force: true }),
     /** Releases that have this volume, the newest first. */
     releasesOf,
     isBringing: ({ image, diffs, volume: { blob } }: FleetRelease & { readonly volume: { readonly blob: Sha256 } }) => {

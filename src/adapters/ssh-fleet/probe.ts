@@ -17,7 +17,7 @@ export async function lookAt(host: SshHost, connection: SshConnection, { probe, 
         await accepts(host.address, probe.port, timeoutMs);
         return { good: true };
       case "command": {
-        const { code, stderr, stdout } = await connection.run(PROGRAM, probe.argv, { timeoutMs });
+        const { code, stderr, stdout } = await connection.run(PROGRAM, probe.argv, { timeoutMs, isLook: true });
         const said = (stderr.trim() === "" ? stdout : stderr).trim().split("\n").at(-1) ?? "";
         return code === 0 ? { good: true } : bad(`${nameOf(probe)} ended with ${code}${said === "" ? "" : `: ${said}`}`);
       }

@@ -1,5 +1,5 @@
 /**
- * What runs on a machine: scripts for any sh(1) with coreutils, util-linux and tar, or with busybox. What is kept there:
+ * What runs on a machine: scripts for any sh(1) with coreutils, util-linux and tar, or with busybox and flock(1). What is kept there:
  *
  *     <root>/releases/<hex>.erofs        a release volume, whole; its digest was right when it arrived
  *     <root>/releases/<hex>.erofs.part   as much of it as has arrived
@@ -24,6 +24,7 @@ refuse() { echo "bakehouse: $*" >&2; exit 3; }
 size() { stat -c %s "$1" 2>/dev/null || echo 0; }
 # Waits for whoever is at work. One that receives, and got nothing for a while, has lost its connection without knowing: it is ended.
 lock() {
+  command -v flock >/dev/null || refuse "it has no flock (util-linux)"
   exec 9>>lock
   before=; same=0; waited=0
   until flock -n 9; do
@@ -53,6 +54,8 @@ backing() {
   file=$(cat "/sys/dev/block/$(echo "$found" | cut -d' ' -f1)/loop/backing_file" 2>/dev/null) || { file=$(echo "$found" | sed 's/.* - erofs //'); file=$(echo "$file" | cut -d' ' -f1); }
   echo "$file"
 }
+# So that it outlives a power cut.
+keep() { sync -f . 2>/dev/null || sync; }
 has_systemd() { [ -d /run/systemd/system ]; }
 `;
 
@@ -95,7 +98,7 @@ erofs=releases/$hex.erofs.part
 [ -f "$erofs" ] || erofs=releases/$hex.erofs # arrived, and was not looked at yet
 echo "part erofs $(size "$erofs")"
 echo "part tar $(size "releases/$hex.tar.part")"
-df -Pk . | tail -n 1 | { read -r _ _ _ free _; echo "free $((free * 1024))"; }
+stat -f -c '%a %S' . | { read -r blocks bytes; echo "free $((blocks * bytes))"; }
 `);
 
 /**
@@ -126,7 +129,7 @@ lock
 ! is_whole "$hex" || exit 0
 [ -f "$part" ] || { [ $kind = erofs ] && [ -f "releases/$hex.erofs" ] && mv "releases/$hex.erofs" "$part"; } || exit 6
 [ "$(sha256sum < "$part" | cut -d' ' -f1)" = "$sha" ] || { rm -f "$part"; exit 6; }
-sync "$part" 2>/dev/null || sync
+sync "$part" 2>/dev/null || sync # before it gets the name of what is whole
 if [ $kind = erofs ]; then mv "$part" "releases/$hex.erofs" || refuse "$part cannot be renamed"
 else
   rm -rf "releases/$hex.new" && mkdir "releases/$hex.new" || refuse "releases/$hex.new cannot be made"
@@ -137,6 +140,7 @@ else
 fi
 rm -f started # if it is one that is brought again
 stamp "$hex"
+keep
 `);
 
 /** What mounts a release. On its own it is run at boot. */
@@ -169,12 +173,12 @@ WantedBy=local-fs.target
 
 /**
  * Makes a release that is whole the one that the machine runs. Parameters: root, hex, path of the volume, entry or nothing.
- * Output: `changed` or `same`. What was before stays or is put back when it refuses.
+ * Output: `changed` or `same`. What was before stays or is put back when it refuses. Ends with 7 when the release is not whole (any more).
  */
 export const SWITCH = script(`
 hex=$1 path=$2 entry=$3
 lock
-is_whole "$hex" || refuse "the release was changed since it arrived"
+is_whole "$hex" || exit 7
 mount_release() {
   file=releases/$1.erofs at=$root/releases/$1
   [ -f "$file" ] || return 0
@@ -231,6 +235,8 @@ for file in releases/*; do
   [ ! -d "releases/$other" ] || [ -z "$(backing "$root/releases/$other")" ] || umount "$root/releases/$other" 2>/dev/null || continue # still in use
   rm -rf "releases/$other" "releases/$other.new" "releases/$other.stamp" "releases/$other".*
 done
+find . -maxdepth 1 -name '.try-*' -mmin +60 -exec rm -rf {} + 2>/dev/null # of what was ended half way
+keep
 echo $changed
 `);
 

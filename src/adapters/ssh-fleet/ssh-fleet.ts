@@ -101,15 +101,19 @@ export function sshFleet({ store, folder, onSend }: SshFleetParts, fleet: SshFle
         kind === "erofs" ? Promise.resolve(erofsPayload(store, volume.blob)) : tarPayload(store, volume.blob, notes.tars),
       onSend: (sent: Sent) => onSend?.(sent),
     };
-    const examined = await examine(delivery);
-    if (examined.refuses !== undefined) throw new MachineRefused(examined.refuses);
-    if (!isRootOf(release.diffs, examined.diffs)) throw new MachineRefused(rootDiffers(release.diffs, examined.diffs));
-    await deliver(delivery, examined);
-    const parameters = [fleet.root, hexOf(volume.blob), volume.path, release.entry ?? ""];
-    const ran = await connection.run(SWITCH, parameters, { timeoutMs: SWITCH_MS, signal });
-    if (ran.code !== 0) throw refusal(ran);
+    for (let tries = 0; ; tries++) {
+      const examined = await examine(delivery);
+      if (examined.refuses !== undefined) throw new MachineRefused(examined.refuses);
+      if (!isRootOf(release.diffs, examined.diffs)) throw new MachineRefused(rootDiffers(release.diffs, examined.diffs));
+      await deliver(delivery, examined);
+      const parameters = [fleet.root, hexOf(volume.blob), volume.path, release.entry ?? ""];
+      const ran = await connection.run(SWITCH, parameters, { timeoutMs: SWITCH_MS, signal });
+      if (ran.code === 7 && tries < TRIES) continue; // another brought its own meanwhile, and removed this
+      if (ran.code !== 0) throw refusal(ran);
+      if (ran.stdout.includes("changed")) looks.forget();
+      break;
+    }
     notes.brought(host.name, { image: release.image, volume });
-    if (ran.stdout.includes("changed")) looks.forget();
   };
 
   /** One at a time, also among processes: others would send the same bytes. */
@@ -171,7 +175,10 @@ export function sshFleet({ store, folder, onSend }: SshFleetParts, fleet: SshFle
     },
     commandLine: (id, argv) => new Promise((done) => done(find(id).connection.commandLine(argv))),
     http: async (id, request) => httpGet(find(id).host.address, request),
-    dissolve: async () => void (await atMost(AT_ONCE, [...machines.values()], ({ connection }) => connection.hangUp())),
+    dissolve: async () => {
+      await atMost(AT_ONCE, [...machines.values()], ({ connection }) => connection.hangUp());
+      notes.forgetTars();
+    },
   };
 
   async function observed(machine: Machine): Promise<InstanceReport> {
@@ -203,6 +210,8 @@ const SWITCH_MS = 400_000;
 /** Programs of this host that look at machines at the same time; each takes about 5 MB. */
 const AT_ONCE = 64;
 const POLL_MS = 200;
+/** How often somebody else may come between. */
+const TRIES = 5;
 
 /** A machine that tells nothing of its root has any. */
 const isRootOf = (diffs: readonly string[], told: readonly string[]): boolean =>
@@ -224,19 +233,15 @@ async function areDone(
 ): Promise<boolean> {
   if (probe.kind === "command") return true;
   for (;;) {
-    const { stdout } = await connection.run(CONNECTIONS, [root, String(probe.port)], { timeoutMs: OBSERVE_MS, signal });
+    const { stdout } = await connection.run(CONNECTIONS, [root, String(probe.port)], { timeoutMs: OBSERVE_MS, isLook: true, signal });
     if (stdout.trim() === "0") return true;
     if (performance.now() > end) return false;
-    await sleep(POLL_MS, undefined, { signal });
+    await sleep(POLL_MS);
   }
 }
 
-/** Why a machine could not be asked, in a word for its report. */
-function reasonOf(error: unknown): string {
-  if (error instanceof HostSilent || error instanceof MachineRefused) return error.message;
-  if (error instanceof BakehouseError) return error.message;
-  throw error;
-}
+/** Why a machine could not be asked, for its report: one that is odd must not hide the others. */
+const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function failed(host: SshHost, what: string, error: unknown): unknown {
   if (!(error instanceof HostSilent || error instanceof MachineRefused)) return error;
