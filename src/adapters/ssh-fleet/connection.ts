@@ -137,7 +137,7 @@ function algorithmsOf(hostKey: string): string {
 function silence(stderr: string): HostSilent {
   const lines = stderr
     .split("\n")
-    .map((line) => line.replace(/^ssh: /, "").trim())
+    .map((line) => line.trim().replace(/^ssh: |\.$/g, ""))
     .filter((line) => line !== "");
   if (/Host key verification failed|no matching host key type/i.test(stderr)) {
     const shown = /SHA256:[A-Za-z0-9+/]+/.exec(stderr)?.[0];

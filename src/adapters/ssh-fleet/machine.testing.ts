@@ -20,7 +20,7 @@ import type { SshHost } from "../../core/fleet/model.ts";
 
 /**
  * A machine of its own for tests: systemd and sshd of this host, on an overlay of this host's root, in namespaces, at an address of
- * its own. What it writes stays in a folder while it is off.
+ * its own. What it writes stays in memory while it is off.
  *
  *     <folder>/upper, work    what it wrote          <folder>/root    the merged tree, from outside
  */
@@ -60,6 +60,7 @@ export async function startMachine(name: string, options: TestMachineOptions): P
   const network = `10.${64 + (process.pid % 64)}.${count}`;
   const folder = mkdtempSync(join(tmpdir(), "bakehouse-machine-"));
   const root = join(folder, "root");
+  run("mount", "-t", "tmpfs", "-o", "size=2g,mode=700", "tmpfs", folder); // the temporary folder may be an overlay, which takes no other
   for (const part of ["upper", "work", "root"]) mkdirSync(join(folder, part));
   run("mount", "-t", "overlay", "-o", `lowerdir=/,upperdir=${folder}/upper,workdir=${folder}/work`, "overlay", root);
   furnish(root, options);
@@ -125,7 +126,7 @@ export async function startMachine(name: string, options: TestMachineOptions): P
     inside: (script) => run("nsenter", "--target", String(firstProcess(cgroups[0] ?? "")), "--mount", "--net", "--pid", "sh", "-c", script),
     close: async () => {
       await powerOff();
-      run("umount", "-l", root);
+      for (const mount of [root, folder]) run("umount", "-l", mount);
       run("ip", "netns", "delete", id);
       for (const group of cgroups) removeGroup(group);
       rmSync(folder, { recursive: true, force: true });

@@ -37,11 +37,12 @@ lock() {
   done
   rm -f sender
 }
-# The file of a release changes its numbers when it is written to or replaced, the files of a folder likewise.
+# The file of a release changes its numbers when it is written to or replaced, the files of a folder likewise. Numbers of folders may
+# be others after a reboot (overlayfs), so those of inodes are left out there.
 stamp_of() {
   if [ -f "releases/$1.erofs" ]; then stat -c 'erofs %i %s %Y %Z' "releases/$1.erofs"
   elif [ -d "releases/$1" ]; then
-    echo "folder $(cd "releases/$1" && find . -exec stat -c '%n %f %i %s %Y %Z %u %g' {} + | LC_ALL=C sort | sha256sum)"
+    echo "folder $(cd "releases/$1" && find . -exec stat -c '%n %f %s %Y %Z %u %g' {} + | LC_ALL=C sort | sha256sum)"
   fi
 }
 is_whole() { [ -s "releases/$1.stamp" ] && [ "$(stamp_of "$1")" = "$(cat "releases/$1.stamp")" ]; }
@@ -236,7 +237,7 @@ for file in releases/*; do
   rm -rf "releases/$other" "releases/$other.new" "releases/$other.stamp" "releases/$other".*
 done
 find . -maxdepth 1 -name '.try-*' -mmin +60 -exec rm -rf {} + 2>/dev/null # of what was ended half way
-keep
+[ $changed = same ] || keep
 echo $changed
 `);
 

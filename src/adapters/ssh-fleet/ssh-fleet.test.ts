@@ -16,11 +16,13 @@ import { sshFleet } from "./ssh-fleet.ts";
 
 const never = new AbortController().signal;
 const MB = 1_000_000;
+/** A service that was just started may not answer yet. */
+const PATIENT = { timeout: 30_000 };
 
 const reportOf = async (provider: FleetProvider, id: string): Promise<InstanceReport | undefined> =>
   (await provider.observe()).find((report) => report.id === id);
-const says = async (provider: FleetProvider, id: string): Promise<string> =>
-  (await provider.http(id, { port: 80, path: "/", timeoutMs: 5000 })).body.trim();
+const says = (provider: FleetProvider, id: string): Promise<string> =>
+  provider.http(id, { port: 80, path: "/", timeoutMs: 5000 }).then(({ body }) => body.trim(), String);
 
 describe("a fleet of own machines", () => {
   let fleet: TestFleet;
@@ -36,13 +38,15 @@ describe("a fleet of own machines", () => {
   afterAll(() => fleet.close(), 60_000);
 
   it("says why a machine runs nothing yet", async () => {
-    expect(await reportOf(provider, "web-1")).toMatchObject({
-      provided: undefined,
-      running: undefined,
-      health: "unhealthy",
-      why: expect.stringMatching(/^it runs no release yet; http :80\/: connect ECONNREFUSED/) as string,
-      serving: false,
-    });
+    await expect
+      .poll(() => reportOf(provider, "web-1"), PATIENT)
+      .toMatchObject({
+        provided: undefined,
+        running: undefined,
+        health: "unhealthy",
+        why: expect.stringMatching(/^it runs no release yet; http :80\/: connect ECONNREFUSED/) as string,
+        serving: false,
+      });
     expect(existsSync(join(machine.root, "opt/bakehouse"))).toBe(false);
     await expect(provider.launch({ id: "web-9", slot: "web-9", zone: "a" }, fleet.release("x"), never)).rejects.toMatchObject({
       code: "INSTANCE_FAILED",
@@ -67,14 +71,24 @@ describe("a fleet of own machines", () => {
     expect(arrived).toBeGreaterThan(20 * MB);
     expect(arrived).toBeLessThan(200 * MB);
     machine.cable("up");
-    expect(await says(provider, "web-1")).toBe("one");
-    expect(await reportOf(provider, "web-1")).toMatchObject({ provided: one.image, running: one.image, health: "healthy" });
+    await expect.poll(() => says(provider, "web-1"), PATIENT).toBe("one");
+    await expect
+      .poll(() => reportOf(provider, "web-1"), PATIENT)
+      .toMatchObject({ provided: one.image, running: one.image, health: "healthy" });
 
     await provider.activate("web-1", large, never);
     expect(fleet.sent.at(-1)?.fromBytes).toBeGreaterThanOrEqual(arrived);
-    expect(await says(provider, "web-1")).toBe("large");
+    await expect.poll(() => says(provider, "web-1"), PATIENT).toBe("large");
     expect(existsSync(part)).toBe(false);
   }, 120_000);
+
+  it("sends from the beginning what turns out to be something else", async () => {
+    const release = fleet.release("not rubbish", 5 * MB);
+    machine.inside(`head -c 4000000 /dev/zero > /opt/bakehouse/releases/${hexOf(release.volume.blob)}.erofs.part`);
+    await provider.activate("web-1", release, never);
+    expect(fleet.sent.slice(-2).map(({ fromBytes }) => fromBytes)).toEqual([4_000_000, 0]);
+    await expect.poll(() => says(provider, "web-1"), PATIENT).toBe("not rubbish");
+  }, 60_000);
 
   it("keeps the release before, for the way back without sending, and none that is older", async () => {
     const [one, two] = [fleet.release("first"), fleet.release("second")];
@@ -85,7 +99,7 @@ describe("a fleet of own machines", () => {
     const sent = fleet.sent.length;
     await provider.activate("web-1", one, never);
     expect(fleet.sent).toHaveLength(sent);
-    expect(await says(provider, "web-1")).toBe("first");
+    await expect.poll(() => says(provider, "web-1"), PATIENT).toBe("first");
   }, 60_000);
 
   it("mounts the release again when the machine comes up", async () => {
@@ -97,12 +111,11 @@ describe("a fleet of own machines", () => {
     const off = await reportOf(provider, "web-1");
     expect(off).toMatchObject({ provided: two.image, running: undefined, health: "unknown", serving: false });
     expect(off?.why).toMatch(/did not answer within 5 s|No route to host|Connection (refused|timed out)/);
+    await expect(provider.activate("web-1", two, never)).rejects.toMatchObject({ code: "INSTANCE_FAILED" });
     await machine.boot();
-    await expect
-      .poll(() => reportOf(provider, "web-1"), { timeout: 20_000 })
-      .toMatchObject({ running: two.image, health: "healthy", serving: true });
+    await expect.poll(() => reportOf(provider, "web-1"), PATIENT).toMatchObject({ running: two.image, health: "healthy", serving: true });
     expect(Date.parse((await reportOf(provider, "web-1"))?.bootedAt ?? "")).toBeGreaterThan(Date.parse(before?.bootedAt ?? ""));
-    expect(await says(provider, "web-1")).toBe("after the reboot");
+    await expect.poll(() => says(provider, "web-1"), PATIENT).toBe("after the reboot");
   }, 120_000);
 
   it("refuses a machine with another host key, and sends nothing to it", async () => {
@@ -145,8 +158,8 @@ describe("a fleet of own machines", () => {
     });
     await filling.dissolve();
     expect(machine.inside("ls /srv/small/releases")).not.toContain("part");
-    expect(await reportOf(roomy, "web-1")).toMatchObject({ running: one.image, health: "healthy" });
-    expect(await says(provider, "web-1")).toBe("in little room");
+    await expect.poll(() => reportOf(roomy, "web-1"), PATIENT).toMatchObject({ running: one.image, health: "healthy" });
+    await expect.poll(() => says(provider, "web-1"), PATIENT).toBe("in little room");
     machine.inside("systemctl stop shop; umount -l /srv/small/releases/* /srv/small; rm /srv/shop");
   }, 60_000);
 
@@ -163,11 +176,11 @@ describe("a fleet of own machines", () => {
       stranger.activate("web-1", two, never),
     ];
     await Promise.all(all);
+    await expect.poll(() => says(provider, "web-1"), PATIENT).toMatch(/left|right/);
     const says1 = await says(provider, "web-1");
-    expect(["left", "right"]).toContain(says1);
     const last = says1 === "left" ? one : two;
     await provider.activate("web-1", last, never);
-    expect(await reportOf(provider, "web-1")).toMatchObject({ running: last.image, health: "healthy" });
+    await expect.poll(() => reportOf(provider, "web-1"), PATIENT).toMatchObject({ running: last.image, health: "healthy" });
     const kept = [one, two].map(({ volume }) => hexOf(volume.blob));
     expect(
       readdirSync(releases)
@@ -187,9 +200,9 @@ describe("a fleet of own machines", () => {
       code: "INSTANCE_FAILED",
       message: expect.stringMatching(/nothing-of-that-name\.service cannot be started: Failed to restart/) as string,
     });
-    expect(await reportOf(provider, "web-1")).toMatchObject({ provided: good.image, running: good.image });
+    await expect.poll(() => reportOf(provider, "web-1"), PATIENT).toMatchObject({ provided: good.image, running: good.image });
     await provider.activate("web-1", good, never);
-    expect(await says(provider, "web-1")).toBe("good");
+    await expect.poll(() => says(provider, "web-1"), PATIENT).toBe("good");
   }, 60_000);
 
   it("measures: a release that was changed on the machine is not that release, and is brought again", async () => {
@@ -197,20 +210,22 @@ describe("a fleet of own machines", () => {
     await provider.activate("web-1", good, never);
     const file = `/opt/bakehouse/releases/${hexOf(good.volume.blob)}.erofs`;
     machine.inside(`printf x | dd of=${file} bs=1 seek=5000 conv=notrunc status=none`);
-    expect(await reportOf(provider, "web-1")).toMatchObject({
-      provided: good.image,
-      running: undefined,
-      why: expect.stringContaining("the release was changed since it arrived") as string,
-    });
+    await expect
+      .poll(() => reportOf(provider, "web-1"), PATIENT)
+      .toMatchObject({
+        provided: good.image,
+        running: undefined,
+        why: expect.stringContaining("the release was changed since it arrived") as string,
+      });
     await provider.activate("web-1", good, never);
-    expect(await reportOf(provider, "web-1")).toMatchObject({ running: good.image });
+    await expect.poll(() => reportOf(provider, "web-1"), PATIENT).toMatchObject({ running: good.image });
 
     machine.inside("rm /srv/shop; mkdir /srv/shop; echo mine > /srv/shop/index.html");
     expect((await reportOf(provider, "web-1"))?.why).toContain("/srv/shop leads to /srv/shop and not to the release");
     await expect(provider.activate("web-1", good, never)).rejects.toThrow("/srv/shop is a folder with something in it");
     machine.inside("rm -r /srv/shop");
     await provider.activate("web-1", good, never);
-    expect(await reportOf(provider, "web-1")).toMatchObject({ running: good.image });
+    await expect.poll(() => reportOf(provider, "web-1"), PATIENT).toMatchObject({ running: good.image });
   }, 60_000);
 
   it("tells an image by its root, where the machine says what that is", async () => {
@@ -218,14 +233,14 @@ describe("a fleet of own machines", () => {
     const fits = fleet.release("on its root", 0, { diffs: [lower] });
     machine.inside(`mkdir -p /etc/bakehouse; echo ${lower} > /etc/bakehouse/root`);
     await provider.activate("web-1", fits, never);
-    expect(await reportOf(provider, "web-1")).toMatchObject({ running: fits.image });
+    await expect.poll(() => reportOf(provider, "web-1"), PATIENT).toMatchObject({ running: fits.image });
     await expect(provider.activate("web-1", { ...fits, image: other, diffs: [lower, other] }, never)).rejects.toMatchObject({
       code: "INSTANCE_FAILED",
       message: expect.stringMatching(/root differs: its diff 2 is none, that of the release [0-9a-f]{12}$/) as string,
     });
-    expect(await reportOf(provider, "web-1")).toMatchObject({ running: fits.image });
+    await expect.poll(() => reportOf(provider, "web-1"), PATIENT).toMatchObject({ running: fits.image });
     machine.inside(`echo ${other} > /etc/bakehouse/root`);
-    expect(await reportOf(provider, "web-1")).toMatchObject({ provided: fits.image, running: undefined });
+    await expect.poll(() => reportOf(provider, "web-1"), PATIENT).toMatchObject({ provided: fits.image, running: undefined });
     machine.inside("rm -r /etc/bakehouse");
     await expect(provider.activate("web-1", { image: other, name: "shop/base", diffs: [] }, never)).rejects.toThrow(
       /has no release volume/,
@@ -240,28 +255,32 @@ describe("a fleet of own machines", () => {
     const balanced = fleet.reopen({ hooks });
     machine.inside("rm -f /opt/bakehouse/serving");
     await balanced.admit("web-1", 100);
-    expect(await reportOf(balanced, "web-1")).toMatchObject({ serving: true });
+    await expect.poll(() => reportOf(balanced, "web-1"), PATIENT).toMatchObject({ serving: true });
     const client = connect({ host: machine.host.address, port: 80 });
     await once(client, "connect");
     expect(await balanced.drain("web-1", 1000, never)).toBe(false);
-    expect(await reportOf(balanced, "web-1")).toMatchObject({ health: "healthy", serving: false });
+    await expect.poll(() => reportOf(balanced, "web-1"), PATIENT).toMatchObject({ health: "healthy", serving: false });
     client.destroy();
     expect(await balanced.drain("web-1", 5000, never)).toBe(true);
     expect(machine.inside("cat /tmp/balancer")).toBe("in \nout \nout \n");
 
     const broken = fleet.reopen({ hooks: { ...hooks, admit: ["sh", "-c", "echo no such server >&2; exit 3"] } });
     await expect(broken.admit("web-1", 100)).rejects.toThrow(/web-1 .*no such server/);
-    expect(await reportOf(broken, "web-1")).toMatchObject({ serving: false });
+    await expect.poll(() => reportOf(broken, "web-1"), PATIENT).toMatchObject({ serving: false });
   }, 60_000);
 
   it("asks a program inside for its health, and says what it said", async () => {
     const health = { ...fleet.fleet.health, probe: { kind: "command" as const, argv: ["sh", "-c", "cat /run/well"] } };
     const asked = fleet.reopen({ health });
-    expect(await reportOf(asked, "web-1")).toMatchObject({ health: "unhealthy", why: expect.stringContaining("No such file") as string });
+    await expect
+      .poll(() => reportOf(asked, "web-1"), PATIENT)
+      .toMatchObject({ health: "unhealthy", why: expect.stringContaining("No such file") as string });
     machine.inside("touch /run/well");
-    await expect.poll(() => reportOf(asked, "web-1"), { timeout: 10_000 }).toMatchObject({ health: "healthy" });
+    await expect.poll(() => reportOf(asked, "web-1"), PATIENT).toMatchObject({ health: "healthy" });
     const tcp = fleet.reopen({ health: { ...health, probe: { kind: "tcp", port: 81 } } });
-    expect(await reportOf(tcp, "web-1")).toMatchObject({ health: "unhealthy", why: expect.stringContaining("ECONNREFUSED") as string });
+    await expect
+      .poll(() => reportOf(tcp, "web-1"), PATIENT)
+      .toMatchObject({ health: "unhealthy", why: expect.stringContaining("ECONNREFUSED") as string });
   }, 60_000);
 
   it("is stopped when it is asked to, and finished by asking again", async () => {
@@ -275,9 +294,9 @@ describe("a fleet of own machines", () => {
     clearInterval(stopper);
     await provider.activate("web-1", release, never);
     expect(fleet.sent.at(-1)?.fromBytes).toBeGreaterThan(0);
-    expect(await says(provider, "web-1")).toBe("stopped once");
+    await expect.poll(() => says(provider, "web-1"), PATIENT).toBe("stopped once");
     await provider.terminate("web-1");
-    expect(await reportOf(provider, "web-1")).toMatchObject({ provided: undefined, running: release.image });
+    await expect.poll(() => reportOf(provider, "web-1"), PATIENT).toMatchObject({ provided: undefined, running: release.image });
   }, 60_000);
 });
 
@@ -292,8 +311,10 @@ describe("a machine that cannot mount erofs, and where root does not log in", ()
     const [one, two] = [fleet.release("one", 5 * MB), fleet.release("two", 5 * MB)];
     for (const release of [one, two, one]) {
       await provider.activate("box", release, never);
-      expect(await reportOf(provider, "box")).toMatchObject({ provided: release.image, running: release.image, health: "healthy" });
-      expect(await says(provider, "box")).toBe(release.says);
+      await expect
+        .poll(() => reportOf(provider, "box"), PATIENT)
+        .toMatchObject({ provided: release.image, running: release.image, health: "healthy" });
+      await expect.poll(() => says(provider, "box"), PATIENT).toBe(release.says);
     }
     expect(fleet.sent).toHaveLength(2);
     expect(machine.inside("stat -c '%A %U' /srv/shop/sub/script")).toBe("-rwsr-xr-x root\n");
@@ -301,10 +322,10 @@ describe("a machine that cannot mount erofs, and where root does not log in", ()
     expect(execFileSync(program, argv, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })).toBe("root\nit's a b\n");
     await machine.powerOff();
     await machine.boot();
-    await expect.poll(() => reportOf(provider, "box"), { timeout: 20_000 }).toMatchObject({ running: one.image, health: "healthy" });
+    await expect.poll(() => reportOf(provider, "box"), PATIENT).toMatchObject({ running: one.image, health: "healthy" });
     machine.inside("echo mine > /srv/shop/index.html");
-    expect(await reportOf(provider, "box")).toMatchObject({ provided: one.image, running: undefined });
+    await expect.poll(() => reportOf(provider, "box"), PATIENT).toMatchObject({ provided: one.image, running: undefined });
     await provider.activate("box", one, never);
-    expect(await says(provider, "box")).toBe("one");
+    await expect.poll(() => says(provider, "box"), PATIENT).toBe("one");
   }, 120_000);
 });
