@@ -16,7 +16,9 @@ import type { FleetParts } from "./fleet-parts.ts";
 import { fleetRelease } from "./fleet-release.ts";
 import { findFleet } from "./find-fleet.ts";
 import { InstanceMover } from "./instance-mover.ts";
-import { lineStopFor } from "./line-stops.ts";
+import { lineAt } from "../core/rollout/freeze.ts";
+import { calendarOf } from "./line-stops.ts";
+import { beginQueued } from "./start-rollout.ts";
 import { recordDeed } from "./record-deed.ts";
 import { reconcileRollout, type Reconciler } from "./reconcile-rollout.ts";
 import { revocationsOfImage } from "./require-not-revoked.ts";
@@ -87,6 +89,8 @@ class FleetCarrier {
   private readonly sickSince = new Map<string, number>();
   private wakeAtMs = 0;
   private freeze: string | undefined;
+  private supersededBy: string | undefined;
+  private line: ({ readonly about: string } & ReturnType<typeof lineAt>) | undefined;
   private shown = "";
   private waitingFor = "";
   private woken: (() => void) | undefined;
@@ -136,6 +140,7 @@ class FleetCarrier {
     this.wasBusy = this.mover.busySlots();
     this.reports = await this.provider.observe();
     this.noteHealth();
+    await this.beginQueued();
     const rollout = this.carryRollout();
     const { remedies, left } = this.options.heals === false ? NOTHING : this.heal();
     if (rollout?.ended === true) await this.recordEnd(rollout);
@@ -204,6 +209,7 @@ class FleetCarrier {
     this.mover.aim(plan.target, plan.waves[rollout.wave]?.weight ?? "even");
     this.told.clear();
     this.freeze = undefined;
+    this.supersededBy = undefined;
     this.shown = "";
     this.wakeAtMs = 0;
     this.current = { records, reconciler, epoch, base: timeBase(this.parts, records) };
@@ -273,15 +279,40 @@ class FleetCarrier {
     const observations: Observation[] = [];
     const now = this.parts.clock.now();
     const target = rollout.plan.target as ImageDigest;
-    const stop = lineStopFor(this.parts.records, this.fleet, target, now);
-    if (stop !== this.freeze) {
-      observations.push({ type: "freeze", reason: stop ?? null });
-      this.freeze = stop;
+    const reason = this.frozen(target, now);
+    if (reason !== this.freeze) {
+      observations.push({ type: "freeze", reason: reason ?? null });
+      this.freeze = reason;
+    }
+    const by = this.parts.records.queued(this.key).find(({ supersedes }) => supersedes)?.rollout;
+    if (by !== undefined && this.supersededBy !== by) {
+      observations.push({ type: "superseded", by });
+      this.supersededBy = by;
     }
     const [revoked] = revocationsOfImage(this.parts.store, target, now);
     if (revoked !== undefined && rollout.status !== "halted" && rollout.status !== "rolling-back")
       observations.push({ type: "revoked", digest: target, reason: revoked.reason });
     return observations;
+  }
+
+  /** Why nothing may begin, in words. Cron expressions are read again only when their answer may be another. */
+  private frozen(target: ImageDigest, now: Date): string | undefined {
+    const calendar = calendarOf(this.parts.records, this.fleet);
+    const about = JSON.stringify([calendar, target]);
+    if (this.line?.about !== about || (this.line.holdsUntil !== undefined && now >= this.line.holdsUntil))
+      this.line = { about, ...lineAt(calendar, now, target) };
+    const { frozen } = this.line;
+    return frozen === undefined
+      ? undefined
+      : `${frozen.reason}${frozen.until === undefined ? "" : `, until ${frozen.until.toISOString()}`}`;
+  }
+
+  /** The next of those that wait, as soon as nothing is under way. One that cannot begin any more is left out, and that is recorded. */
+  private async beginQueued(): Promise<void> {
+    if (this.current !== undefined) return;
+    const [next] = this.parts.records.queued(this.key);
+    if (next === undefined || this.parts.records.rollouts(this.key).some(({ endedAt }) => endedAt === undefined)) return;
+    await beginQueued(this.parts, this.fleet, next);
   }
 
   /** What the fleet is declared to run from now on. */

@@ -6,14 +6,15 @@ import type { InstanceReport } from "../core/fleet/instance.ts";
 import { differOnlyInVolume, type FleetRelease } from "../core/fleet/release.ts";
 import { slotsOf } from "../core/fleet/slots.ts";
 import { numberOf } from "../core/rollout/amount.ts";
-import { planRollout, planText, type PlannedInstance, type RolloutMethod, type RolloutPlan } from "../core/rollout/plan.ts";
+import { planRollout, planText, type Barred, type PlannedInstance, type RolloutMethod, type RolloutPlan } from "../core/rollout/plan.ts";
 import type { RolloutPolicy } from "../core/rollout/policy.ts";
 import { fleetKey, type KnownFleet } from "../ports/fleet-records.ts";
 import type { FleetProvider } from "../ports/fleet-provider.ts";
 import { findFleet } from "./find-fleet.ts";
 import type { FleetParts } from "./fleet-parts.ts";
 import { fleetRelease } from "./fleet-release.ts";
-import { lineStopFor } from "./line-stops.ts";
+import { fitInto, frozenAt, type Fit, type Frozen } from "../core/rollout/freeze.ts";
+import { calendarOf } from "./line-stops.ts";
 import { requireNotRevoked, revocationsOfImage } from "./require-not-revoked.ts";
 
 export interface PlanFleetOptions {
@@ -33,8 +34,10 @@ export interface FleetPlan {
   readonly release: FleetRelease;
   readonly plan: RolloutPlan;
   readonly hash: string;
-  /** What holds it up at this moment, such as a line that is stopped. */
-  readonly holds: readonly string[];
+  /** Why nothing may begin at this moment: a freeze, a stopped line, no open window. */
+  readonly frozen?: Frozen;
+  /** Where it fits between those. */
+  readonly fit: Fit;
   /** How many run the image already. */
   readonly settled: number;
 }
@@ -47,46 +50,73 @@ export interface FleetPlan {
 export async function planFleetRollout(parts: FleetParts, options: PlanFleetOptions): Promise<FleetPlan> {
   const fleet = findFleet(parts.records, options.fleet);
   const release = fleetRelease(parts.store, options.image ?? imageReference(fleet));
-  const problems: string[] = [];
   requireNotRevoked(parts, release.image);
-  const denied = parts.records.denied(fleetKey(fleet)).find(({ digest }) => digest === release.image);
-  if (denied !== undefined)
-    problems.push(
-      `${shortDigest(release.image)} is on the deny list of the fleet since ${denied.at}: ${denied.reason}; \`bakehouse fleet allow ${fleetKey(fleet)} ${shortDigest(release.image)}\` takes it off`,
-    );
   const provider = parts.provider(fleet);
   const reports = await provider.observe();
   const policy = fleet.fleet.rollout ?? DEFAULT_POLICY;
-  const back = options.back === undefined ? fleet.declared : fleetRelease(parts.store, options.back).image;
-  const usable = usableBack(parts, fleet, policy, back, release.image);
-  problems.push(...usable.problems);
   const instances = instancesOf(fleet, reports);
-  const method = methodFor(parts, provider, policy, instances, release);
+  const nothingMoves = instances.every(({ running }) => running === release.image);
+  const back = backOf(parts, fleet, release.image, policy, options.back);
   const planned = planRollout({
     rollout: "",
     fleet: fleetKey(fleet),
     target: release.image,
-    ...(usable.back === undefined ? {} : { back: usable.back }),
-    policy: instances.every(({ running }) => running === release.image) ? { ...policy, onHalt: "hold" } : policy, // nothing moves, nothing goes back
+    ...(back.back === undefined ? {} : { back: back.back }),
+    policy: nothingMoves ? { ...policy, onHalt: "hold" } : policy, // then nothing goes back either
     instances,
-    method,
+    method: methodFor(parts, provider, policy, instances, release),
+    denied: parts.records.denied(fleetKey(fleet)),
+    revoked: back.revoked,
+    missing: back.missing,
     salt: options.salt ?? "",
   });
-  if ("problems" in planned) problems.push(...planned.problems);
-  if (problems.length > 0 || "problems" in planned)
-    throw new BakehouseError(
-      "ROLLOUT_REFUSED",
-      `${fleetKey(fleet)} cannot be brought to ${release.name} ${shortDigest(release.image)}:\n${problems.map((each) => `  ${each}`).join("\n")}`,
-      {
-        hint: instances.some(({ running }) => running !== undefined)
-          ? "change the fleet's `rollout:` in the recipe, or name another image"
-          : `bakehouse fleet converge ${fleetKey(fleet)}   starts its instances`,
-        details: problems,
-      },
-    );
+  if ("problems" in planned) throw refused(fleet, release, planned.problems, instances);
   const { plan } = planned;
-  const stop = lineStopFor(parts.records, fleet, release.image, parts.clock.now());
-  return { fleet, release, plan, hash: planHashOf(parts, plan), holds: stop === undefined ? [] : [stop], settled: plan.settled.length };
+  const calendar = calendarOf(parts.records, fleet);
+  const now = parts.clock.now();
+  const frozen = frozenAt(calendar, now, release.image);
+  const fit = fitInto(calendar, { now, target: release.image, needsMs: needsMs(plan) });
+  return {
+    fleet,
+    release,
+    plan,
+    hash: planHashOf(parts, plan),
+    ...(frozen === undefined ? {} : { frozen }),
+    fit,
+    settled: plan.settled.length,
+  };
+}
+
+/** From the beginning to the end if all goes well: every soak, and each wave's moves one after another as far as the budget wants it. */
+function needsMs({ waves, limits, policy }: RolloutPlan): number {
+  const together = Math.max(1, limits.maxUnavailable + limits.maxSurge);
+  const moves = waves.reduce((sum, { from, to }) => sum + Math.ceil((to - from) / together), 0);
+  return waves.reduce((sum, { soakMs }) => sum + soakMs, 0) + Math.min(moves * MOVE_MS, moves * policy.timeoutMs);
+}
+
+/** A machine that is replaced is up within seconds (measured: 1 s for a cell, 2 s for a clone); a guess for one of somebody else. */
+const MOVE_MS = 10_000;
+
+function refused(
+  fleet: KnownFleet,
+  release: FleetRelease,
+  problems: readonly string[],
+  instances: readonly PlannedInstance[],
+): BakehouseError {
+  const key = fleetKey(fleet);
+  const isDenied = problems.some((each) => each.includes("deny list"));
+  return new BakehouseError(
+    "ROLLOUT_REFUSED",
+    `${key} cannot be brought to ${release.name} ${shortDigest(release.image)}:\n${problems.map((each) => `  ${each}`).join("\n")}`,
+    {
+      hint: !instances.some(({ running }) => running !== undefined)
+        ? `bakehouse fleet converge ${key}   starts its instances`
+        : isDenied
+          ? `bakehouse fleet allow ${key} ${shortDigest(release.image)} --reason "…"`
+          : "change the fleet's `rollout:` in the recipe, or name another image",
+      details: problems,
+    },
+  );
 }
 
 /** Twelve hex digits of what somebody approves. */
@@ -97,30 +127,21 @@ export const planHashOf = (parts: Pick<FleetParts, "digestOf">, plan: RolloutPla
 export const imageReference = ({ recipe, fleet: { runs } }: KnownFleet): string =>
   "pinned" in runs ? runs.pinned : `${recipe}/${runs.layer}@${runs.channel}`;
 
-function usableBack(
+/** What to go back to, and what speaks against it; with `onHalt: hold` nothing does, since nobody goes back by itself. */
+function backOf(
   parts: FleetParts,
   fleet: KnownFleet,
-  policy: RolloutPolicy,
-  back: ImageDigest | undefined,
   target: ImageDigest,
-): { readonly back?: ImageDigest; readonly problems: readonly string[] } {
-  if (back === undefined) return { problems: [] };
-  if (back === target)
-    return fleet.previous === undefined || fleet.previous === target
-      ? { problems: [] }
-      : usableBack(parts, fleet, policy, fleet.previous, target);
-  const told = `the image to go back to, ${shortDigest(back)},`;
-  const problems: string[] = [];
-  const [revoked] = revocationsOfImage(parts.store, back, parts.clock.now());
-  if (revoked !== undefined) problems.push(`${told} is revoked: ${revoked.reason}`);
-  if (!parts.store.images.entries().some(({ digest }) => digest === back)) problems.push(`${told} is not in this store any more`);
-  const denied = parts.records.denied(fleetKey(fleet)).find(({ digest }) => digest === back);
-  if (denied !== undefined) problems.push(`${told} is on the deny list of the fleet: ${denied.reason}`);
-  if (problems.length === 0) return { back, problems };
-  // with `hold` nobody goes back by itself: it may go out all the same
-  return policy.onHalt === "roll-back"
-    ? { problems: problems.map((each) => `${each}; name another with --back, or write onHalt: hold`) }
-    : { problems: [] };
+  policy: RolloutPolicy,
+  reference: string | undefined,
+): { readonly back?: ImageDigest; readonly revoked: readonly Barred[]; readonly missing: readonly string[] } {
+  const before = fleet.declared === target ? fleet.previous : fleet.declared;
+  const back = reference === undefined ? (before === target ? undefined : before) : fleetRelease(parts.store, reference).image;
+  if (back === undefined) return { revoked: [], missing: [] };
+  const revoked = revocationsOfImage(parts.store, back, parts.clock.now()).map(({ reason }) => ({ digest: back, reason }));
+  const missing = parts.store.images.entries().some(({ digest }) => digest === back) ? [] : [back];
+  const isBarred = revoked.length > 0 || missing.length > 0 || parts.records.denied(fleetKey(fleet)).some(({ digest }) => digest === back);
+  return isBarred && policy.onHalt === "hold" && reference === undefined ? { revoked: [], missing: [] } : { back, revoked, missing };
 }
 
 /** One for each slot, as it is at this moment. */

@@ -1,6 +1,7 @@
 import { BakehouseError } from "../core/errors.ts";
-import { shortDigest } from "../core/digest.ts";
-import { fleetKey, type RolloutSummary } from "../ports/fleet-records.ts";
+import { shortDigest, type ImageDigest } from "../core/digest.ts";
+import { admitRelease } from "../core/rollout/admit.ts";
+import { fleetKey, type KnownFleet, type QueuedRelease, type RolloutSummary } from "../ports/fleet-records.ts";
 import type { FleetParts } from "./fleet-parts.ts";
 import { planFleetRollout, type FleetPlan, type PlanFleetOptions } from "./plan-fleet-rollout.ts";
 import { recordDeed } from "./record-deed.ts";
@@ -13,16 +14,18 @@ export interface StartRolloutOptions extends PlanFleetOptions {
 export interface StartedRollout extends FleetPlan {
   /** Absent: every instance runs the image already, and nothing was begun. */
   readonly id?: string;
+  /** It waits for its turn, and what for; it is planned anew when it begins. */
+  readonly queued?: string;
 }
 
 /**
- * Begins a rollout: from here on whoever carries the fleet carries it.
+ * Begins a rollout, or lets it wait for its turn where the fleet's `newRelease` says so: from here on whoever carries the fleet carries it.
  *
- * @throws what `planFleetRollout` does; ROLLOUT_REFUSED when the plan changed, when nothing is to be moved, or when another one is under way
+ * @throws what `planFleetRollout` does; ROLLOUT_REFUSED when the plan changed, a gate does not hold, or another one is under way
  */
 export async function startRollout(parts: FleetParts, options: StartRolloutOptions): Promise<StartedRollout> {
   const planned = await planFleetRollout(parts, options);
-  const { fleet, hash, release } = planned;
+  const { fleet, hash } = planned;
   const key = fleetKey(fleet);
   if (options.planHash !== undefined && options.planHash !== hash)
     throw new BakehouseError(
@@ -32,31 +35,98 @@ export async function startRollout(parts: FleetParts, options: StartRolloutOptio
         hint: `bakehouse rollout plan ${key}`,
       },
     );
-  if (planned.plan.instances.length === 0) return planned;
+  if (planned.plan.instances.length === 0 && !isUnderWay(parts, key)) return planned;
   await testGates(parts, planned);
-  const clock = parts.machineClock();
-  const at = parts.clock.now().toISOString();
-  const startedBy = await parts.baker();
-  const id = idFor(parts.records.rollouts(), fleet.fleet.name);
-  const plan = { ...planned.plan, rollout: id };
-  const inTheWay = parts.records.begin({
-    id,
-    fleet: key,
-    plan,
-    origin: { plan, planHash: hash, startedBy, nowMs: clock?.uptimeMs ?? 0 },
-    bootId: clock?.bootId ?? "",
-    at,
-  });
-  if (inTheWay !== undefined) throw busy(inTheWay);
+  const by = await parts.baker();
+  const written = parts.records.atOnce(() => admit(parts, planned, by, options));
   parts.reach("rollout-begun");
-  await recordDeed(parts, "rollout-started", key, {
+  if (written.queued === undefined) await recordStart(parts, planned, written.id);
+  return { ...planned, plan: { ...planned.plan, rollout: written.id }, ...written };
+}
+
+/**
+ * Begins a release that waited, with a plan of now.
+ *
+ * @returns its id; nothing when it cannot begin any more, which is recorded
+ */
+export async function beginQueued(parts: FleetParts, fleet: KnownFleet, release: QueuedRelease): Promise<string | undefined> {
+  const key = fleetKey(fleet);
+  const { rollout: id, image, back, salt, askedBy } = release;
+  try {
+    const planned = await planFleetRollout(parts, {
+      fleet: key,
+      image,
+      ...(back === undefined ? {} : { back }),
+      ...(salt === undefined ? {} : { salt }),
+    });
+    await testGates(parts, planned);
+    const isMine = parts.records.atOnce(() => parts.records.dequeue(key, id) && begin(parts, planned, id, askedBy) === undefined);
+    if (!isMine) return undefined;
+    await recordStart(parts, planned, id);
+    return id;
+  } catch (error) {
+    if (!(error instanceof BakehouseError)) throw error;
+    if (parts.records.dequeue(key, id))
+      await recordDeed(parts, "rollout-ended", key, { what: `${id} was not begun`, rollout: id, image, reason: error.message });
+    return undefined;
+  }
+}
+
+const isUnderWay = (parts: FleetParts, key: string): boolean => parts.records.rollouts(key).some(({ endedAt }) => endedAt === undefined);
+
+/** Decides and writes it down in one step, so that of two at the same moment exactly one begins. */
+function admit(
+  parts: FleetParts,
+  planned: FleetPlan,
+  by: string,
+  options: PlanFleetOptions,
+): { readonly id: string; readonly queued?: string } {
+  const { records } = parts;
+  const { fleet, plan, release } = planned;
+  const key = fleetKey(fleet);
+  const waiting = records.queued(key);
+  const open = records.rollouts(key).find(({ endedAt }) => endedAt === undefined);
+  const id = idFor([...records.rollouts().map((each) => each.id), ...waiting.map(({ rollout }) => rollout)], fleet.fleet.name);
+  const asked = { rollout: id, target: release.image, atMs: parts.clock.now().getTime() };
+  const underWay = open === undefined ? {} : { underWay: { rollout: open.id, target: open.target, status: open.status } };
+  const admission = admitRelease(asked, { waiting, ...underWay }, fleet.fleet.newRelease);
+  if (admission.kind === "refuse") throw busy(key, admission.why, open?.id ?? waiting[0]?.rollout ?? id);
+  if (admission.kind === "start") {
+    begin(parts, planned, id, by);
+    return { id };
+  }
+  if (admission.kind === "supersede") for (const dropped of admission.drop) records.dequeue(key, dropped);
+  records.enqueue(key, {
+    ...asked,
+    image: release.image,
+    ...(options.back === undefined || plan.back === undefined ? {} : { back: plan.back as ImageDigest }),
+    ...(options.salt === undefined ? {} : { salt: options.salt }),
+    askedBy: by,
+    supersedes: admission.kind === "supersede" && admission.tell !== undefined,
+  });
+  return { id, queued: admission.why };
+}
+
+function begin(parts: FleetParts, { fleet, plan, hash }: FleetPlan, id: string, startedBy: string): RolloutSummary | undefined {
+  const clock = parts.machineClock();
+  const named = { ...plan, rollout: id };
+  return parts.records.begin({
+    id,
+    fleet: fleetKey(fleet),
+    plan: named,
+    origin: { plan: named, planHash: hash, startedBy, nowMs: clock?.uptimeMs ?? 0 },
+    bootId: clock?.bootId ?? "",
+    at: parts.clock.now().toISOString(),
+  });
+}
+
+const recordStart = (parts: FleetParts, { fleet, release, hash }: FleetPlan, id: string): Promise<void> =>
+  recordDeed(parts, "rollout-started", fleetKey(fleet), {
     what: `${id}: ${release.name} ${shortDigest(release.image)}`,
     rollout: id,
     image: release.image,
     planHash: hash,
   });
-  return { ...planned, plan, id };
-}
 
 /** A gate that gets no data, or passes bad data, lets everything through: nothing begins with it. */
 async function testGates(parts: FleetParts, { fleet, plan }: FleetPlan): Promise<void> {
@@ -88,10 +158,10 @@ async function testGates(parts: FleetParts, { fleet, plan }: FleetPlan): Promise
 const SELF_TEST_MS = 60_000;
 
 /** `web-r1`, `web-r2`: easy to say. Unique in the store, whichever fleet it is. */
-const idFor = (rollouts: readonly RolloutSummary[], name: string): string =>
-  `${name}-r${Math.max(0, ...rollouts.map(({ id }) => Number(/-r(\d+)$/.exec(id)?.[1] ?? 0))) + 1}`;
+const idFor = (ids: readonly string[], name: string): string =>
+  `${name}-r${Math.max(0, ...ids.map((id) => Number(/-r(\d+)$/.exec(id)?.[1] ?? 0))) + 1}`;
 
-const busy = ({ id, status, target }: RolloutSummary): BakehouseError =>
-  new BakehouseError("ROLLOUT_REFUSED", `Rollout ${id} to ${shortDigest(target)} is ${status}: a fleet has one at a time`, {
-    hint: `bakehouse rollout watch ${id}, or bakehouse rollout abort ${id}`,
+const busy = (key: string, why: string, id: string): BakehouseError =>
+  new BakehouseError("ROLLOUT_REFUSED", `${key} has one rollout at a time: ${why}`, {
+    hint: `bakehouse rollout watch ${id}, bakehouse rollout abort ${id}, or \`newRelease: queue\` in the recipe`,
   });

@@ -1,6 +1,7 @@
 import type { ImageDigest } from "../core/digest.ts";
 import type { Fleet } from "../core/fleet/model.ts";
 import type { Recipe } from "../core/recipe/model.ts";
+import type { Release } from "../core/rollout/admit.ts";
 import type { Command, RolloutStatus } from "../core/rollout/model.ts";
 import type { RolloutPlan } from "../core/rollout/plan.ts";
 import type { RolloutOrigin, RolloutRecords } from "./rollout-records.ts";
@@ -89,6 +90,17 @@ export interface NewRollout {
   readonly at: string;
 }
 
+/** A release that waits until what is under way has ended. */
+export interface QueuedRelease extends Release {
+  readonly image: ImageDigest;
+  /** To go back to, if somebody named it. */
+  readonly back?: ImageDigest;
+  readonly salt?: string;
+  readonly askedBy: string;
+  /** The rollout under way is told that this one supersedes it. */
+  readonly supersedes: boolean;
+}
+
 /** An instance that was replaced because it had died. */
 export interface Healing {
   readonly slot: string;
@@ -125,6 +137,13 @@ export interface FleetRecords {
   rollouts(key?: string): readonly RolloutSummary[];
   /** Begins one, unless another of the fleet has not ended. @returns the one that is in the way, or nothing */
   begin(rollout: NewRollout): RolloutSummary | undefined;
+  /** Those that wait for their turn, in the order in which they were asked for. */
+  queued(key: string): readonly QueuedRelease[];
+  enqueue(key: string, release: QueuedRelease): void;
+  /** @returns whether it was there */
+  dequeue(key: string, rollout: string): boolean;
+  /** Everything in it happens at once, or not at all. */
+  atOnce<T>(work: () => T): T;
   /** @throws ROLLOUT_NOT_FOUND */
   open(id: string): FleetRolloutRecords;
   command(id: string, command: Command, at: string): void;

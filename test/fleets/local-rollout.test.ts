@@ -132,7 +132,7 @@ describe("a local fleet, by the command line", () => {
     const both = await Promise.all([fleet.run("rollout", "start", "web"), fleet.run("rollout", "start", "web")]);
     const codes = both.map(({ code }) => code).sort();
     expect(codes, both.map(({ err }) => err).join("\n---\n")).toEqual([0, 4]);
-    expect(both.find(({ code }) => code === 4)?.err).toMatch(/a fleet has one at a time/);
+    expect(both.find(({ code }) => code === 4)?.err).toMatch(/one rollout at a time/);
     expect(await fleet.versions()).toEqual(Array(SIZE).fill("6.0.0"));
   }, 300_000);
 

@@ -36,6 +36,9 @@ async function open(): Promise<FleetUnderTest> {
     secrets: [],
     first: [],
     neverFirst: [],
+    freeze: [],
+    windows: [],
+    newRelease: "refuse",
   };
   const make = () => localFleet({ store, cells, secrets: () => new Map() }, "shop", fleet);
   const provider = make();

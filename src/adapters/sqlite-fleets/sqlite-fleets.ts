@@ -15,6 +15,7 @@ import type {
   KnownFleet,
   LineStop,
   NewRollout,
+  QueuedRelease,
   RolloutSummary,
 } from "../../ports/fleet-records.ts";
 import type { Owner } from "../../ports/store.ts";
@@ -42,6 +43,7 @@ CREATE INDEX IF NOT EXISTS rollouts_of ON rollouts (key, number);
 CREATE TABLE IF NOT EXISTS moments (rollout TEXT NOT NULL, number INTEGER NOT NULL, now_ms REAL NOT NULL, at TEXT NOT NULL, observations TEXT NOT NULL,
   PRIMARY KEY (rollout, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS commands (number INTEGER PRIMARY KEY, rollout TEXT NOT NULL, value TEXT NOT NULL, at TEXT NOT NULL, taken INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS queued (key TEXT NOT NULL, rollout TEXT NOT NULL, value TEXT NOT NULL, number INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS carriers (key TEXT PRIMARY KEY, owner TEXT NOT NULL);
 `;
 
@@ -72,6 +74,8 @@ type Row = Record<string, string | number | null>;
 
 class SqliteFleets implements FleetRecords {
   private readonly db: DatabaseSync;
+  /** A transaction is open: what is called in it belongs to it. */
+  private inside = false;
 
   constructor(db: DatabaseSync) {
     this.db = db;
@@ -107,7 +111,7 @@ class SqliteFleets implements FleetRecords {
 
   forget(key: string): void {
     this.atOnce(() => {
-      for (const table of ["fleets", "denied", "healings", "carriers"]) this.db.prepare(`DELETE FROM ${table} WHERE key = ?`).run(key);
+      for (const table of ["fleets", "denied", "healings", "queued", "carriers"]) this.db.prepare(`DELETE FROM ${table} WHERE key = ?`).run(key);
     });
   }
 
@@ -173,6 +177,18 @@ class SqliteFleets implements FleetRecords {
         .run(id, fleet, Number(last?.["number"] ?? 0) + 1, JSON.stringify(origin), bootId, at, status);
       return undefined;
     });
+  }
+
+  queued(key: string): readonly QueuedRelease[] {
+    return this.values<QueuedRelease>("SELECT value FROM queued WHERE key = ? ORDER BY number", key);
+  }
+
+  enqueue(key: string, release: QueuedRelease): void {
+    this.db.prepare("INSERT INTO queued (key, rollout, value) VALUES (?, ?, ?)").run(key, release.rollout, JSON.stringify(release));
+  }
+
+  dequeue(key: string, rollout: string): boolean {
+    return this.db.prepare("DELETE FROM queued WHERE key = ? AND rollout = ?").run(key, rollout).changes > 0;
   }
 
   open(id: string): FleetRolloutRecords {
@@ -273,8 +289,10 @@ class SqliteFleets implements FleetRecords {
     return this.rows(sql, ...values).map((row) => JSON.parse(text(row["value"])) as T);
   }
 
-  private atOnce<T>(work: () => T): T {
+  atOnce<T>(work: () => T): T {
+    if (this.inside) return work();
     this.db.exec("BEGIN IMMEDIATE");
+    this.inside = true;
     try {
       const result = work();
       this.db.exec("COMMIT");
@@ -282,6 +300,8 @@ class SqliteFleets implements FleetRecords {
     } catch (error) {
       this.db.exec("ROLLBACK");
       throw error;
+    } finally {
+      this.inside = false;
     }
   }
 }

@@ -47,6 +47,9 @@ export async function openTestFleet(names: readonly string[], options: Omit<Test
     secrets: [],
     first: [],
     neverFirst: [],
+    freeze: [],
+    windows: [],
+    newRelease: "refuse",
     hosts: machines.map(({ host }) => host),
     identity: "key",
     root: "/opt/bakehouse", // the default may be a store of this host

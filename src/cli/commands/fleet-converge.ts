@@ -14,7 +14,11 @@ left to people until --retry. Ends when every slot has a healthy instance, or sa
   arguments: { fleet: FLEET_ARGUMENT },
   options: {
     recipe: RECIPE_OPTION,
-    image: { value: "image", summary: "What a fleet that runs nothing yet begins with; default the image that it follows", completes: "none" },
+    image: {
+      value: "image",
+      summary: "What a fleet that runs nothing yet begins with; default the image that it follows",
+      completes: "none",
+    },
     retry: { summary: "Try again with slots that were flapping" },
     timeout: { value: "seconds", type: "count", default: TIMEOUT_S, summary: "How long to wait for health" },
   },

@@ -31,6 +31,7 @@ export const command = defineCommand({
         ...(options.plan === undefined ? {} : { planHash: options.plan }),
       });
       const { id } = started;
+      if (started.queued !== undefined) return { waits: started.queued, id: id ?? "" };
       if (id === undefined) return { nothing: true as const, plan: started };
       if (!global.quiet && !global.json) terminal.err(`${planLines(started, { ...terminal, colors: terminal.errorColors })}\n`);
       if (options.detach) return showRollout(parts.records.open(id));
@@ -41,11 +42,12 @@ export const command = defineCommand({
     });
   },
   render: (started, { terminal }) => {
+    if ("waits" in started) return `${started.id} waits for ${started.waits}. Whoever carries the fleet begins it then.\n`;
     if ("nothing" in started) {
       const { fleet, release } = started.plan;
       return `Every instance of ${fleet.recipe}/${fleet.fleet.name} runs ${release.name} ${short(release.image)} already.\n`;
     }
     return `${rolloutLines(started, terminal)}${started.over ? "" : terminal.colors.dim(`bakehouse rollout explain ${started.id}\n`)}`;
   },
-  exitCode: (started) => ("nothing" in started || !started.over || started.status === "completed" ? 0 : 1),
+  exitCode: (started) => ("nothing" in started || "waits" in started || !started.over || started.status === "completed" ? 0 : 1),
 });

@@ -82,7 +82,7 @@ export function instanceTable(status: FleetStatus, terminal: Terminal): string {
 }
 
 /** Waves, capacity, limits: what somebody approves. */
-export function planLines({ fleet, release, plan, hash, holds, settled }: FleetPlan, terminal: Terminal): string {
+export function planLines({ fleet, release, plan, hash, frozen, fit, settled }: FleetPlan, terminal: Terminal): string {
   const { bold, dim, yellow } = terminal.colors;
   const size = plan.instances.length + plan.settled.length;
   const from = [...new Set(plan.instances.map(({ running }) => short(running)))].join(", ");
@@ -105,11 +105,23 @@ export function planLines({ fleet, release, plan, hash, holds, settled }: FleetP
     "",
     ...plan.zones.map(({ zone, size: of, worst }) => `zone ${zone}: ${worst} of ${of} left at the worst moment`),
     `limits: ${plan.limits.maxUnavailable} of ${size} may be out of service, ${plan.limits.maxSurge} more machines, ${plan.limits.minHealthy} must be healthy; ${plan.limits.errors} may fail, one more ${plan.policy.onHalt === "hold" ? "halts" : "brings all back"}; ${plan.limits.unreachable} may be silent`,
-    ...holds.map((hold) => yellow(`holds: ${hold}`)),
+    ...(frozen === undefined
+      ? []
+      : [yellow(`nothing may begin now: ${frozen.reason}${frozen.until === undefined ? "" : `, until ${frozen.until.toISOString()}`}`)]),
+    ...fitLines(fit, frozen !== undefined),
     "",
     `plan ${bold(hash)}${plan.policy.approvals > 0 ? `, needs ${count(plan.policy.approvals, "approval")} by others than who starts it` : ""}`,
   ];
   return `${lines.join("\n")}\n`;
+}
+
+/** Only where there is something to fit between. */
+function fitLines({ whole, begins }: FleetPlan["fit"], isFrozen: boolean): readonly string[] {
+  const at = (time: Date): string => formatTime(time.toISOString());
+  if (whole === undefined)
+    return [begins === undefined ? "it fits into no window that is known" : `it may begin ${at(begins)}, and goes on in the window after`];
+  if (!isFrozen && whole.until === undefined) return [];
+  return [`it fits in from ${isFrozen ? at(whole.from) : "now"}${whole.until === undefined ? "" : ` until ${at(whole.until)}`}`];
 }
 
 const SHOWN = 12;

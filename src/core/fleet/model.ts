@@ -1,3 +1,6 @@
+import type { FreezeWindow } from "../channel/model.ts";
+import type { MaintenanceWindow } from "../cycle/model.ts";
+import type { SecondRollout } from "../rollout/admit.ts";
 import type { RolloutGate } from "../gates/model.ts";
 import type { RolloutPolicy } from "../rollout/policy.ts";
 
@@ -48,6 +51,11 @@ interface FleetOfAnyKind {
   /** Slots that a rollout always moves first, and those that it moves last: `web-1`. */
   readonly first: readonly string[];
   readonly neverFirst: readonly string[];
+  /** When no rollout begins anything new; and when one may, always where there are none. */
+  readonly freeze: readonly FreezeWindow[];
+  readonly windows: readonly MaintenanceWindow[];
+  /** What becomes of a release while another rollout is under way. */
+  readonly newRelease: SecondRollout;
   /** Secrets of the recipe that each machine is given, as credentials of the same name. */
   readonly secrets: readonly string[];
 }

@@ -57,7 +57,8 @@ const sbomSchema = z.strictObject({
   securityUpdates: timeSchema.optional().describe("No security update is missing that has been out for longer than this"),
 });
 
-const windowSchema = z.strictObject({
+/** One entry of `freeze:`. */
+export const windowSchema = z.strictObject({
   cron: z
     .string()
     .superRefine((text, context) => {
@@ -155,14 +156,16 @@ function channelOf(name: string, fields: ChannelFields): Channel {
       licences: sbom?.forbidLicences ?? [],
       ...(sbom?.securityUpdates === undefined ? {} : { securityOlderThanMs: parseDuration(sbom.securityUpdates) }),
     },
-    freeze: (fields.freeze ?? []).map(({ cron, duration, zone, reason }): FreezeWindow => ({
-      cron,
-      durationMs: parseDuration(duration),
-      zone,
-      ...(reason === undefined ? {} : { reason }),
-    })),
+    freeze: (fields.freeze ?? []).map(freezeOf),
   };
 }
+
+export const freezeOf = ({ cron, duration, zone, reason }: z.output<typeof windowSchema>): FreezeWindow => ({
+  cron,
+  durationMs: parseDuration(duration),
+  zone,
+  ...(reason === undefined ? {} : { reason }),
+});
 
 const PLATFORMS: readonly CheckPlatform[] = ["cell", "vm", "tree"];
 

@@ -4,6 +4,8 @@ import type { Fleet, FleetHealth, FleetPolicy, FleetProbe, FleetSource, LocalFle
 import { slotsOf } from "../fleet/slots.ts";
 import { policyOf } from "../simulation/policy-source.ts";
 import { policySchema } from "../simulation/scenario.ts";
+import { freezeOf, windowSchema } from "./channels.ts";
+import { readWindows, windowFields } from "./cycle-section.ts";
 import { gateSchema, readGates, type GateContext } from "./gates-section.ts";
 import { suggestion } from "../text/did-you-mean.ts";
 import { quote } from "./describe-value.ts";
@@ -76,6 +78,12 @@ const commonFields = {
   rollout: rolloutSchema.optional().describe("How it is brought to another image: strategy, budgets, gates"),
   first: z.array(z.string()).default([]).describe("Slots that a rollout always moves first, such as web-1"),
   neverFirst: z.array(z.string()).default([]).describe("Slots that a rollout moves last"),
+  freeze: z.array(windowSchema).min(1).optional().describe("When no rollout begins anything new"),
+  windows: z.array(z.strictObject(windowFields)).min(1).optional().describe("Rollouts begin something new only while one of these is open"),
+  newRelease: z
+    .enum(["refuse", "queue", "supersede"])
+    .default("refuse")
+    .describe("What becomes of a release while another rollout is under way: refused, started after it, or started in its place"),
 };
 
 /** Of fleets whose machines are cells of this one. */
@@ -131,7 +139,12 @@ export function readFleets(inspection: Inspection, section: Readonly<Record<stri
 }
 
 /** Read part by part, so that a mistake in one does not hide those in another. */
-const apart = { health: z.unknown().refine((value) => value !== undefined), provider: providerSchema, rollout: z.unknown() };
+const apart = {
+  health: z.unknown().refine((value) => value !== undefined),
+  provider: providerSchema,
+  rollout: z.unknown(),
+  windows: z.unknown(),
+};
 
 function readLocalFleet(inspection: Inspection, path: ValuePath, declaration: unknown, known: Known): Omit<LocalFleet, "name"> | undefined {
   const fields = readFields(inspection, declaration, path, { ...commonFields, ...localFields, ...apart, launch: z.unknown() });
@@ -162,15 +175,17 @@ function readSshFleet(inspection: Inspection, path: ValuePath, declaration: unkn
   return common === undefined || ssh === undefined ? undefined : { ...common, ...ssh, launch: NOTHING_AT_LAUNCH, secrets: [] };
 }
 
-type Common = { readonly [Key in Exclude<keyof typeof commonFields, "health" | "rollout">]?: z.output<(typeof commonFields)[Key]> };
+type Common = {
+  readonly [Key in Exclude<keyof typeof commonFields, "health" | "rollout" | "windows">]?: z.output<(typeof commonFields)[Key]>;
+};
 
 function readCommon(
   inspection: Inspection,
   path: ValuePath,
-  fields: Common & { readonly health?: unknown; readonly rollout?: unknown },
+  fields: Common & { readonly health?: unknown; readonly rollout?: unknown; readonly windows?: unknown },
   known: Known,
   backend?: number,
-): Pick<Fleet, "description" | "runs" | "health" | "rollout" | "first" | "neverFirst"> | undefined {
+): Pick<Fleet, "description" | "runs" | "health" | "rollout" | "first" | "neverFirst" | "freeze" | "windows" | "newRelease"> | undefined {
   const health = fields.health === undefined ? undefined : readFields(inspection, fields.health, [...path, "health"], healthFields);
   const runs = readSource(inspection, path, fields, known);
   const probe = health === undefined ? undefined : readProbe(inspection, [...path, "health"], health, backend);
@@ -187,6 +202,9 @@ function readCommon(
     ...(rollout === undefined ? {} : { rollout }),
     first: fields.first ?? [],
     neverFirst: fields.neverFirst ?? [],
+    freeze: (fields.freeze ?? []).map(freezeOf),
+    windows: fields.windows === undefined ? [] : readWindows(inspection, fields.windows, [...path, "windows"]),
+    newRelease: fields.newRelease ?? "refuse",
   };
 }
 

@@ -48,6 +48,9 @@ describe("fleets of own machines", () => {
         launch: { files: {}, credentials: {}, environment: {} },
         first: [],
         neverFirst: [],
+        freeze: [],
+        windows: [],
+        newRelease: "refuse",
         secrets: [],
       },
     ]);
