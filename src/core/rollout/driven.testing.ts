@@ -1,4 +1,5 @@
 import { COMMANDS } from "./commands.ts";
+import type { Moment } from "./decide.ts";
 import { ENDS, type Action, type CommandName, type Observation, type RolloutStatus } from "./model.ts";
 import { planRollout, type PlanRequest, type Planned, type RolloutPlan } from "./plan.ts";
 import type { RolloutPolicy } from "./policy.ts";
@@ -82,15 +83,34 @@ export function ran(driven: Driven, fails?: (id: string) => boolean): Driven {
   return driven;
 }
 
+/** Tells each step from one state to another, also those that one decision takes in a row. */
+export function watchSteps(rollout: Rollout, tell: (from: RolloutStatus, to: RolloutStatus) => void): void {
+  let { status } = rollout;
+  Object.defineProperty(rollout, "status", {
+    get: () => status,
+    set: (next: RolloutStatus) => {
+      if (next !== status) tell(status, next);
+      status = next;
+    },
+  });
+}
+
+const STAGES: ReadonlySet<Action["kind"]> = new Set(["weigh", "switch", "retire"]);
+
 /** Does what a rollout asks when it is told to, and everything at once in the end. */
 export class Obliging {
+  /** Everything that was told. */
+  readonly moments: Moment[] = [];
   private readonly todo = new Map<string, Action>();
   private readonly rollout: Rollout;
-  private nowMs = 0;
-  private sequence = 0;
+  private nowMs: number;
+  private sequence = 1000; // later than what was told before
 
-  constructor(rollout: Rollout) {
+  /** @param begun  what it is asked already */
+  constructor(rollout: Rollout, nowMs = 0, begun: readonly Action[] = []) {
     this.rollout = rollout;
+    this.nowMs = nowMs;
+    for (const action of begun) this.todo.set(action.key, action);
   }
 
   suffer({ what, which, afterMs }: { readonly what: string; readonly which: number; readonly afterMs: number }): void {
@@ -103,6 +123,13 @@ export class Obliging {
       told.push({ type: "action-failed", key: action.key, reason: "no" });
     else if (what === "no-gate" && action?.kind === "ask-gate" && this.todo.delete(action.key))
       told.push({ type: "gate", key: action.key, verdict: "error", detail: "" });
+    else if (what === "bad-gate" && action?.kind === "ask-gate" && this.todo.delete(action.key))
+      told.push({ type: "gate", key: action.key, verdict: which % 2 === 0 ? "failed" : "inconclusive", detail: "" });
+    else if (what === "stage-failed" && action !== undefined && STAGES.has(action.kind) && this.todo.delete(action.key))
+      told.push({ type: "action-failed", key: action.key, reason: "no" });
+    else if (what === "superseded") told.push({ type: "superseded", by: "next" });
+    else if (what === "revoked" || what === "revoked-back")
+      told.push({ type: "revoked", digest: what === "revoked" ? "new" : "old", reason: "leak" });
     else if (what === "sick" || what === "well") told.push(this.report(slot.id, slot.running, what === "well"));
     else if (what === "others") told.push({ type: "others", unavailable: which % 3 });
     else if (what === "take") told.push({ type: "others", unavailable: 1, ids: [slot.id] });
@@ -110,7 +137,8 @@ export class Obliging {
     else if (what === "join")
       told.push({ type: "joined", instance: { id: `late${which}`, zone: "z", running: which % 2 === 0 ? "new" : "old", healthy: true } });
     else if (what === "leave" && this.rollout.roster.sums.size > 1) told.push({ type: "left", id: slot.id });
-    else if (what in COMMANDS.running) told.push({ type: "command", command: what as CommandName, who: "ada", reason: "so", id: slot.id });
+    else if (what in COMMANDS.running)
+      told.push({ type: "command", command: what as CommandName, who: "ada", reason: "so", planHash: "hash", id: slot.id });
     this.tick(told, afterMs);
   }
 
@@ -123,6 +151,7 @@ export class Obliging {
       if (rollout.status === "held") this.tick([{ type: "command", command: "retry-failed", who: "ada" }], 1);
       if (rollout.status === "held" && rollout.reason.includes("too small"))
         this.tick([{ type: "command", command: "roll-back", who: "ada" }], 1);
+      if (rollout.status === "awaiting-approval") this.tick([{ type: "command", command: "approve", who: "grace", planHash: "hash" }], 1);
       if (rollout.status === "paused") this.tick([{ type: "command", command: "resume", who: "ada" }], 1);
     }
     return rollout.status;
@@ -137,6 +166,7 @@ export class Obliging {
 
   private tick(told: readonly Observation[], afterMs: number): void {
     this.nowMs += afterMs;
+    this.moments.push({ nowMs: this.nowMs, observations: told });
     for (const action of this.rollout.tick(told, this.nowMs).actions) this.todo.set(action.key, action);
   }
 

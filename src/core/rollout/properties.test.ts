@@ -2,69 +2,15 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decide } from "./decide.ts";
 import { Driven, Obliging, tryPlan } from "./driven.testing.ts";
-import { ENDS, type Action, type CommandName, type Observation } from "./model.ts";
+import { ENDS, type Action, type Observation } from "./model.ts";
 import { Rollout } from "./rollout.ts";
+import { anyEvents, anyHappenings, anyPolicy, anyStrategy } from "./properties.testing.ts";
 import { isDrawn } from "./states.testing.ts";
 
 describe("whatever happens, in whatever order", () => {
-  const policies = fc.record({
-    strategy: fc.oneof(
-      fc.record({
-        kind: fc.constant("rolling" as const),
-        batch: fc.record({ count: fc.integer({ min: 1, max: 5 }) }),
-        soakMs: fc.constantFrom(0, 500),
-      }),
-      fc.record({
-        kind: fc.constant("canary" as const),
-        steps: fc.array(
-          fc.record(
-            {
-              to: fc.record({ percent: fc.integer({ min: 0, max: 100 }) }),
-              weight: fc.integer({ min: 0, max: 100 }),
-              soakMs: fc.constant(100),
-            },
-            { requiredKeys: ["soakMs"] },
-          ),
-          { minLength: 1, maxLength: 3 },
-        ),
-      }),
-    ),
-    maxUnavailable: fc.record({ count: fc.integer({ min: 1, max: 4 }) }),
-    maxSurge: fc.record({ count: fc.integer({ min: 0, max: 2 }) }),
-    minHealthy: fc.record({ count: fc.integer({ min: 0, max: 5 }) }),
-    errors: fc.record({ allowed: fc.record({ count: fc.integer({ min: 0, max: 3 }) }), strict: fc.boolean(), perWave: fc.boolean() }),
-    onHalt: fc.constantFrom("hold" as const, "roll-back" as const),
-  });
-  /** What becomes of the moves that are under way, and what else happens meanwhile. */
-  const happenings = fc.array(
-    fc.record({
-      what: fc.constantFrom(
-        "done",
-        "done",
-        "done",
-        "failed",
-        "sick",
-        "well",
-        "silence",
-        "twice",
-        "others",
-        "freeze",
-        "thaw",
-        "pause",
-        "resume",
-        "take",
-        "join",
-        "leave",
-      ),
-      which: fc.nat(20),
-      afterMs: fc.integer({ min: 1, max: 4000 }),
-    }),
-    { minLength: 10, maxLength: 80 },
-  );
-
   test("budgets hold for what we take down, nothing is acted on twice, nothing new starts after a halt, and records replay", () => {
     fc.assert(
-      fc.property(policies, fc.integer({ min: 2, max: 14 }), happenings, (policy, size, events) => {
+      fc.property(anyPolicy, fc.integer({ min: 2, max: 14 }), anyHappenings, (policy, size, events) => {
         const plan = tryPlan(policy, size);
         if (plan === undefined) return;
         const rollout = new Rollout(plan, "hash", "starter", 0);
@@ -74,7 +20,7 @@ describe("whatever happens, in whatever order", () => {
         const gone = new Set<string>();
         const underWay = new Map<string, Action & { kind: "move" }>();
         let [nowMs, sequence, others, halted] = [0, 0, 0, false];
-        let isFrozen = false;
+        let [isFrozen, isSuperseded, isBackBarred] = [false, false, false];
         let weighing: string | undefined;
         let taken: readonly string[] = [];
         for (const { what, which, afterMs } of [{ what: "start", which: 0, afterMs: 1 }, ...events]) {
@@ -111,11 +57,17 @@ describe("whatever happens, in whatever order", () => {
             observations.push({ type: "others", unavailable: taken.length, ids: taken });
           }
           if (what === "freeze" || what === "thaw") observations.push({ type: "freeze", reason: what === "freeze" ? "x" : null });
-          if (what === "pause" || what === "resume") observations.push({ type: "command", command: what, who: "ada" });
+          if (what === "superseded") observations.push({ type: "superseded", by: "next" });
+          if (what === "revoked" || what === "revoked-back")
+            observations.push({ type: "revoked", digest: what === "revoked" ? "new" : "old", reason: "leak" });
+          if (what === "pause" || what === "resume" || what === "roll-back")
+            observations.push({ type: "command", command: what, who: "ada" });
           if (what === "join")
             observations.push({ type: "joined", instance: { id: `late${which}`, zone: "z", running: "old", healthy: true } });
           if (what === "leave" && gone.add(id)) observations.push({ type: "left", id });
           if (what === "freeze" || what === "thaw") isFrozen = what === "freeze";
+          isSuperseded ||= what === "superseded";
+          isBackBarred ||= what === "revoked-back";
           const before = { ...rollout.roster.sums };
           moments.push({ nowMs, observations });
           const { status } = rollout;
@@ -132,6 +84,8 @@ describe("whatever happens, in whatever order", () => {
             }
             if (isFrozen) expect(action.kind === "move" ? action.to : action.kind).toMatch(/^(old|weigh|deny)$/);
             if (action.kind !== "move") continue;
+            if (isSuperseded) expect(action.to).toBe("old"); // it was on its way back already
+            if (isBackBarred) expect(action.to).toBe("new");
             expect(taken).not.toContain(action.id);
             expect(weighing === undefined || action.to === "old").toBe(true);
             expect(gone.has(action.id)).toBe(false);
@@ -158,35 +112,16 @@ describe("whatever happens, in whatever order", () => {
     );
   });
 
-  const anyStrategy = fc.oneof(
-    policies.map(({ strategy }) => strategy),
-    fc.record({ kind: fc.constant("blue-green" as const), soakMs: fc.constant(100), keepOldMs: fc.constant(1000) }),
-    fc.record({ kind: fc.constant("all-at-once" as const), soakMs: fc.constant(100) }),
-  );
-  const commands = fc.constantFrom<CommandName>("pause", "resume", "roll-back", "skip", "skip-gate", "retry-failed");
-  const anything = fc.array(
-    fc.record({
-      what: fc.oneof(
-        happenings.map(([event]) => event?.what ?? "done"),
-        commands,
-        fc.constantFrom("no-gate", "gate", "stage-done"),
-      ),
-      which: fc.nat(20),
-      afterMs: fc.integer({ min: 1, max: 20_000 }),
-    }),
-    { maxLength: 60 },
-  );
-
   test("it comes to an end or a halt as soon as all goes well, whatever happened before", () => {
     fc.assert(
-      fc.property(policies, anyStrategy, fc.integer({ min: 1, max: 14 }), anything, (policy, strategy, size, events) => {
+      fc.property(anyPolicy, anyStrategy, fc.integer({ min: 1, max: 14 }), anyEvents, (policy, strategy, size, events) => {
         const gates = [{ name: "g", onError: "hold", onInconclusive: "hold" }] as const;
         const minHealthy = { count: 0 }; // a fleet that shrinks to it may not move, and waits to grow
         const plan = tryPlan({ ...policy, strategy, gates, minHealthy }, size);
         if (plan === undefined) return;
         const world = new Obliging(new Rollout(plan, "hash", "starter", 0));
         for (const event of events) world.suffer(event);
-        expect(world.end()).toMatch(/^(completed|rolled-back|rollback-failed|halted)$/);
+        expect(world.end()).toMatch(/^(completed|rolled-back|rollback-failed|halted|abandoned)$/);
       }),
       { numRuns: 400 },
     );
@@ -195,7 +130,7 @@ describe("whatever happens, in whatever order", () => {
   test("it ends, when every move ends well or badly", () => {
     fc.assert(
       fc.property(
-        policies,
+        anyPolicy,
         fc.integer({ min: 1, max: 14 }),
         fc.array(fc.boolean(), { minLength: 14, maxLength: 14 }),
         (policy, size, fails) => {
@@ -205,7 +140,7 @@ describe("whatever happens, in whatever order", () => {
           expect(["completed", "rolled-back", "halted"]).toContain(driven.rollout.status);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 400 },
     );
   });
 });

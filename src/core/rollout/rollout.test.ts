@@ -1,61 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Verdict } from "../checks/verdict.ts";
-import { COMMANDS } from "./commands.ts";
 import { Driven } from "./driven.testing.ts";
-import { ENDS, type Action, type CommandName, type Observation, type RolloutStatus } from "./model.ts";
-import { IN_STATE, isDrawn } from "./states.testing.ts";
-
-describe("every state", () => {
-  test.each(Object.entries(IN_STATE))("%s is reached", (status, make) => expect(make().rollout.status).toBe(status));
-
-  const commands = Object.keys(COMMANDS.running) as CommandName[];
-  const pairs = Object.keys(COMMANDS).flatMap((status) => commands.map((command) => [status as RolloutStatus, command] as const));
-  test.each(pairs)("%s answers to %s", (status, command) => {
-    const driven = IN_STATE[status]();
-    driven.nowMs += 1;
-    const decision = driven.rollout.tick(
-      [{ type: "command", command, who: "ada", reason: "because", planHash: "hash", id: driven.rollout.plan.instances.at(-1)?.id ?? "" }],
-      driven.nowMs,
-    );
-    const answer = COMMANDS[status][command];
-    expect(isDrawn(status, driven.rollout.status)).toBe(true);
-    if (ENDS.has(status)) expect(decision).toEqual({ actions: [], waitingFor: "", refused: [] });
-    else if (answer === true) expect(decision.refused.every(({ why }) => why.includes("waiting"))).toBe(true);
-    else expect(decision.refused).toEqual([{ command, who: "ada", why: answer }]);
-    expect(ENDS.has(driven.rollout.status) || decision.waitingFor !== "").toBe(true);
-  });
-
-  const observations: readonly Observation[] = [
-    { type: "report", id: "i0", sequence: 99, running: "new", healthy: false },
-    { type: "report", id: "nobody", sequence: 1, running: "new", healthy: true },
-    { type: "action-failed", key: "r/i0/1", reason: "no" },
-    { type: "action-failed", key: "other", reason: "no" },
-    { type: "action-done", key: "r//switch-new" },
-    { type: "gate", key: "r//gate-1", verdict: "failed", detail: "no" },
-    { type: "freeze", reason: "holidays" },
-    { type: "freeze", reason: null },
-    { type: "others", unavailable: 3 },
-    { type: "others", unavailable: 1, ids: ["i1"] },
-    { type: "superseded", by: "next" },
-    { type: "joined", instance: { id: "late", zone: "z0", running: "old", healthy: true } },
-    { type: "left", id: "i0" },
-    { type: "left", id: "nobody" },
-    { type: "revoked", digest: "new", reason: "leak" },
-    { type: "revoked", digest: "old", reason: "leak" },
-    { type: "revoked", digest: "another", reason: "leak" },
-  ];
-  test.each(Object.entries(IN_STATE))(
-    "%s takes everything that can be told, and waits for something named or is at its end",
-    (status, make) => {
-      for (const observation of observations) {
-        const driven = make();
-        const decision = driven.rollout.tick([observation], driven.nowMs + 1);
-        expect(isDrawn(status as RolloutStatus, driven.rollout.status)).toBe(true);
-        expect(ENDS.has(driven.rollout.status) || decision.waitingFor !== "").toBe(true);
-      }
-    },
-  );
-});
+import type { Action, Observation, RolloutStatus } from "./model.ts";
 
 describe("limits of errors", () => {
   test.each([
@@ -257,6 +203,14 @@ describe("going back", () => {
     driven.tick([driven.report(returning?.id ?? "", "old")]);
     expect(driven.rollout).toMatchObject({ status: "rollback-failed", reason: expect.stringContaining("revoked: leak") as string });
     expect(driven.rollout.roster.sums.stuck).toBe(2);
+  });
+
+  test("moves back also what failed before it said what it runs: nobody knows what that left", () => {
+    const driven = new Driven({}, 2);
+    const [move] = movesOf(driven.tick());
+    const back = driven.tick([{ type: "action-failed", key: move?.key ?? "", reason: "the line was cut" }]);
+    expect(movesOf(back)).toMatchObject([{ id: move?.id, to: "old" }]);
+    expect(driven.rollout.status).toBe("rolling-back");
   });
 
   test("leaves alone what fell silent before it was touched", () => {

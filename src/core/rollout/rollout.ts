@@ -178,9 +178,11 @@ export class Rollout {
     if (this.status === "running") this.hold(this.barredBack);
   }
 
-  /** The image to go back to, as long as it may be applied. */
-  private get wayBack(): string | undefined {
-    return this.barredBack === undefined ? this.plan.back : undefined;
+  /** Why it cannot go back; nothing: it can. */
+  private get noWayBack(): string | undefined {
+    if (this.plan.back === undefined) return "there is no image to go back to";
+    if (this.stageKey?.endsWith(RETIRED_OLD) === true) return "the old set is being ended already";
+    return this.barredBack;
   }
 
   private report({ id, sequence, running, healthy }: Extract<Observation, { type: "report" }>): void {
@@ -283,6 +285,7 @@ export class Rollout {
   }
 
   private retired(key: string): void {
+    if (this.status === "halted" && !key.endsWith(RETIRED_NEW)) return; // what halted it stays true
     if (this.status === "rolling-back") this.end("rolled-back");
     else if (key.endsWith(RETIRED_NEW)) this.abandon();
     else this.end("completed");
@@ -363,8 +366,8 @@ export class Rollout {
         this.abandon();
       },
       "roll-back": () => {
-        if (this.wayBack === undefined) refuse(this.barredBack ?? "there is no image to go back to");
-        else this.goBack(`rolled back by ${told}`);
+        if (this.noWayBack === undefined) this.goBack(`rolled back by ${told}`);
+        else refuse(this.noWayBack);
       },
       skip: () => this.skip(id, reason, refuse),
       "skip-gate": () => (reason === "" ? refuse("say why: skipping a gate needs a reason") : this.skipGate()),
@@ -526,7 +529,9 @@ export class Rollout {
     const how = this.others.ids.has(slot.id) ? undefined : this.wayFor(slot, phase);
     if (how === undefined) return false;
     const attempt = slot.attempt + 1;
-    this.roster.change(slot, { phase, attempt, out: how === "in-place", surge: how === "surge", heard: false });
+    // what is taken down runs nothing until it says so itself: a move that fails half way leaves who knows what
+    const unknown = how === "in-place" ? { running: undefined } : {};
+    this.roster.change(slot, { phase, attempt, out: how === "in-place", surge: how === "surge", heard: false, ...unknown });
     this.deadlines.set(slot.index, attempt, this.nowMs + this.plan.policy.timeoutMs);
     this.actions.push({ kind: "move", key: this.keyOf(slot), id: slot.id, to, how });
     return true;
@@ -612,7 +617,7 @@ export class Rollout {
     this.withdraw();
     this.actions.push({ kind: "deny", key: `${this.plan.rollout}//deny`, digest: this.plan.target, reason });
     const returns = this.plan.policy.onHalt === "roll-back" && this.supersededBy === undefined;
-    if (returns && this.wayBack !== undefined) this.goBack(reason);
+    if (returns && this.noWayBack === undefined) this.goBack(reason);
   }
 
   /** Another one waits: what is under way ends, so that each instance is known to run one image or to have failed. */
@@ -643,8 +648,8 @@ export class Rollout {
 
   private bringBack(): void {
     if (this.plan.policy.strategy.kind === "blue-green") return; // the old set stands: nothing is applied to it
-    if (this.wayBack === undefined) this.giveUpReturning();
-    else this.startReturning(this.wayBack);
+    if (this.barredBack !== undefined) this.giveUpReturning();
+    else if (this.plan.back !== undefined) this.startReturning(this.plan.back);
     const { moving, returning, stuck } = this.roster.sums;
     if (this.back.length + moving + returning > 0) return;
     if (stuck === 0) this.weigh("even"); // what is stuck stays without traffic
@@ -742,7 +747,8 @@ const isToGoBack = ({ phase, attempt }: Slot): boolean =>
 /** Not listened to: gone, known to be silent, or under a deadline of their own. */
 const QUIET: ReadonlySet<InstancePhase> = new Set(["left", "unreachable", "moving", "returning"]);
 
-/** How the key ends of the action that ends the new set. */
+/** How the keys end of the actions that end a set. */
 const RETIRED_NEW = "//retire-new";
+const RETIRED_OLD = "//retire-old";
 
 const SILENT = "too many instances do not answer:";

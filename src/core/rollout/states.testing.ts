@@ -1,14 +1,13 @@
 import { Driven, ran, told } from "./driven.testing.ts";
 import type { RolloutStatus } from "./model.ts";
 
-/** From each state, those that it may lead to within one tick: as drawn in docs/guide/rollouts.md. */
-const STOPPED = ["halted", "rolling-back", "rolled-back", "rollback-failed"] as const;
-export const LEADS_TO: Readonly<Record<RolloutStatus, readonly RolloutStatus[]>> = {
-  "awaiting-approval": ["running", "held", "completed", "abandoned", ...STOPPED],
-  running: ["paused", "held", "completed", "abandoned", ...STOPPED],
-  paused: ["running", "held", "completed", "abandoned", ...STOPPED],
-  held: ["running", "paused", "completed", "abandoned", ...STOPPED],
-  halted: ["rolling-back", "rolled-back", "rollback-failed", "abandoned"],
+/** From each state, those that it may lead to at once: as drawn in docs/architecture.md, and as random runs reach them. */
+export const STEPS: Readonly<Record<RolloutStatus, readonly RolloutStatus[]>> = {
+  "awaiting-approval": ["running", "halted", "abandoned"],
+  running: ["paused", "held", "halted", "rolling-back", "completed", "abandoned"],
+  paused: ["running", "halted", "rolling-back", "completed", "abandoned"],
+  held: ["running", "paused", "halted", "rolling-back", "completed", "abandoned"],
+  halted: ["rolling-back", "abandoned"],
   "rolling-back": ["rolled-back", "rollback-failed"],
   completed: [],
   "rolled-back": [],
@@ -16,12 +15,21 @@ export const LEADS_TO: Readonly<Record<RolloutStatus, readonly RolloutStatus[]>>
   abandoned: [],
 };
 
-export const isDrawn = (from: RolloutStatus, to: RolloutStatus): boolean => from === to || LEADS_TO[from].includes(to);
+/** Whether one state may lead to another within one decision, which may be several steps. */
+export function isDrawn(from: RolloutStatus, to: RolloutStatus): boolean {
+  const reached = new Set([from]);
+  for (const status of reached) for (const next of STEPS[status]) reached.add(next);
+  return reached.has(to);
+}
 
 /** A rollout in each state, and how it got there. */
 export const IN_STATE: Readonly<Record<RolloutStatus, () => Driven>> = {
   "awaiting-approval": () => new Driven({ approvals: 1 }),
-  running: () => new Driven(),
+  running: () => {
+    const driven = new Driven({ maxUnavailable: { count: 2 } });
+    driven.tick();
+    return driven;
+  },
   paused: () => told(new Driven(), "pause"),
   held: () => {
     const driven = new Driven({ gates: [{ name: "g", onError: "hold", onInconclusive: "hold" }] }, 1);
