@@ -42,8 +42,14 @@ export class Driven {
   nowMs = 0;
   private sequence = 0;
 
-  constructor(policy: Partial<RolloutPolicy> = {}, size = 6) {
-    this.rollout = new Rollout(planOf(policy, size), "hash", "starter", 0);
+  constructor(...request: Partial<Parameters<typeof planned>>) {
+    const [policy = {}, ...rest] = request;
+    this.rollout = new Rollout(planOf(policy, ...rest), "hash", "starter", 0);
+  }
+
+  /** @returns nothing when the plan is refused */
+  static of(...request: Parameters<typeof planned>): Driven | undefined {
+    return "problems" in planned(...request) ? undefined : new Driven(...request);
   }
 
   tick(observations: readonly Observation[] = [], afterMs = 100): readonly Action[] {

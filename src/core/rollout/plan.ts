@@ -122,31 +122,40 @@ export function planRollout(request: PlanRequest): Planned {
 
 /** What can never work, with the numbers that collide. */
 function* policyProblems(request: PlanRequest, limits: Limits): Iterable<string> {
-  const { policy, instances, target, back, method } = request;
+  const { policy, instances, target, back } = request;
   const { length: size } = instances;
-  const { maxUnavailable, minHealthy, maxSurge } = limits;
-  const told = `maxUnavailable ${amountText(policy.maxUnavailable)} of ${size} is ${maxUnavailable}`;
   if (size === 0) yield "the fleet has no instances";
   if (policy.onHalt === "roll-back" && back === undefined) yield "onHalt: roll-back, but there is no image to go back to: use onHalt: hold";
   yield* barredProblems(request, target, "the image");
   if (back !== undefined && back !== target) yield* barredProblems(request, back, "the image to go back to");
   if (back === target) yield `the image to go back to is the one that is rolled out: ${target}`;
   if (policy.strategy.kind === "canary") yield* canaryProblems(policy.strategy.steps);
+  if (policy.timeoutMs <= 0) yield "no move can end in time: timeout is 0";
+  if (size > 0) yield* budgetProblems(request, limits);
+}
+
+function* budgetProblems({ policy, instances, method }: PlanRequest, { maxUnavailable, minHealthy, maxSurge }: Limits): Iterable<string> {
+  const { kind } = policy.strategy;
+  const { length: size } = instances;
+  const least = `minHealthy ${amountText(policy.minHealthy)}`;
   const inPlace = method?.kind === "activate" ? `instances change in place (${method.why})` : undefined;
-  if (inPlace !== undefined && policy.strategy.kind === "blue-green")
+  if (inPlace !== undefined && kind === "blue-green")
     yield `blue-green needs a second set of machines, and ${inPlace}: replace them, or use rolling or canary`;
-  if (size === 0 || policy.strategy.kind === "blue-green" || policy.strategy.kind === "all-at-once") return;
-  if (maxUnavailable === 0 && maxSurge === 0)
+  if (kind === "all-at-once") return; // asks for no budget
+  if (minHealthy > size) yield `${least} is more than the ${size} instances that there are`;
+  if (kind === "blue-green" || maxSurge > 0) return; // new machines come beside the old ones
+  if (maxUnavailable === 0) {
+    const told = `maxUnavailable ${amountText(policy.maxUnavailable)} of ${size} is 0`;
     yield inPlace === undefined
       ? `nothing may move: ${told}, and maxSurge ${amountText(policy.maxSurge)} of ${size} is 0; allow one of them`
       : `nothing may move: ${told}, and ${inPlace}, which maxSurge does not help; raise maxUnavailable`;
-  if (maxSurge === 0 && minHealthy > size - 1 && minHealthy <= size)
-    yield `nothing may move: minHealthy ${amountText(policy.minHealthy)} of ${size} is ${minHealthy}, and ${
-      inPlace === undefined
-        ? "without surge one less is healthy while an instance is moved; allow maxSurge"
-        : `${inPlace}: one less is healthy meanwhile; lower minHealthy`
-    }`;
-  if (minHealthy > size) yield `minHealthy ${amountText(policy.minHealthy)} is more than the ${size} instances that there are`;
+  }
+  if (minHealthy !== size) return;
+  const without =
+    inPlace === undefined
+      ? "without surge one less is healthy while an instance is moved; allow maxSurge"
+      : `${inPlace}: one less is healthy meanwhile; lower minHealthy`;
+  yield `nothing may move: ${least} of ${size} is ${minHealthy}, and ${without}`;
 }
 
 function* barredProblems({ fleet, denied = [], revoked = [], missing = [] }: PlanRequest, digest: string, what: string): Iterable<string> {
