@@ -113,6 +113,7 @@ export function sshFleet({ store, folder, onSend }: SshFleetParts, fleet: SshFle
       if (ran.stdout.includes("changed")) looks.forget();
       break;
     }
+    machine.observing = undefined; // it may have looked before
     notes.brought(host.name, { image: release.image, volume });
   };
 
@@ -134,7 +135,7 @@ export function sshFleet({ store, folder, onSend }: SshFleetParts, fleet: SshFle
 
   return {
     can: { replace: false, activate: true, weigh: false },
-    observe: () => atMost(AT_ONCE, [...machines.values()], (machine) => (machine.observing ??= observed(machine))),
+    observe: () => atMost(AT_ONCE, [...machines.values()], observed),
     launch: ({ id }) =>
       Promise.reject(
         new BakehouseError("INSTANCE_FAILED", `Fleet ${fleet.name} consists of machines that are given: ${id} cannot be made`, {
@@ -181,12 +182,12 @@ export function sshFleet({ store, folder, onSend }: SshFleetParts, fleet: SshFle
     },
   };
 
-  async function observed(machine: Machine): Promise<InstanceReport> {
-    try {
-      return await observeOne(machine);
-    } finally {
-      machine.observing = undefined;
-    }
+  function observed(machine: Machine): Promise<InstanceReport> {
+    if (machine.observing !== undefined) return machine.observing;
+    const observing = observeOne(machine).finally(() => {
+      if (machine.observing === observing) machine.observing = undefined;
+    });
+    return (machine.observing = observing);
   }
 }
 

@@ -1,1 +1,0 @@
-export { sshFleet, type SshFleetParts } from "./ssh-fleet.ts";
