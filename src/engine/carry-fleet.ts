@@ -95,6 +95,9 @@ class FleetCarrier {
   private waitingFor = "";
   private woken: (() => void) | undefined;
   private mends = 0;
+  /** Slots that are or were mended, by key; and why that failed the last time. */
+  private readonly mending = new Map<string, string>();
+  private readonly unmended = new Map<string, string>();
   /** What was under way when the last look began: that look may not have seen what came of it. */
   private wasBusy: ReadonlySet<string> = new Set();
 
@@ -109,7 +112,7 @@ class FleetCarrier {
       provider: this.provider,
       releaseOf: (image) => fleetRelease(parts.store, image),
       reports: () => this.reports,
-      tell: (observation) => void this.inbox.push(observation),
+      tell: (observation) => this.hear(observation),
       wake: () => this.woken?.(),
       deny: (digest, reason) => parts.records.deny(this.key, { digest, reason, who: "rollout", at: parts.clock.now().toISOString() }),
       askGate: (gate, signal) => this.askGate(gate, signal),
@@ -364,17 +367,30 @@ class FleetCarrier {
     const remedies = healed.remedies.filter((remedy) => this.mayMend(remedy, rollout));
     for (const remedy of remedies) {
       const at = clock.now().toISOString();
-      if (remedy.kind === "replace" || (remedy.kind === "launch" && remedy.healing))
+      if (remedy.kind === "replace" || remedy.kind === "bring" || (remedy.kind === "launch" && remedy.healing))
         records.healed(this.key, {
           slot: remedy.slot.slot,
-          instance: remedy.kind === "replace" ? remedy.instance : "",
+          instance: remedy.kind === "launch" ? "" : remedy.instance,
           why: remedy.why,
           at,
         });
       this.mends += 1;
-      this.mover.mend(remedy, `heal/${this.key}/${at}/${this.mends}`);
+      const key = `heal/${this.key}/${at}/${this.mends}`;
+      if ("slot" in remedy) this.mending.set(key, remedy.slot.slot);
+      this.mover.mend(remedy, key);
     }
-    return { remedies, left: healed.left };
+    const left = healed.left.map(({ slot, why }) => {
+      const failure = this.unmended.get(slot);
+      return { slot, why: failure === undefined ? why : `${why}; ${failure}` };
+    });
+    return { remedies, left };
+  }
+
+  /** What healing could not do is of no rollout; it is told with what is left. */
+  private hear(observation: Observation): void {
+    const slot = observation.type === "action-failed" ? this.mending.get(observation.key) : undefined;
+    if (slot !== undefined && observation.type === "action-failed") this.unmended.set(slot, observation.reason);
+    else this.inbox.push(observation);
   }
 
   /** What a slot is to run; nothing while something is under way for it. */

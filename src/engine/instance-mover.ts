@@ -101,6 +101,8 @@ export class InstanceMover implements RolloutHands {
     if (remedy.kind === "end") return this.begin(key, remedy.instance, false, (signal) => this.end(remedy.instance, signal));
     const { slot } = remedy;
     if (remedy.kind === "admit") return this.begin(key, slot.slot, false, () => this.admit(remedy.instance));
+    if (remedy.kind === "bring")
+      return this.begin(key, slot.slot, false, (signal) => this.activate(remedy.instance, this.parts.releaseOf(remedy.image), signal));
     this.begin(key, slot.slot, remedy.kind === "replace", async (signal) => {
       const place = this.placeFor(slot, key);
       await provider.launch(place, this.parts.releaseOf(remedy.image), signal);
@@ -146,6 +148,8 @@ export class InstanceMover implements RolloutHands {
     const alive = this.of(slot).filter(({ bootedAt }) => bootedAt !== undefined);
     const there = alive.find(({ running }) => running === to);
     const [only] = alive;
+    // given, and called as its slot: if it cannot be reached, the provider says why
+    if (there === undefined && !provider.can.replace) return this.activate(slot, release, signal);
     if (there === undefined && how !== "beside" && alive.length === 1 && only !== undefined && this.mayActivate(only, release))
       return this.activate(only.id, release, signal);
     const place = there ?? this.placeFor({ slot, zone: this.parts.zoneOf(slot) }, key);

@@ -8,6 +8,8 @@ export type Remedy =
   | { readonly kind: "launch"; readonly slot: FleetSlot; readonly image: ImageDigest; readonly why: string; readonly healing: boolean }
   /** One that is not well any more makes room for another. */
   | { readonly kind: "replace"; readonly slot: FleetSlot; readonly instance: string; readonly image: ImageDigest; readonly why: string }
+  /** A machine that is given is there, and runs nothing that is known. */
+  | { readonly kind: "bring"; readonly slot: FleetSlot; readonly instance: string; readonly image: ImageDigest; readonly why: string }
   /** Let in again: a process died between taking it out and letting it in. */
   | { readonly kind: "admit"; readonly slot: FleetSlot; readonly instance: string; readonly why: string }
   /** It is not needed: the fleet became smaller, or another took its slot. */
@@ -70,6 +72,14 @@ export function healFleet(request: HealRequest): Healed {
     if (request.canReplace) {
       for (const { id } of dead) remedies.push({ kind: "end", instance: id, why: "it died" });
       for (const { id } of alive) if (id !== best?.id) remedies.push({ kind: "end", instance: id, why: `${best?.id ?? ""} has its slot` });
+    }
+    if (best !== undefined && best.running === undefined && !request.canReplace) {
+      const why = best.why ?? "it runs nothing that is known";
+      if (flaps(slot.slot) >= FLAPS)
+        left.push({ slot: slot.slot, why: `tried ${flaps(slot.slot)} times in ${FLAP_MS / 60_000} minutes: ${why}` });
+      else if (room-- <= 0) left.push({ slot: slot.slot, why: `${why}; ${request.atOnce} others are being mended` });
+      else remedies.push({ kind: "bring", slot, instance: best.id, image, why });
+      continue;
     }
     if (best?.health === "healthy" && !best.serving)
       remedies.push({ kind: "admit", slot, instance: best.id, why: "it is healthy and takes no traffic" });
