@@ -6,13 +6,14 @@ import { BakehouseError } from "../../core/errors.ts";
 import type { InstanceReport } from "../../core/fleet/instance.ts";
 import type { Fleet } from "../../core/fleet/model.ts";
 import type { FleetRelease } from "../../core/fleet/release.ts";
+import { environmentFile } from "../../core/fleet/environment-file.ts";
 import { overlayLowers } from "../../core/layer/overlay-lowers.ts";
 import type { Cell, Cells, CellState, MountedSource } from "../../ports/cells.ts";
 import type { FleetProvider } from "../../ports/fleet-provider.ts";
 import type { Store } from "../../ports/store.ts";
 import { makeFolder, namesIn } from "../local-store/files.ts";
-import { haproxy } from "./balancer.ts";
-import { probes, type Probes } from "./probes.ts";
+import { haproxy } from "../fleet-balancer/balancer.ts";
+import { probes, type Probes } from "../fleet-balancer/probes.ts";
 
 /**
  * What is written down before an instance is made, and stays when it is gone, so that no id is used twice:
@@ -300,15 +301,6 @@ function realPath(path: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** systemd-system.conf(5): what every service of the machine has in its environment. */
-function environmentFile(environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const entries = Object.entries(environment).map(
-    ([name, value]) => `"${name}=${value.replaceAll(/["\\]/g, "\\$&").replaceAll("%", "%%")}"`,
-  );
-  if (entries.length === 0) return {};
-  return { "/etc/systemd/system.conf.d/50-launch.conf": `[Manager]\nDefaultEnvironment=${entries.join(" ")}\n` };
 }
 
 const failed = (id: string, why: string, cause?: unknown): BakehouseError =>

@@ -1,10 +1,20 @@
 import type { InstanceHealth } from "../../core/fleet/instance.ts";
 import type { FleetHealth } from "../../core/fleet/model.ts";
-import type { Cell } from "../../ports/cells.ts";
+import type { Cell, CellState } from "../../ports/cells.ts";
+
+/** What is asked of an instance; a cell has all of it. */
+export interface Probed extends Pick<Cell, "connect"> {
+  readonly state: Pick<CellState, "startedAt">;
+  exec(
+    argv: readonly string[],
+    options: { readonly timeoutMs: number },
+  ): Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }>;
+  http(request: { readonly url: string; readonly timeoutMs: number }): Promise<{ readonly status: number }>;
+}
 
 /** Looks at the health of instances that no load balancer looks at, at the pace of their fleet. */
 export interface Probes {
-  look(id: string, cell: Cell): Promise<Seen>;
+  look(id: string, instance: Probed): Promise<Seen>;
   forget(id: string): void;
 }
 
@@ -22,25 +32,25 @@ interface Streak extends Seen {
 export function probes({ probe, intervalMs, timeoutMs, healthyAfter, unhealthyAfter }: FleetHealth): Probes {
   const streaks = new Map<string, Streak>();
   /** Why it is not well; nothing: it is. */
-  const ask = async (cell: Cell): Promise<string | undefined> => {
+  const ask = async (instance: Probed): Promise<string | undefined> => {
     if (probe.kind === "tcp") {
-      const answer = await cell.connect(probe.port, timeoutMs);
+      const answer = await instance.connect(probe.port, timeoutMs);
       return answer === "open" ? undefined : `port ${probe.port}: ${answer}`;
     }
     if (probe.kind === "command") {
-      const { code, stderr, stdout } = await cell.exec(probe.argv, { timeoutMs });
+      const { code, stderr, stdout } = await instance.exec(probe.argv, { timeoutMs });
       return code === 0 ? undefined : `${probe.argv[0] ?? ""} ends with ${code}: ${(stderr || stdout).trim().slice(-200)}`;
     }
-    const { status } = await cell.http({ url: `http://127.0.0.1:${probe.port}${probe.path}`, timeoutMs });
+    const { status } = await instance.http({ url: `http://127.0.0.1:${probe.port}${probe.path}`, timeoutMs });
     return status >= 200 && status < 400 ? undefined : `${probe.path} answers ${status}`;
   };
   return {
-    look: async (id, cell) => {
+    look: async (id, instance) => {
       const before = streaks.get(id);
       if (before !== undefined && performance.now() - before.atMs < intervalMs) return before;
       const atMs = performance.now();
-      const why = await ask(cell).catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
-      const streak = next(before, why, isOld(cell, healthyAfter * intervalMs), { healthyAfter, unhealthyAfter }, atMs);
+      const why = await ask(instance).catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+      const streak = next(before, why, isOld(instance, healthyAfter * intervalMs), { healthyAfter, unhealthyAfter }, atMs);
       streaks.set(id, streak);
       return streak;
     },
@@ -49,7 +59,7 @@ export function probes({ probe, intervalMs, timeoutMs, healthyAfter, unhealthyAf
 }
 
 /** One that has run for a while before anybody looked is judged by the first look. */
-const isOld = (cell: Cell, afterMs: number): boolean => Date.now() - Date.parse(cell.state.startedAt) > afterMs;
+const isOld = ({ state }: Probed, afterMs: number): boolean => Date.now() - Date.parse(state.startedAt) > afterMs;
 
 function next(
   before: Streak | undefined,
