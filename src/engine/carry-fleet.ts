@@ -465,5 +465,5 @@ const leasing = (records: FleetRolloutRecords) => ({
     return records.done;
   },
   append: (epoch: number, moment: Parameters<FleetRolloutRecords["append"]>[1]) => records.append(epoch, moment),
-  markDone: (epoch: number, count: number) => records.markDone(epoch, count),
+  markDone: (epoch: number, count: number, begun: Parameters<FleetRolloutRecords["markDone"]>[2]) => records.markDone(epoch, count, begun),
 });

@@ -33,6 +33,8 @@ export function reconcileRollout(records: RolloutRecords, hands: RolloutHands): 
   let waiting: readonly Action[] = decided.slice(done);
   let failed: string | undefined;
 
+  let unmarked: readonly Action[] = [];
+
   function performAll(): void {
     failed = undefined;
     let begun = 0;
@@ -45,12 +47,14 @@ export function reconcileRollout(records: RolloutRecords, hands: RolloutHands): 
       }
       begun += 1;
     }
+    unmarked = [...unmarked, ...waiting.slice(0, begun)];
     waiting = waiting.slice(begun);
     done += begun;
     if (done === marked) return;
     try {
-      records.markDone(epoch, done);
+      records.markDone(epoch, done, unmarked);
       marked = done;
+      unmarked = [];
     } catch (error) {
       if (error instanceof BakehouseError && error.code === "LEASE_LOST") throw error;
       failed ??= messageOf(error); // what is not marked is done again after a restart, under the same key

@@ -2,7 +2,7 @@ import type { ImageDigest } from "../core/digest.ts";
 import type { Fleet } from "../core/fleet/model.ts";
 import type { Recipe } from "../core/recipe/model.ts";
 import type { Release } from "../core/rollout/admit.ts";
-import type { Command, RolloutStatus } from "../core/rollout/model.ts";
+import type { Action, Command, RolloutStatus } from "../core/rollout/model.ts";
 import type { RolloutPlan } from "../core/rollout/plan.ts";
 import type { RolloutOrigin, RolloutRecords } from "./rollout-records.ts";
 import type { Owner } from "./store.ts";
@@ -65,6 +65,26 @@ export interface GivenCommand extends Command {
   readonly number: number;
 }
 
+/** An action as it was begun. */
+export interface BegunAction {
+  /** Counted from 1 over the whole rollout. */
+  readonly number: number;
+  readonly action: Action;
+  /** ISO 8601, UTC. */
+  readonly at: string;
+}
+
+/** What others were shown of a rollout. */
+export interface ShownState {
+  /** How many moments there were by then. */
+  readonly moment: number;
+  readonly status: RolloutStatus;
+  readonly reason: string;
+  readonly waitingFor: string;
+  /** ISO 8601, UTC. */
+  readonly at: string;
+}
+
 /** One rollout's records, for whoever carries it on. */
 export interface FleetRolloutRecords extends RolloutRecords {
   readonly id: string;
@@ -72,6 +92,9 @@ export interface FleetRolloutRecords extends RolloutRecords {
   readonly bootId: string;
   /** Wall time of each moment, ISO 8601. */
   momentTimes(): readonly string[];
+  /** What a replay is held against: the actions that were marked as done, and every state that was shown, in order. */
+  begun(): readonly BegunAction[];
+  shown(): readonly ShownState[];
   /** Commands that no moment has yet: `append` of a moment that has one takes it from here. */
   pending(): readonly GivenCommand[];
   /** What others are shown; the same epoch as `append`. @throws LEASE_LOST */

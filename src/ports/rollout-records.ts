@@ -21,8 +21,8 @@ export interface RolloutRecords {
   readonly done: number;
   /** Writes down what is going to be decided on. @throws LEASE_LOST when somebody took the rollout over */
   append(epoch: number, moment: Moment): void;
-  /** @throws LEASE_LOST */
-  markDone(epoch: number, count: number): void;
+  /** @param begun  those that are done since the last time, so that they stand in the record @throws LEASE_LOST */
+  markDone(epoch: number, count: number, begun: readonly Action[]): void;
 }
 
 /** Does what was decided. Asked twice under the same key, it does it once. */

@@ -7,6 +7,7 @@ import type { Recipe } from "../../core/recipe/model.ts";
 import type { Moment } from "../../core/rollout/decide.ts";
 import { ENDS, type Command, type RolloutStatus } from "../../core/rollout/model.ts";
 import type {
+  BegunAction,
   Denied,
   FleetRecords,
   FleetRolloutRecords,
@@ -17,6 +18,7 @@ import type {
   NewRollout,
   QueuedRelease,
   RolloutSummary,
+  ShownState,
 } from "../../ports/fleet-records.ts";
 import type { Owner } from "../../ports/store.ts";
 import type { RolloutOrigin } from "../../ports/rollout-records.ts";
@@ -42,6 +44,10 @@ CREATE TABLE IF NOT EXISTS rollouts (id TEXT PRIMARY KEY, key TEXT NOT NULL, num
 CREATE INDEX IF NOT EXISTS rollouts_of ON rollouts (key, number);
 CREATE TABLE IF NOT EXISTS moments (rollout TEXT NOT NULL, number INTEGER NOT NULL, now_ms REAL NOT NULL, at TEXT NOT NULL, observations TEXT NOT NULL,
   PRIMARY KEY (rollout, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS begun (rollout TEXT NOT NULL, number INTEGER NOT NULL, at TEXT NOT NULL, value TEXT NOT NULL,
+  PRIMARY KEY (rollout, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shown (rollout TEXT NOT NULL, number INTEGER NOT NULL, moment INTEGER NOT NULL, at TEXT NOT NULL, status TEXT NOT NULL,
+  reason TEXT NOT NULL, waiting_for TEXT NOT NULL, PRIMARY KEY (rollout, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS commands (number INTEGER PRIMARY KEY, rollout TEXT NOT NULL, value TEXT NOT NULL, at TEXT NOT NULL, taken INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS queued (key TEXT NOT NULL, rollout TEXT NOT NULL, value TEXT NOT NULL, number INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS carriers (key TEXT PRIMARY KEY, owner TEXT NOT NULL);
@@ -52,8 +58,14 @@ const VERSION = 1;
 /** How long a write waits for another process. */
 const BUSY_MS = 10_000;
 
+export interface SqliteFleetsOptions {
+  readonly readOnly?: boolean;
+  /** Wall time of what is written down. Default: that of the system. */
+  readonly now?: () => Date;
+}
+
 /** @throws STORE_TOO_NEW */
-export function openSqliteFleets(file: string, options: { readonly readOnly?: boolean } = {}): FleetRecords {
+export function openSqliteFleets(file: string, options: SqliteFleetsOptions = {}): FleetRecords {
   const db = new DatabaseSync(file, { readOnly: options.readOnly === true });
   db.exec(`PRAGMA busy_timeout = ${BUSY_MS}`);
   const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
@@ -66,7 +78,7 @@ export function openSqliteFleets(file: string, options: { readonly readOnly?: bo
     db.exec(SCHEMA);
     if (version < VERSION) db.exec(`PRAGMA user_version = ${VERSION}`);
   }
-  return new SqliteFleets(db);
+  return new SqliteFleets(db, options.now ?? (() => new Date()));
 }
 
 type Declaration = Pick<KnownFleet, "fleet" | "secrets">;
@@ -76,9 +88,15 @@ class SqliteFleets implements FleetRecords {
   private readonly db: DatabaseSync;
   /** A transaction is open: what is called in it belongs to it. */
   private inside = false;
+  private readonly clock: () => Date;
 
-  constructor(db: DatabaseSync) {
+  constructor(db: DatabaseSync, clock: () => Date) {
     this.db = db;
+    this.clock = clock;
+  }
+
+  private now(): string {
+    return this.clock().toISOString();
   }
 
   fleets(): readonly KnownFleet[] {
@@ -259,14 +277,34 @@ class SqliteFleets implements FleetRecords {
               `INSERT INTO moments (rollout, number, now_ms, at, observations)
                SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ? FROM moments WHERE rollout = ?`,
             )
-            .run(id, nowMs, new Date().toISOString(), JSON.stringify(observations), id);
+            .run(id, nowMs, this.now(), JSON.stringify(observations), id);
           for (const observation of observations)
             if (observation.type === "command" && "number" in observation)
               this.db
                 .prepare("UPDATE commands SET taken = 1 WHERE number = ?")
                 .run((observation as GivenCommand & { type: "command" }).number);
         }),
-      markDone: (epoch, count) => held(epoch, () => void this.db.prepare("UPDATE rollouts SET done = ? WHERE id = ?").run(count, id)),
+      markDone: (epoch, count, begun) =>
+        held(epoch, () => {
+          this.db.prepare("UPDATE rollouts SET done = ? WHERE id = ?").run(count, id);
+          const at = this.now();
+          const put = this.db.prepare("INSERT OR REPLACE INTO begun (rollout, number, at, value) VALUES (?, ?, ?, ?)");
+          for (const [index, action] of begun.entries()) put.run(id, count - begun.length + index + 1, at, JSON.stringify(action));
+        }),
+      begun: () =>
+        this.rows("SELECT number, at, value FROM begun WHERE rollout = ? ORDER BY number", id).map((row): BegunAction => ({
+          number: Number(row["number"]),
+          action: JSON.parse(text(row["value"])) as BegunAction["action"],
+          at: text(row["at"]),
+        })),
+      shown: () =>
+        this.rows("SELECT * FROM shown WHERE rollout = ? ORDER BY number", id).map((row): ShownState => ({
+          moment: Number(row["moment"]),
+          status: text(row["status"]) as RolloutStatus,
+          reason: text(row["reason"]),
+          waitingFor: text(row["waiting_for"]),
+          at: text(row["at"]),
+        })),
       pending: () =>
         this.rows("SELECT number, value FROM commands WHERE rollout = ? AND taken = 0 ORDER BY number", id).map((row) => ({
           ...(JSON.parse(text(row["value"])) as Command),
@@ -276,7 +314,14 @@ class SqliteFleets implements FleetRecords {
         held(epoch, () => {
           this.db
             .prepare("UPDATE rollouts SET status = ?, reason = ?, waiting_for = ?, ended_at = coalesce(ended_at, ?) WHERE id = ?")
-            .run(status, reason, waitingFor, ended ? new Date().toISOString() : null, id);
+            .run(status, reason, waitingFor, ended ? this.now() : null, id);
+          this.db
+            .prepare(
+              `INSERT INTO shown (rollout, number, moment, at, status, reason, waiting_for)
+               SELECT ?, coalesce(max(number), 0) + 1, (SELECT coalesce(max(number), 0) FROM moments WHERE rollout = ?), ?, ?, ?, ?
+               FROM shown WHERE rollout = ?`,
+            )
+            .run(id, id, this.now(), status, reason, waitingFor, id);
         }),
     };
   }
