@@ -405,6 +405,18 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import("./commands/rollout-explain.ts"),
   },
   {
+    name: "rollout report",
+    group: "Roll out",
+    summary: "Write how a rollout went: Markdown or HTML, with a timeline",
+    load: () => import("./commands/rollout-report.ts"),
+  },
+  {
+    name: "rollout verify",
+    group: "Roll out",
+    summary: "Decide a rollout once more from its record, and compare",
+    load: () => import("./commands/rollout-verify.ts"),
+  },
+  {
     name: "rollout approve",
     group: "Roll out",
     summary: "Approve the plan of a rollout, by its hash",

@@ -29,7 +29,8 @@ const status = async (): Promise<FleetStatus> => {
 };
 /** Digests that run, and how often. */
 const running = async (): Promise<readonly number[]> => Object.values((await status()).running);
-const only200 = (answers: Readonly<Record<string, number>>): readonly string[] => Object.keys(answers).filter((answer) => !answer.startsWith("200 "));
+const only200 = (answers: Readonly<Record<string, number>>): readonly string[] =>
+  Object.keys(answers).filter((answer) => !answer.startsWith("200 "));
 
 describe("a local fleet, by the command line", () => {
   it("begins with the image that it is pinned to, and is measured", async () => {
@@ -46,13 +47,15 @@ describe("a local fleet, by the command line", () => {
   it("comes to a new release volume in place, wave by wave, and nobody notices", async () => {
     const before = await status();
     await fleet.bake("2.0.0");
-    const plan = await fleet.json<{ readonly hash: string; readonly plan: { readonly method: { readonly kind: string }; readonly waves: readonly unknown[] } }>(
-      "rollout",
-      "plan",
-      "web",
-    );
+    const plan = await fleet.json<{
+      readonly hash: string;
+      readonly plan: { readonly method: { readonly kind: string }; readonly waves: readonly unknown[] };
+    }>("rollout", "plan", "web");
     expect(plan.plan).toMatchObject({ method: { kind: "activate" }, waves: [{ to: 1 }, { to: 2 }, { to: 4 }] });
-    expect(await fleet.run("rollout", "start", "web", "--plan", "000000000000")).toMatchObject({ code: 4, err: expect.stringContaining(plan.hash) });
+    expect(await fleet.run("rollout", "start", "web", "--plan", "000000000000")).toMatchObject({
+      code: 4,
+      err: expect.stringContaining(plan.hash),
+    });
     const client = fleet.ask();
     const view = await fleet.json<RolloutView>("rollout", "start", "web", "--plan", plan.hash);
     const answers = await client.stop();
@@ -141,7 +144,10 @@ describe("a local fleet, by the command line", () => {
     expect(await fleet.run("fleet", "converge", "web")).toMatchObject({ code: 0, out: expect.stringContaining("2 of 2 healthy") });
     expect((await status()).instances.map(({ slot }) => slot)).toEqual(["web-1", "web-2"]);
     await fleet.run("fleet", "scale", "web", "recipe");
-    expect(await fleet.run("fleet", "converge", "web")).toMatchObject({ code: 0, out: expect.stringContaining(`${SIZE} of ${SIZE} healthy`) });
+    expect(await fleet.run("fleet", "converge", "web")).toMatchObject({
+      code: 0,
+      out: expect.stringContaining(`${SIZE} of ${SIZE} healthy`),
+    });
     for (const [words, code, message] of [
       [["fleet", "status", "wep"], 2, "did you mean"],
       [["fleet", "scale", "web", "0"], 2, "from 1 to 1000"],

@@ -129,7 +129,8 @@ class SqliteFleets implements FleetRecords {
 
   forget(key: string): void {
     this.atOnce(() => {
-      for (const table of ["fleets", "denied", "healings", "queued", "carriers"]) this.db.prepare(`DELETE FROM ${table} WHERE key = ?`).run(key);
+      for (const table of ["fleets", "denied", "healings", "queued", "carriers"])
+        this.db.prepare(`DELETE FROM ${table} WHERE key = ?`).run(key);
     });
   }
 
