@@ -8,6 +8,7 @@ import { embedded } from "../src/presets/embedded.ts";
 import { editApp, readLock, writeJob, writeRecipes, writeRepository, type LocalRepository } from "./job.ts";
 import { decideOnce } from "./rollout.ts";
 import { startCells } from "./cells.ts";
+import { breakLater, declareFleet, haltOf, whileAsking, type Asked } from "./fleet.ts";
 import { measure, type Command, type Measurement } from "./measure.ts";
 
 /*
@@ -456,6 +457,90 @@ const simulation: Case = (bench, rows) => {
   rows.push({ case: "one decision over 100,000 hosts, 1,000 reports", who: "decide", measured, goal: `≤ 20 ms; here ${told}` });
 };
 
+/** Cells behind HAProxy, and a client that asks throughout; nothing of it is asked of the processor by cells that are there already. */
+const fleet: Case = async (bench, rows) => {
+  const folder = bakedShop(bench);
+  const run = (...words: readonly string[]): Command => ({ ...cli(bench, ...words), cwd: folder });
+  const once = (...words: readonly string[]): Measurement => measure(run(...words), 1, bench.log);
+  const candidateOf = (image: string): void => {
+    once("check", image);
+    once("attest", image);
+    once("promote", image, "--to", "dev");
+  };
+  const shown = ({ requests, failed }: Asked): string => `${requests.toLocaleString("en")} requests meanwhile, ${failed} failed`;
+  declareFleet(folder, 20);
+  once("bake", folder);
+  candidateOf("shop/release-volume");
+  try {
+    const started = once("fleet", "converge", "web");
+    rows.push({ case: "a fleet of 20 cells, from nothing to all healthy", who: "bakehouse fleet converge", measured: started });
+    once("bake", folder, "--set", "version=2.0.0");
+    candidateOf("shop/release-volume");
+    const volume = await whileAsking(() => once("rollout", "start", "web"));
+    rows.push({
+      case: "20 cells to another release volume, canary with a gate, soak 1 s",
+      who: "bakehouse rollout start",
+      measured: volume.result,
+      goal: `≤ 8 s wall, no failed request; here ${shown(volume.asked)}`,
+    });
+    const root = await whileAsking(() => once("rollout", "start", "web", "--image", "shop/release"));
+    rows.push({
+      case: "20 cells to another root image, by other machines",
+      who: "bakehouse rollout start",
+      measured: root.result,
+      goal: `≤ 30 s wall, no failed request; here ${shown(root.asked)}`,
+    });
+    const mend = breakLater(folder);
+    once("bake", folder, "--set", "version=3.0.0");
+    mend();
+    const broken = await whileAsking(() => {
+      const { argv, ...rest } = run("rollout", "start", "web", "--image", "shop/release");
+      return measure({ ...rest, argv: ["sh", "-c", `${argv.map(quote).join(" ")}; test $? = 1`] }, 1, bench.log);
+    });
+    const { haltedMs, backMs } = haltOf(bench.store);
+    const signalMs = broken.asked.firstFailedMs ?? Number.NaN;
+    rows.push({
+      case: "20 cells, a release that breaks after 2 s: the first bad answer → halted → all back",
+      who: "bakehouse rollout start",
+      measured: broken.result,
+      goal: `≤ 1 s, ≤ 5 s; here ${seconds((haltedMs - signalMs) / 1000)} s, ${seconds((backMs - signalMs) / 1000)} s; ${shown(broken.asked)}`,
+    });
+  } finally {
+    once("fleet", "dissolve", "web");
+  }
+  await commitToFleet(bench, rows, folder);
+};
+
+/** What somebody waits for who changed a line: a tested, signed candidate in dev, on ten machines. */
+async function commitToFleet(bench: Bench, rows: Row[], folder: string): Promise<void> {
+  const run = (...words: readonly string[]): Command => ({ ...cli(bench, ...words), cwd: folder });
+  const once = (...words: readonly string[]): Measurement => measure(run(...words), 1, bench.log);
+  const image = "shop/release-volume";
+  declareFleet(folder, 10);
+  once("bake", folder);
+  try {
+    once("fleet", "converge", "web");
+    writeFileSync(join(folder, "app", "content", "committed.html"), "<p>committed\n");
+    const words = [
+      ["bake", folder],
+      ["check", image],
+      ["attest", image],
+      ["promote", image, "--to", "dev"],
+      ["rollout", "start", "web"],
+    ];
+    const all: Command = { ...run(), argv: ["sh", "-c", words.map((each) => run(...each).argv.map(quote).join(" ")).join(" && ")] };
+    const { result, asked } = await whileAsking(() => measure(all, 1, bench.log));
+    rows.push({
+      case: "commit → tested candidate → on a fleet of 10, by canary",
+      who: "bakehouse bake, check, attest, promote, rollout start",
+      measured: result,
+      goal: `≤ 15 s wall; ${asked.failed} of ${asked.requests.toLocaleString("en")} requests failed`,
+    });
+  } finally {
+    once("fleet", "dissolve", "web");
+  }
+}
+
 const CASES: Readonly<Record<string, Case>> = {
   cold,
   foundation,
@@ -470,6 +555,7 @@ const CASES: Readonly<Record<string, Case>> = {
   candidate,
   "vm-boot": vmBoot,
   simulate: simulation,
+  fleet,
 };
 
 const quote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;

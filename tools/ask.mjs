@@ -3,6 +3,7 @@ import { get } from "node:http";
 
 const [url] = process.argv.slice(2);
 const answers = new Map();
+let firstBad;
 let goesOn = true;
 process.once("SIGTERM", () => (goesOn = false));
 
@@ -12,18 +13,19 @@ const ask = () =>
       let body = "";
       response.setEncoding("utf8").on("data", (part) => (body += part));
       response.once("end", () => resolve(`${response.statusCode} ${/"version": "([^"]+)"/.exec(body)?.[1] ?? ""}`.trim()));
-      response.once("error", (error) => resolve(error.code));
+      response.once("error", (error) => resolve(error.code ?? error.message));
     });
-    request.once("error", (error) => resolve(error.code));
+    request.once("error", (error) => resolve(error.code ?? error.message));
   });
 
 const lane = async () => {
   while (goesOn) {
     const answer = await ask();
+    if (!answer.startsWith("200 ")) firstBad ??= new Date().toISOString();
     answers.set(answer, (answers.get(answer) ?? 0) + 1);
   }
 };
 await Promise.all([lane(), lane()]);
 const total = [...answers.values()].reduce((sum, count) => sum + count, 0);
-console.log(`${total} requests:`);
+console.log(`${total} requests${firstBad === undefined ? ", none failed" : `, the first that failed at ${firstBad}`}:`);
 for (const [answer, count] of [...answers].sort(([, a], [, b]) => b - a)) console.log(`  ${String(count).padStart(7)} × ${answer}`);

@@ -127,8 +127,8 @@ export class ShopFleet {
 export async function finished(child: ChildProcess): Promise<Ran> {
   const [[code, signal], out, err] = await Promise.all([
     once(child, "close") as Promise<[number | null, string | null]>,
-    text(child.stdout!),
-    text(child.stderr!),
+    child.stdout === null ? "" : text(child.stdout),
+    child.stderr === null ? "" : text(child.stderr),
   ]);
   return { code: code ?? signal ?? "", out, err };
 }
