@@ -101,4 +101,12 @@ describe("HAProxy before a fleet", () => {
     await balancer.admit({ id: "i-4", port: await instance("four"), weight: 100 });
     await expect.poll(asked, { timeout: 20_000 }).toBe("200 four");
   }, 120_000);
+
+  it("answers many who ask at the same moment", async () => {
+    const ports = await Promise.all(Array.from({ length: 40 }, (_, index) => instance(`many-${index}`)));
+    await Promise.all(ports.map((port, index) => balancer.admit({ id: `m-${index}`, port, weight: 100 })));
+    expect((await balancer.servers()).filter(({ id }) => id.startsWith("m-"))).toHaveLength(40);
+    await Promise.all(ports.map((_, index) => balancer.remove(`m-${index}`)));
+    expect((await balancer.servers()).filter(({ id }) => id.startsWith("m-"))).toEqual([]);
+  }, 120_000);
 });

@@ -58,7 +58,13 @@ export interface BalancerOptions {
 }
 
 export function haproxy({ folder, listen, health }: BalancerOptions): Balancer {
-  const ask = (line: string): Promise<string> => askSocket(folder, line);
+  let last: Promise<unknown> = Promise.resolve();
+  /** One at a time: HAProxy takes only a few connections at once, and many instances may end together (seen with 16: EAGAIN). */
+  const ask = (line: string): Promise<string> => {
+    const answer = last.then(() => askSocket(folder, line));
+    last = answer.catch(() => undefined);
+    return answer;
+  };
   /** An empty answer is its yes. */
   const tell = async (line: string, accept = /^(?:New server registered\.|Server deleted\.)?\s*$/): Promise<void> => {
     const answered = await ask(line);
