@@ -65,6 +65,24 @@ describe("a simulation", () => {
     },
   );
 
+  const WEIGHED =
+    "policy: { strategy: { canary: [{ to: 2, weight: 5, soak: 20s }, { weight: 20, soak: 20s }] }, maxUnavailable: 3, grace: 10s, onHalt: roll-back }";
+  test.each(
+    [
+      ["canaries by weight that goes back", "image: { failsAfter: { share: 100, after: 50s } }", ""],
+      ["releases of which one supersedes another", "image: {}", "{ fault: second-rollout, at: 50s, image: {}, policy: supersede }, "],
+    ].flatMap(([what, image, second]) => Array.from({ length: 12 }, (_, index) => [what, index * 3 + 1, image, second] as const)),
+  )("of %s, killed with action %i, ends as if it had not been", (_what, afterActions, image, second) => {
+    const text = (kill: string): string =>
+      SCENARIO(`fleet: { hosts: 10 }\n${image ?? ""}\n${WEIGHED}\ntimeline: [${second ?? ""}${kill}]\n`);
+    const whole = simulated(text(""));
+    const killed = simulated(text(`{ fault: controller-killed, afterActions: ${afterActions}, for: 5s }`));
+    const endsOf = ({ rollouts }: Simulation) => rollouts.map(({ status, moved }) => [status, moved]);
+    expect(endsOf(killed)).toEqual(endsOf(whole));
+    expect(killed.replays).toBe(true);
+    expect(whole.rollouts.map(({ status }) => status)).toEqual(second === "" ? ["rolled-back"] : ["abandoned", "completed"]);
+  });
+
   test.each([
     ["ssm", "halted"],
     ["hawkbit", "halted"],

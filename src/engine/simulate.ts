@@ -74,6 +74,7 @@ const BATCH_MS = 250;
 /** How long it waits before it tries again what could not be done. */
 const RETRY_MS = 5000;
 const LIMIT_MS = 24 * 3_600_000;
+const HOUR_MS = 3_600_000;
 /** A Monday. */
 const STARTS = "2026-01-05T00:00:00Z";
 const ROLLOUT = "simulated";
@@ -154,6 +155,7 @@ class SimulationRun {
   private isAway = false;
   /** What the clock on the wall is ahead of the monotonic one. */
   private wallMs: number;
+  private skew = { gain: 0, sinceMs: 0 };
   private calendar: Calendar;
   /** What the rollout was last told. */
   private freezeTold: string | undefined;
@@ -220,7 +222,15 @@ class SimulationRun {
   }
 
   private get wall(): Date {
-    return new Date(this.wallMs + this.schedule.nowMs);
+    const { nowMs } = this.schedule;
+    return new Date(this.wallMs + nowMs + this.skew.gain * (nowMs - this.skew.sinceMs));
+  }
+
+  /** @param gain  seconds in a second */
+  private gain(gain: number): void {
+    const { nowMs } = this.schedule;
+    this.wallMs = this.wall.getTime() - nowMs;
+    this.skew = { gain, sinceMs: nowMs };
   }
 
   run(): Simulation {
@@ -357,6 +367,10 @@ class SimulationRun {
         this.lookAgainMs = Number.NEGATIVE_INFINITY;
         this.note(`the wall clock is set by ${fault.by} s; soak and deadlines are counted by the monotonic one`);
         return this.wake(this.schedule.nowMs);
+      case "clock-skew":
+        this.note(`the wall clock gains ${fault.gains} s an hour`);
+        this.gain(fault.gains / 3600);
+        return this.schedule.at(this.schedule.nowMs + fault.for, () => this.gain(0));
       case "freeze":
         return this.stopLine({ owner: "the owner of the fleet", reason: fault.reason, exempt: [] }, fault.for);
       case "line-stopped":
@@ -404,7 +418,8 @@ class SimulationRun {
       this.lookAgainMs = holdsUntil?.getTime() ?? Number.POSITIVE_INFINITY;
     }
     const { frozen } = this;
-    if (frozen !== undefined) this.wake(this.schedule.nowMs + this.lookAgainMs - now);
+    // at most an hour ahead: the clock on the wall may go at another pace
+    if (frozen !== undefined) this.wake(this.schedule.nowMs + Math.min(this.lookAgainMs - now, HOUR_MS));
     if (frozen?.reason === this.freezeTold) return [];
     this.freezeTold = frozen?.reason;
     this.note(frozen === undefined ? "nothing is frozen any more" : `frozen: ${frozen.reason}`);

@@ -26,7 +26,7 @@ import { isAlive } from "../local-store/owners.ts";
 
 /**
  * Fleets and rollouts in one SQLite file beside the catalog. Its own, and not by kysely as the catalog: a reconciler must have written
- * before it acts, in one synchronous step (docs/decisions/0030-fleets.md).
+ * before it acts, in one synchronous step (docs/decisions/0031-fleets.md).
  *
  * A moment is a row of `moments`; the commands that it took from the inbox are marked in the same transaction, so that none is lost and
  * none counts twice. Whoever writes names its epoch; only the newest may.

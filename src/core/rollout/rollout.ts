@@ -48,6 +48,8 @@ export class Rollout {
   reason = "";
   /** The one that is moved, from 0; the number of waves when all are done. */
   wave = 0;
+  /** The share of the traffic that was asked for last. */
+  weight: Weight = "even";
   readonly roster = new Roster();
   limits: Limits;
 
@@ -71,8 +73,7 @@ export class Rollout {
   private keptFromMs = 0;
   /** Why the image to go back to may not be applied any more. */
   private barredBack: string | undefined;
-  /** What was asked for last, and the question whether it is so; what moves next waits for that. */
-  private weight: Weight = "even";
+  /** The question whether {@link weight} is so; what moves next waits for that. */
   private weighKey: string | undefined;
   private weighed = 0;
   /** To be brought back; those that are unhealthy anyway go first. */

@@ -113,6 +113,11 @@ const fault = z.discriminatedUnion("fault", [
     reordered: share().optional().describe("Of a hundred, so many come after the next one of the same host"),
   }),
   z.strictObject({ fault: z.literal("clock-jump"), ...at, by: z.number().describe("Seconds by which the wall clock is set") }),
+  z.strictObject({
+    fault: z.literal("clock-skew"),
+    ...during,
+    gains: z.number().min(-1800).max(1800).describe("Seconds that the wall clock gains in an hour, or loses"),
+  }),
   z.strictObject({ fault: z.literal("freeze"), ...during, reason: name() }),
   z.strictObject({
     fault: z.literal("line-stopped"),
