@@ -203,5 +203,5 @@ async function start(argv: readonly string[], { timeoutMs, signal, input }: RunO
   }
 }
 
-/** Far longer than what is left in a pipe takes. */
-const AFTER_EXIT_MS = 100;
+/** Seen with OpenSSH 9.2: what it leaves behind holds nothing, and both end together. This is for others. */
+const AFTER_EXIT_MS = 2000;

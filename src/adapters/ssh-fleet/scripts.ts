@@ -52,8 +52,8 @@ backing() {
   found=
   while read -r _ _ device _ at rest; do [ "$at" != "$1" ] || found="$device $rest"; done < /proc/self/mountinfo
   case $found in *" - erofs "*) ;; *) return ;; esac
-  file=$(cat "/sys/dev/block/$(echo "$found" | cut -d' ' -f1)/loop/backing_file" 2>/dev/null) || { file=$(echo "$found" | sed 's/.* - erofs //'); file=$(echo "$file" | cut -d' ' -f1); }
-  echo "$file"
+  number=\${found%% *} source=\${found##* - erofs }
+  cat "/sys/dev/block/$number/loop/backing_file" 2>/dev/null || echo "\${source%% *}"
 }
 # So that it outlives a power cut.
 keep() { sync -f . 2>/dev/null || sync; }
