@@ -103,5 +103,9 @@ describe("a rollout to own machines", () => {
 
     await machines[1]?.boot();
     await expect.poll(answers, { timeout: 30_000 }).toEqual(["two", "two", "two"]);
+
+    const dissolved = run("fleet", "dissolve", "web");
+    expect(dissolved.code, dissolved.said).toBe(0);
+    expect(await answers()).toEqual(["two", "two", "two"]); // the machines are not ours to end
   }, 180_000);
 });

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { lstatSync, mkdirSync } from "node:fs";
+import { lstatSync, mkdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -119,6 +119,7 @@ export function sshConnection(host: SshHost, identity: string): SshConnection {
     },
     hangUp: async () => {
       for (const isLook of [true, false]) await hangUp(isLook);
+      rmSync(knownHosts, { force: true });
     },
   };
 }
