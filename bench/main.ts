@@ -528,7 +528,20 @@ async function commitToFleet(bench: Bench, rows: Row[], folder: string): Promise
       ["promote", image, "--to", "dev"],
       ["rollout", "start", "web"],
     ];
-    const all: Command = { ...run(), argv: ["sh", "-c", words.map((each) => run(...each).argv.map(quote).join(" ")).join(" && ")] };
+    const all: Command = {
+      ...run(),
+      argv: [
+        "sh",
+        "-c",
+        words
+          .map((each) =>
+            run(...each)
+              .argv.map(quote)
+              .join(" "),
+          )
+          .join(" && "),
+      ],
+    };
     const { result, asked } = await whileAsking(() => measure(all, 1, bench.log));
     rows.push({
       case: "commit → tested candidate → on a fleet of 10, by canary",

@@ -54,7 +54,8 @@ export function explainRollout(parts: FleetParts, reference: string | undefined)
       commands.push(`bakehouse rollout abort ${id}`);
       break;
     default:
-      if (!view.over && view.waitingFor !== "") because.push(`it waits for ${view.waitingFor}`);
+      if (!view.over && view.waitingFor !== "" && !because.some((why) => why.includes("stopped the line")))
+        because.push(`it waits for ${view.waitingFor}`);
   }
   for (const { id: slot, phase, running } of bad) {
     because.push(
