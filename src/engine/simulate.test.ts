@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BakehouseError } from "../core/errors.ts";
-import type { Action } from "../core/rollout/model.ts";
+import { ENDS, type Action, type RolloutStatus } from "../core/rollout/model.ts";
 import { planRollout } from "../core/rollout/plan.ts";
 import { unmetExpectations } from "../core/simulation/check-expectations.ts";
 import { MemoryRecords } from "../core/simulation/memory-records.ts";
@@ -143,6 +143,76 @@ describe("several rollouts of one fleet", () => {
         },
       ),
       { numRuns: 150 },
+    );
+  });
+});
+
+describe("any scenario", () => {
+  const at = fc.integer({ min: 0, max: 900 }).map((seconds) => `at: ${seconds}s`);
+  const forSome = fc.integer({ min: 1, max: 600 }).map((seconds) => `for: ${seconds}s`);
+  const during = fc.tuple(at, forSome).map((parts) => parts.join(", "));
+  const commands = ["approve", "pause", "resume", "abort", "roll-back", "skip-gate", "retry-failed"];
+  const fault = fc.oneof(
+    fc.tuple(fc.integer({ min: 1, max: 12 }), forSome).map(([n, span]) => `controller-killed, afterActions: ${n}, ${span}`),
+    at.map((when) => `old-controller, ${when}`),
+    ...["store-away", "provider-timeouts"].map((kind) => during.map((when) => `${kind}, ${when}`)),
+    fc.tuple(during, fc.constantFrom("down", "empty", "nan")).map(([when, answer]) => `metrics, ${when}, answer: ${answer}`),
+    during.map((when) => `zone-lost, ${when}, zone: zone-1`),
+    fc.tuple(during, fc.nat(100)).map(([when, share]) => `silent, ${when}, hosts: "${share}%"`),
+    during.map((when) => `reports, ${when}, twice: 30, late: 20s, reordered: 30`),
+    fc.tuple(at, fc.integer({ min: -90_000, max: 90_000 })).map(([when, by]) => `clock-jump, ${when}, by: ${by}`),
+    during.map((when) => `freeze, ${when}, reason: so`),
+    during.map((when) => `line-stopped, ${when}, owner: ada, reason: so, exempt: [new-2]`),
+    fc.tuple(at, fc.constantFrom("target", "back")).map(([when, image]) => `revoked, ${when}, reason: so, image: ${image}`),
+    fc.tuple(at, fc.integer({ min: -4, max: 4 })).map(([when, by]) => `scale, ${when}, by: ${by}`),
+    during.map((when) => `others, ${when}, unavailable: 1`),
+    at.map((when) => `maintenance, ${when}, hosts: 3, each: 30s`),
+    fc
+      .tuple(at, fc.constantFrom("queue", "supersede", "refuse"), fc.constantFrom("", ", image: {}", ", image: { bootFails: 40 }"))
+      .map(([when, then, image]) => `second-rollout, ${when}, policy: ${then}${image}`),
+    fc.tuple(at, fc.constantFrom(...commands)).map(([when, command]) => `command, ${when}, who: ada, reason: so, command: ${command}`),
+  );
+  const strategy = fc.constantFrom(
+    '{ canary: [{ to: 1, weight: 5, soak: 20s }, { weight: 30, soak: 20s }, { to: "50%", soak: 20s }] }',
+    '{ rolling: { batch: "30%", soak: 20s } }',
+    "{ blue-green: { soak: 20s, keepOld: 1m } }",
+    "{ all-at-once: { soak: 20s } }",
+  );
+  const image = fc.constantFrom("{}", "{ bootFails: 30 }", "{ memoryLeak: { least: 30s, most: 5m } }", "{ errorRate: 3 }");
+  const rest = fc.constantFrom(
+    "maxSurge: 1",
+    "approvals: 1",
+    "errors: { allowed: 2, strict: true }",
+    "gates: [{ name: g, errorRateBelow: 1, onError: hold, onInconclusive: halt }]",
+  );
+
+  test("ends or waits for something named, does every action once, and replays; with the same seed it is the same again", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fault, { maxLength: 6 }),
+        fc.record({
+          strategy,
+          image,
+          rest,
+          hosts: fc.integer({ min: 1, max: 12 }),
+          onHalt: fc.constantFrom("hold", "roll-back"),
+          heal: fc.boolean(),
+        }),
+        (faults, { strategy: how, image: faulty, rest: more, hosts, onHalt, heal }) => {
+          const text = SCENARIO(
+            `fleet: { hosts: ${hosts}, zones: 2${heal ? ", heal: { after: 20s }" : ""} }\nimage: ${faulty}\nlimit: 3h\n` +
+              `policy: { strategy: ${how}, maxUnavailable: 2, timeout: 2m, unreachable: { allowed: 1, after: 2m }, onHalt: ${onHalt}, ${more} }\n` +
+              `timeline: [${faults.map((each) => `{ fault: ${each} }`).join(", ")}]\n`,
+          );
+          const simulation = simulated(text);
+          expect(simulation.replays).toBe(true);
+          expect(simulation.waitingFor).not.toContain("takes over"); // what is superseded ends
+          for (const { status } of simulation.rollouts)
+            if (!ENDS.has(status as RolloutStatus) && status !== "refused") expect(simulation.waitingFor).not.toBe("");
+          expect(simulated(text)).toEqual(simulation);
+        },
+      ),
+      { numRuns: 100 },
     );
   });
 });

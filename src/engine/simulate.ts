@@ -125,6 +125,8 @@ interface Asked extends Release {
   readonly image: Scenario["image"];
   /** Why it does not begin. */
   refused?: string;
+  /** It was told that another one waits for its end. */
+  isSuperseded?: true;
   course?: Course;
 }
 
@@ -254,6 +256,7 @@ class SimulationRun {
     const status = this.current?.course.status ?? "running";
     if (rollouts > 0) return false;
     if (ENDS.has(status)) return this.waiting.length === 0;
+    if (this.current?.isSuperseded === true) return false;
     return status === "halted" && commands === 0 && this.inbox.length === 0 && this.reconciler?.rollout.roster.sums.moving === 0;
   }
 
@@ -306,7 +309,10 @@ class SimulationRun {
     if (admission.kind === "supersede") {
       for (const each of this.waiting) this.refuse(each, `superseded by ${name} before it began`);
       this.waiting = [];
-      if (admission.tell !== undefined) this.told({ type: "superseded", by: name });
+      if (admission.tell !== undefined && this.current !== undefined) {
+        this.current.isSuperseded = true;
+        this.told({ type: "superseded", by: name });
+      }
     }
     this.waiting = [...this.waiting, asked];
     this.beginNext();

@@ -698,7 +698,10 @@ export class Rollout {
     const { sums } = this.roster;
     const { approvals } = this.plan.policy;
     if (ENDS.has(this.status)) return "";
-    if (this.supersededBy !== undefined) return `${sums.moving} instances that are being moved, before ${this.supersededBy} takes over`;
+    if (this.supersededBy !== undefined) {
+      const ending = sums.moving > 0 ? `${sums.moving} instances that are being moved` : `${this.stage} of the set`;
+      return `${ending}, before ${this.supersededBy} takes over`;
+    }
     if (this.status === "awaiting-approval") return `approvals of plan ${this.planHash}: ${this.approvals.size} of ${approvals}`;
     if (this.status === "paused" || this.status === "held" || this.status === "halted") return this.reason;
     if (this.status === "rolling-back") return this.returnOf() ?? this.stageKey ?? "the traffic to be shared evenly again";
