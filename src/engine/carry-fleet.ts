@@ -90,6 +90,8 @@ class FleetCarrier {
   private wakeAtMs = 0;
   private freeze: string | undefined;
   private supersededBy: string | undefined;
+  private readonly toldRevoked = new Set<ImageDigest>();
+  private toldMended: readonly string[] = [];
   private line: ({ readonly about: string } & ReturnType<typeof lineAt>) | undefined;
   private shown = "";
   private waitingFor = "";
@@ -209,10 +211,12 @@ class FleetCarrier {
     this.mover.aim(plan.target, "even");
     const reconciler = reconcileRollout(leased, this.mover);
     const { rollout } = reconciler;
-    this.mover.aim(plan.target, plan.waves[rollout.wave]?.weight ?? "even");
+    this.mover.aim(plan.target, rollout.weight);
     this.told.clear();
     this.freeze = undefined;
     this.supersededBy = undefined;
+    this.toldRevoked.clear();
+    this.toldMended = [];
     this.shown = "";
     this.wakeAtMs = 0;
     this.current = { records, reconciler, epoch, base: timeBase(this.parts, records) };
@@ -292,9 +296,19 @@ class FleetCarrier {
       observations.push({ type: "superseded", by });
       this.supersededBy = by;
     }
-    const [revoked] = revocationsOfImage(this.parts.store, target, now);
-    if (revoked !== undefined && rollout.status !== "halted" && rollout.status !== "rolling-back")
-      observations.push({ type: "revoked", digest: target, reason: revoked.reason });
+    for (const digest of [target, rollout.plan.back as ImageDigest | undefined]) {
+      const [revoked] = digest === undefined ? [] : revocationsOfImage(this.parts.store, digest, now);
+      if (digest === undefined || revoked === undefined || this.toldRevoked.has(digest)) continue;
+      observations.push({ type: "revoked", digest, reason: revoked.reason });
+      this.toldRevoked.add(digest);
+    }
+    const mended = this.slots()
+      .map(({ slot }) => slot)
+      .filter((slot) => this.mover.busy(slot)?.key.startsWith(HEALING) === true);
+    if (mended.join() !== this.toldMended.join()) {
+      observations.push({ type: "others", unavailable: mended.length, ids: mended });
+      this.toldMended = mended;
+    }
     return observations;
   }
 
@@ -375,7 +389,7 @@ class FleetCarrier {
           at,
         });
       this.mends += 1;
-      const key = `heal/${this.key}/${at}/${this.mends}`;
+      const key = `${HEALING}${this.key}/${at}/${this.mends}`;
       if ("slot" in remedy) this.mending.set(key, remedy.slot.slot);
       this.mover.mend(remedy, key);
     }
@@ -398,10 +412,9 @@ class FleetCarrier {
     if (this.isBusy(slot)) return undefined;
     if (rollout === undefined) return this.fleet.declared;
     const phase = rollout.roster.find(slot)?.phase;
-    if (phase === "moving" || phase === "returning" || phase === undefined) return undefined;
-    if (phase === "moved" || phase === "settled") return rollout.plan.target as ImageDigest;
-    if (phase === "failed" || phase === "stuck") return undefined; // what a rollout broke stays to be looked at
-    return this.fleet.declared;
+    if (phase === "settled") return rollout.plan.target as ImageDigest;
+    // what a rollout moved is its own until it ends: another machine would hide that the image fails, and what it broke stays to be looked at
+    return phase === "waiting" || phase === "returned" || phase === "skipped" || phase === "unreachable" ? this.fleet.declared : undefined;
   }
 
   private isBusy(slotOrInstance: string): boolean {
@@ -429,6 +442,8 @@ class FleetCarrier {
   }
 }
 
+/** What the keys of healing begin with. */
+const HEALING = "heal/";
 const NOTHING = { remedies: [], left: [] } as const;
 
 interface Told {

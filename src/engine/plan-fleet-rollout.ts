@@ -6,7 +6,15 @@ import type { InstanceReport } from "../core/fleet/instance.ts";
 import { differOnlyInVolume, type FleetRelease } from "../core/fleet/release.ts";
 import { slotsOf } from "../core/fleet/slots.ts";
 import { numberOf } from "../core/rollout/amount.ts";
-import { planRollout, planText, type Barred, type PlannedInstance, type RolloutMethod, type RolloutPlan } from "../core/rollout/plan.ts";
+import {
+  planRollout,
+  planText,
+  shortestMs,
+  type Barred,
+  type PlannedInstance,
+  type RolloutMethod,
+  type RolloutPlan,
+} from "../core/rollout/plan.ts";
 import type { RolloutPolicy } from "../core/rollout/policy.ts";
 import { fleetKey, type KnownFleet } from "../ports/fleet-records.ts";
 import type { FleetProvider } from "../ports/fleet-provider.ts";
@@ -75,7 +83,7 @@ export async function planFleetRollout(parts: FleetParts, options: PlanFleetOpti
   const calendar = calendarOf(parts.records, fleet);
   const now = parts.clock.now();
   const frozen = frozenAt(calendar, now, release.image);
-  const fit = fitInto(calendar, { now, target: release.image, needsMs: needsMs(plan) });
+  const fit = fitInto(calendar, { now, target: release.image, needsMs: shortestMs(plan, MOVE_MS) });
   return {
     fleet,
     release,
@@ -85,13 +93,6 @@ export async function planFleetRollout(parts: FleetParts, options: PlanFleetOpti
     fit,
     settled: plan.settled.length,
   };
-}
-
-/** From the beginning to the end if all goes well: every soak, and each wave's moves one after another as far as the budget wants it. */
-function needsMs({ waves, limits, policy }: RolloutPlan): number {
-  const together = Math.max(1, limits.maxUnavailable + limits.maxSurge);
-  const moves = waves.reduce((sum, { from, to }) => sum + Math.ceil((to - from) / together), 0);
-  return waves.reduce((sum, { soakMs }) => sum + soakMs, 0) + Math.min(moves * MOVE_MS, moves * policy.timeoutMs);
 }
 
 /** A machine that is replaced is up within seconds (measured: 1 s for a cell, 2 s for a clone); a guess for one of somebody else. */

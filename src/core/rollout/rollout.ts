@@ -699,23 +699,27 @@ export class Rollout {
     const { approvals } = this.plan.policy;
     if (ENDS.has(this.status)) return "";
     if (this.supersededBy !== undefined) {
-      const ending = sums.moving > 0 ? `${sums.moving} instances that are being moved` : `${this.stage} of the set`;
+      const ending = sums.moving > 0 ? beingMoved(sums.moving) : this.stageText();
       return `${ending}, before ${this.supersededBy} takes over`;
     }
     if (this.status === "awaiting-approval") return `approvals of plan ${this.planHash}: ${this.approvals.size} of ${approvals}`;
     if (this.status === "paused" || this.status === "held" || this.status === "halted") return this.reason;
     if (this.status === "rolling-back") return this.returnOf() ?? this.stageKey ?? "the traffic to be shared evenly again";
     if (this.isFrozen) return `the end of a freeze: ${this.freeze ?? ""}`;
-    if (this.stageKey !== undefined) return `${this.stage} of the set`;
+    if (this.stageKey !== undefined) return this.stageText();
     if (this.stage === "keeping") return "the time for which the old set is kept";
     if (this.weighKey !== undefined) return `the traffic of wave ${this.wave + 1} to be shared`;
-    if (sums.moving > 0) return `${sums.moving} instances that are being moved`;
+    if (sums.moving > 0) return beingMoved(sums.moving);
     if (this.open > 0) return this.roomWaitedFor();
-    if (sums.sick > 0) return `the health of ${sums.sick} moved instances`;
+    if (sums.sick > 0) return `the health of ${sums.sick === 1 ? "one moved instance" : `${sums.sick} moved instances`}`;
     const { key, againAtMs } = this.gate;
     return key === undefined && againAtMs === undefined
       ? `the soak of wave ${this.wave + 1}`
       : `gate ${this.plan.policy.gates[this.gate.index]?.name ?? ""}${againAtMs === undefined ? "" : ", once more"}`;
+  }
+
+  private stageText(): string {
+    return this.stage === "switching" ? "the switch to the new set" : "the end of the set that is not needed any more";
   }
 
   private roomWaitedFor(): string {
@@ -741,6 +745,9 @@ export class Rollout {
     return times.length === 0 ? undefined : Math.min(...times);
   }
 }
+
+const beingMoved = (count: number): string =>
+  count === 1 ? "one instance that is being moved" : `${count} instances that are being moved`;
 
 const firstGate = (asked: number, index = 0): GateState => ({ index, asked, bad: { failed: 0, error: 0, inconclusive: 0 } });
 
