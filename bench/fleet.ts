@@ -13,6 +13,8 @@ const PORT = 18_480;
 export interface Asked {
   readonly requests: number;
   readonly failed: number;
+  /** Answers that were not 200, as often as they came: `3 × 503`. */
+  readonly bad: readonly string[];
   /** When the first failed, milliseconds since 1970. */
   readonly firstFailedMs?: number;
 }
@@ -77,7 +79,12 @@ function readAnswers(said: string): Asked {
   const requests = Number(/^(\d+) requests/.exec(said)?.[1] ?? Number.NaN);
   const good = [...said.matchAll(/(\d+) × 200 /g)].reduce((sum, [, count]) => sum + Number(count), 0);
   const at = /failed at (\S+):/.exec(said)?.[1];
-  return { requests, failed: requests - good, ...(at === undefined ? {} : { firstFailedMs: Date.parse(at) }) };
+  const bad = said
+    .split("\n")
+    .slice(1)
+    .filter((line) => line.includes("×") && !/× 200 /.test(line))
+    .map((line) => line.trim());
+  return { requests, failed: requests - good, bad, ...(at === undefined ? {} : { firstFailedMs: Date.parse(at) }) };
 }
 
 /** When the newest rollout of a store halted, and when everything was back; milliseconds since 1970. */

@@ -467,7 +467,8 @@ const fleet: Case = async (bench, rows) => {
     once("attest", image);
     once("promote", image, "--to", "dev");
   };
-  const shown = ({ requests, failed }: Asked): string => `${requests.toLocaleString("en")} requests meanwhile, ${failed} failed`;
+  const shown = ({ requests, failed, bad }: Asked): string =>
+    `${requests.toLocaleString("en")} requests meanwhile, ${failed} failed${bad.length === 0 ? "" : ` (${bad.join(", ")})`}`;
   declareFleet(folder, 20);
   once("bake", folder);
   candidateOf("shop/release-volume");
@@ -506,7 +507,7 @@ const fleet: Case = async (bench, rows) => {
       goal: `≤ 1 s, ≤ 5 s; here ${seconds((haltedMs - signalMs) / 1000)} s, ${seconds((backMs - signalMs) / 1000)} s; ${shown(broken.asked)}`,
     });
   } finally {
-    once("fleet", "dissolve", "web");
+    endFleet(bench, folder);
   }
   await commitToFleet(bench, rows, folder);
 };
@@ -550,7 +551,16 @@ async function commitToFleet(bench: Bench, rows: Row[], folder: string): Promise
       goal: `≤ 15 s wall; ${asked.failed} of ${asked.requests.toLocaleString("en")} requests failed`,
     });
   } finally {
-    once("fleet", "dissolve", "web");
+    endFleet(bench, folder);
+  }
+}
+
+/** Also of a rollout that did not end as it should: what went wrong is told by whoever saw it. */
+function endFleet(bench: Bench, folder: string): void {
+  for (const words of [["rollout", "abort", "web"], ["rollout", "watch", "web", "--carry"], ["fleet", "dissolve", "web"]]) {
+    const { argv, env } = cli(bench, ...words);
+    const [program = "", ...rest] = argv;
+    spawnSync(program, rest, { cwd: folder, env: { ...process.env, ...env }, stdio: "ignore" });
   }
 }
 
