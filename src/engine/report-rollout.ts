@@ -3,6 +3,7 @@ import { ENDS, type Action, type Command, type Decision, type InstancePhase, typ
 import type { RolloutPlan } from "../core/rollout/plan.ts";
 import type { RolloutPolicy, Strategy } from "../core/rollout/policy.ts";
 import { Rollout } from "../core/rollout/rollout.ts";
+import type { Roster, Slot } from "../core/rollout/roster.ts";
 import {
   rolloutMarkdown,
   spanText,
@@ -38,6 +39,9 @@ interface Mark {
   readonly ms: number;
 }
 
+/** An instance that came from one phase into another. */
+type Step = Slot & { readonly before: InstancePhase };
+
 /** What {@link Collector} compares from one moment to the next. */
 interface Before {
   readonly status: string;
@@ -56,6 +60,7 @@ class Collector {
   private readonly commands: ReportedCommand[] = [];
   private readonly failures: Omit<ReportedFailure, "end">[] = [];
   private readonly phases = new Map<string, { fromMs: number; phase: InstancePhase }[]>();
+  private steps: Step[] = [];
   private readonly opened = new Map<number, number>();
   private readonly closed = new Map<number, number>();
   private readonly asked = new Map<string, Extract<Action, { kind: "ask-gate" }>>();
@@ -72,6 +77,18 @@ class Collector {
     this.plan = plan;
     this.rollout = new Rollout(plan, planHash, startedBy, nowMs);
     for (const { id, phase } of this.rollout.roster) this.phases.set(id, [{ fromMs: 0, phase }]);
+    this.listen(this.rollout.roster);
+  }
+
+  /** One moment may take an instance through several phases: what failed goes back at once. */
+  private listen(roster: Roster): void {
+    const change = roster.change.bind(roster);
+    roster.change = (slot, to) => {
+      const { phase: before } = slot;
+      change(slot, to);
+      const after = roster.at(slot.index);
+      if (after.phase !== before) this.steps.push({ ...after, before });
+    };
   }
 
   collect(): RolloutReport {
@@ -113,10 +130,14 @@ class Collector {
     for (const observation of observations) this.noteSickness(mark, observation);
     const decision = rollout.tick(observations, nowMs);
     const reasons = this.observed(mark, observations, decision);
-    this.changed(mark, reasons);
-    for (const action of decision.actions) this.begun(mark, action);
-    this.status(mark, before);
+    // what became of instances, then what follows from it, then what is begun
+    const [ended, begun] = [this.steps.filter(({ phase }) => !BEGUN.has(phase)), this.steps.filter(({ phase }) => BEGUN.has(phase))];
+    this.steps = [];
+    this.changed(mark, ended, reasons);
     this.wavesMoved(mark, before);
+    this.status(mark, before);
+    for (const action of decision.actions) this.begun(mark, action);
+    this.changed(mark, begun, reasons);
   }
 
   /** The first sign may come long before it counts as a failure. */
@@ -152,6 +173,7 @@ class Collector {
           this.event(mark, `${observation.digest} was revoked`, observation.reason);
           break;
         case "joined":
+          this.phases.set(observation.instance.id, [{ fromMs: mark.ms, phase: "waiting" }]);
           this.event(mark, `${observation.instance.id} joined the fleet`);
           break;
         case "left":
@@ -186,15 +208,11 @@ class Collector {
   }
 
   /** What became of instances with this moment. */
-  private changed(mark: Mark, reasons: ReadonlyMap<string, string>): void {
-    const { roster } = this.rollout;
-    for (const { id, phase, zone, index, running, attempt } of roster) {
+  private changed(mark: Mark, steps: readonly Step[], reasons: ReadonlyMap<string, string>): void {
+    for (const { id, phase, zone, index, running, attempt, before } of steps) {
       const known = this.phases.get(id);
-      const before = known?.at(-1)?.phase;
-      if (before === phase) continue;
       if (known === undefined) this.phases.set(id, [{ fromMs: mark.ms, phase }]);
       else known.push({ fromMs: mark.ms, phase });
-      if (before === undefined) continue;
       const why = BAD.has(phase) ? (reasons.get(`${this.summary.id}/${id}/${attempt}`) ?? this.whyFailed(before, phase)) : undefined;
       this.event(mark, `${id}: ${before} → ${phase}${phase === "failed" && running !== undefined ? `, runs ${running}` : ""}`, why);
       if (why === undefined) continue;
@@ -297,6 +315,7 @@ class Collector {
   }
 }
 
+const BEGUN: ReadonlySet<InstancePhase> = new Set(["moving", "returning"]);
 const BAD: ReadonlySet<InstancePhase> = new Set(["failed", "unreachable", "stuck"]);
 
 function plannedText(plan: RolloutPlan, hash: string): ReportedPlan {

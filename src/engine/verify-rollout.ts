@@ -82,7 +82,7 @@ class Replay {
     const { plan, planHash, nowMs } = this.records.origin;
     const hash = planHashOf(this.parts, plan);
     if (hash !== planHash) return this.differs(0, "hash of the plan", planHash, hash);
-    const begun = new Map(this.records.begun().map((each) => [each.number, each.action]));
+    const begun = new Map(this.records.begun().map((each) => [each.number, each]));
     const states = Map.groupBy(this.records.shown(), ({ moment }) => moment);
     const asked = new Set<string>();
     let before = nowMs;
@@ -99,8 +99,11 @@ class Replay {
         const recorded = begun.get(this.decided.length);
         if (recorded === undefined) continue;
         this.compared.actions += 1;
-        if (canonicalJson(recorded) !== canonicalJson(action))
-          return this.differs(number, `action ${this.decided.length}`, textOf(recorded), textOf(action));
+        const what = `action ${this.decided.length}`;
+        if (canonicalJson(recorded.action) !== canonicalJson(action))
+          return this.differs(number, what, textOf(recorded.action), textOf(action));
+        if (recorded.moment < number)
+          return this.differs(number, what, `begun after moment ${recorded.moment}`, `decided at moment ${number}: ${textOf(action)}`);
       }
       for (const { status, reason } of states.get(number) ?? []) {
         this.compared.states += 1;
@@ -110,7 +113,7 @@ class Replay {
       this.compared.moments += 1;
     }
     const [surplus] = [...begun].filter(([number]) => number > this.decided.length);
-    if (surplus !== undefined) return this.differs(this.told.length, `action ${surplus[0]}`, textOf(surplus[1]), "no such action");
+    if (surplus !== undefined) return this.differs(this.told.length, `action ${surplus[0]}`, textOf(surplus[1].action), "no such action");
     return undefined;
   }
 
@@ -142,8 +145,10 @@ class Replay {
     const deeds = (await ledger.records()).flatMap((record) =>
       record.subject === fleet && record.details !== null && "what" in record.details ? [{ ...record.details, action: record.action }] : [],
     );
-    const mine = deeds.filter(({ rollout }) => rollout === id);
-    const started = mine.find(({ action }) => action === "rollout-started");
+    // a name may have been used before, in records that are gone
+    const from = deeds.findLastIndex(({ action, rollout }) => action === "rollout-started" && rollout === id);
+    const mine = deeds.slice(Math.max(0, from)).filter(({ rollout }) => rollout === id);
+    const started = from < 0 ? undefined : mine[0];
     if (started === undefined) this.notes.push("the audit log does not say that it was started");
     else {
       this.compared.deeds += 1;

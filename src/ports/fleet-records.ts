@@ -69,6 +69,8 @@ export interface GivenCommand extends Command {
 export interface BegunAction {
   /** Counted from 1 over the whole rollout. */
   readonly number: number;
+  /** How many moments there were by then. */
+  readonly moment: number;
   readonly action: Action;
   /** ISO 8601, UTC. */
   readonly at: string;

@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS rollouts (id TEXT PRIMARY KEY, key TEXT NOT NULL, num
 CREATE INDEX IF NOT EXISTS rollouts_of ON rollouts (key, number);
 CREATE TABLE IF NOT EXISTS moments (rollout TEXT NOT NULL, number INTEGER NOT NULL, now_ms REAL NOT NULL, at TEXT NOT NULL, observations TEXT NOT NULL,
   PRIMARY KEY (rollout, number)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS begun (rollout TEXT NOT NULL, number INTEGER NOT NULL, at TEXT NOT NULL, value TEXT NOT NULL,
+CREATE TABLE IF NOT EXISTS begun (rollout TEXT NOT NULL, number INTEGER NOT NULL, moment INTEGER NOT NULL, at TEXT NOT NULL, value TEXT NOT NULL,
   PRIMARY KEY (rollout, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shown (rollout TEXT NOT NULL, number INTEGER NOT NULL, moment INTEGER NOT NULL, at TEXT NOT NULL, status TEXT NOT NULL,
   reason TEXT NOT NULL, waiting_for TEXT NOT NULL, PRIMARY KEY (rollout, number)) WITHOUT ROWID;
@@ -62,6 +62,8 @@ export interface SqliteFleetsOptions {
   readonly readOnly?: boolean;
   /** Wall time of what is written down. Default: that of the system. */
   readonly now?: () => Date;
+  /** Of who carries a fleet. Default: whether that process is there. */
+  readonly isAlive?: (owner: Owner) => boolean;
 }
 
 /** @throws STORE_TOO_NEW */
@@ -78,7 +80,7 @@ export function openSqliteFleets(file: string, options: SqliteFleetsOptions = {}
     db.exec(SCHEMA);
     if (version < VERSION) db.exec(`PRAGMA user_version = ${VERSION}`);
   }
-  return new SqliteFleets(db, options.now ?? (() => new Date()));
+  return new SqliteFleets(db, { now: () => new Date(), isAlive, ...options });
 }
 
 type Declaration = Pick<KnownFleet, "fleet" | "secrets">;
@@ -88,15 +90,15 @@ class SqliteFleets implements FleetRecords {
   private readonly db: DatabaseSync;
   /** A transaction is open: what is called in it belongs to it. */
   private inside = false;
-  private readonly clock: () => Date;
+  private readonly options: Required<Pick<SqliteFleetsOptions, "now" | "isAlive">>;
 
-  constructor(db: DatabaseSync, clock: () => Date) {
+  constructor(db: DatabaseSync, options: Required<Pick<SqliteFleetsOptions, "now" | "isAlive">>) {
     this.db = db;
-    this.clock = clock;
+    this.options = options;
   }
 
   private now(): string {
-    return this.clock().toISOString();
+    return this.options.now().toISOString();
   }
 
   fleets(): readonly KnownFleet[] {
@@ -223,7 +225,7 @@ class SqliteFleets implements FleetRecords {
   carrier(key: string): Owner | undefined {
     const [row] = this.rows("SELECT owner FROM carriers WHERE key = ?", key);
     const owner = row === undefined ? undefined : (JSON.parse(text(row["owner"])) as Owner);
-    return owner !== undefined && isAlive(owner) ? owner : undefined;
+    return owner !== undefined && this.options.isAlive(owner) ? owner : undefined;
   }
 
   carry(key: string, owner: Owner, isAliveNow: (owner: Owner) => boolean): Owner {
@@ -289,12 +291,15 @@ class SqliteFleets implements FleetRecords {
         held(epoch, () => {
           this.db.prepare("UPDATE rollouts SET done = ? WHERE id = ?").run(count, id);
           const at = this.now();
-          const put = this.db.prepare("INSERT OR REPLACE INTO begun (rollout, number, at, value) VALUES (?, ?, ?, ?)");
-          for (const [index, action] of begun.entries()) put.run(id, count - begun.length + index + 1, at, JSON.stringify(action));
+          const [last] = this.rows("SELECT coalesce(max(number), 0) AS moment FROM moments WHERE rollout = ?", id);
+          const put = this.db.prepare("INSERT OR REPLACE INTO begun (rollout, number, moment, at, value) VALUES (?, ?, ?, ?, ?)");
+          for (const [index, action] of begun.entries())
+            put.run(id, count - begun.length + index + 1, Number(last?.["moment"]), at, JSON.stringify(action));
         }),
       begun: () =>
-        this.rows("SELECT number, at, value FROM begun WHERE rollout = ? ORDER BY number", id).map((row): BegunAction => ({
+        this.rows("SELECT * FROM begun WHERE rollout = ? ORDER BY number", id).map((row): BegunAction => ({
           number: Number(row["number"]),
+          moment: Number(row["moment"]),
           action: JSON.parse(text(row["value"])) as BegunAction["action"],
           at: text(row["at"]),
         })),
