@@ -11,15 +11,15 @@ import { gateSubjects } from "../core/gates/subjects.ts";
 import type { GateProbes } from "../ports/gate-probes.ts";
 import type { Rollout } from "../core/rollout/rollout.ts";
 import type { FleetProvider } from "../ports/fleet-provider.ts";
-import { fleetKey, type FleetRolloutRecords, type KnownFleet } from "../ports/fleet-records.ts";
+import { fleetKey, type FleetRolloutRecords, type KnownFleet, type RolloutSummary } from "../ports/fleet-records.ts";
 import type { FleetParts } from "./fleet-parts.ts";
 import { fleetRelease } from "./fleet-release.ts";
 import { findFleet } from "./find-fleet.ts";
 import { InstanceMover } from "./instance-mover.ts";
 import { lineAt } from "../core/rollout/freeze.ts";
 import { calendarOf } from "./line-stops.ts";
-import { beginQueued } from "./start-rollout.ts";
-import { recordDeed } from "./record-deed.ts";
+import { beginQueued, recordStartOnce } from "./start-rollout.ts";
+import { recordDeedOnce } from "./record-deed.ts";
 import { reconcileRollout, type Reconciler } from "./reconcile-rollout.ts";
 import { revocationsOfImage } from "./require-not-revoked.ts";
 
@@ -146,9 +146,10 @@ class FleetCarrier {
     this.reports = await this.provider.observe();
     this.noteHealth();
     await this.beginQueued();
+    await this.recordStart();
     const rollout = this.carryRollout();
+    if (rollout?.ended === true) await this.endRollout();
     const { remedies, left } = this.options.heals === false ? NOTHING : this.heal();
-    if (rollout?.ended === true) await this.recordEnd(rollout);
     return {
       fleet: this.fleet,
       slots: this.slots(),
@@ -188,21 +189,17 @@ class FleetCarrier {
     const { rollout } = reconciler;
     const ended = ENDS.has(rollout.status);
     const state = { status: rollout.status, reason: rollout.reason, waitingFor: this.waitingFor, ended };
-    if (JSON.stringify(state) !== this.shown) {
-      if (ended) this.settleFleet(rollout);
+    if (ended) this.settleFleet(rollout);
+    else if (JSON.stringify(state) !== this.shown) {
       records.show(epoch, state);
       this.shown = JSON.stringify(state);
-    }
-    if (ended) {
-      this.current = undefined;
-      this.mover.aim(undefined, "even");
     }
     return { id: records.id, state: rollout, waitingFor: this.waitingFor, ended };
   }
 
   /** The rollout that has not ended, if there is one: from its start, or from wherever another process left it. */
   private takeOver() {
-    const summary = this.parts.records.rollouts(this.key).find(({ endedAt }) => endedAt === undefined);
+    const summary = this.openRollout();
     if (summary === undefined) return undefined;
     const records = this.parts.records.open(summary.id);
     const { plan } = records.origin;
@@ -340,14 +337,27 @@ class FleetCarrier {
     this.fleet = findFleet(this.parts.records, this.key);
   }
 
-  private async recordEnd({ id, state }: NonNullable<FleetTurn["rollout"]>): Promise<void> {
-    const { status, reason, plan } = state;
-    await recordDeed(this.parts, "rollout-ended", this.key, {
-      what: `${id} ${status}`,
-      rollout: id,
-      image: plan.target as ImageDigest,
-      reason,
-    });
+  /** Whoever started it may have died before that was recorded. */
+  private async recordStart(): Promise<void> {
+    if (this.current !== undefined) return;
+    const summary = this.openRollout();
+    if (summary !== undefined) await recordStartOnce(this.parts, summary);
+  }
+
+  /** First into the audit log, then that it is over: whoever dies in between has it recorded by the next. */
+  private async endRollout(): Promise<void> {
+    if (this.current === undefined) return;
+    const { records, reconciler, epoch } = this.current;
+    const { status, reason, plan } = reconciler.rollout;
+    const deed = { what: `${records.id} ${status}`, rollout: records.id, image: plan.target as ImageDigest, reason };
+    await recordDeedOnce(this.parts, "rollout-ended", this.key, deed, this.openRollout()?.startedAt ?? "");
+    records.show(epoch, { status, reason, waitingFor: this.waitingFor, ended: true });
+    this.current = undefined;
+    this.mover.aim(undefined, "even");
+  }
+
+  private openRollout(): RolloutSummary | undefined {
+    return this.parts.records.rollouts(this.key).find(({ endedAt }) => endedAt === undefined);
   }
 
   // Healing

@@ -12,3 +12,29 @@ export async function recordDeed(
   const { ledger } = await parts.catalog();
   await record(parts, ledger, () => Promise.resolve({ body: { action, subject, details }, result: undefined }));
 }
+
+/**
+ * The same, unless that stands in the log already: whoever did it may have died before or after it was written.
+ *
+ * @param since  when the rollout began, ISO 8601: an older one may have had its name
+ */
+export async function recordDeedOnce(
+  parts: Pick<FleetParts, "catalog" | "clock" | "baker">,
+  action: FleetAction,
+  subject: string,
+  details: FleetDeed & { readonly rollout: string },
+  since: string,
+): Promise<void> {
+  const { ledger } = await parts.catalog();
+  await record(parts, ledger, async () => {
+    const isThere = (await ledger.records()).some(
+      (each) =>
+        each.action === action &&
+        each.subject === subject &&
+        each.at >= since &&
+        "rollout" in each.details &&
+        each.details.rollout === details.rollout,
+    );
+    return { ...(isThere ? {} : { body: { action, subject, details } }), result: undefined };
+  });
+}

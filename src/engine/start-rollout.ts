@@ -4,7 +4,8 @@ import { admitRelease } from "../core/rollout/admit.ts";
 import { fleetKey, type KnownFleet, type QueuedRelease, type RolloutSummary } from "../ports/fleet-records.ts";
 import type { FleetParts } from "./fleet-parts.ts";
 import { planFleetRollout, type FleetPlan, type PlanFleetOptions } from "./plan-fleet-rollout.ts";
-import { recordDeed } from "./record-deed.ts";
+import { nameOf } from "./find-image.ts";
+import { recordDeed, recordDeedOnce } from "./record-deed.ts";
 
 export interface StartRolloutOptions extends PlanFleetOptions {
   /** Hash of the plan as it was seen; another plan is refused. */
@@ -40,7 +41,7 @@ export async function startRollout(parts: FleetParts, options: StartRolloutOptio
   const by = await parts.baker();
   const written = parts.records.atOnce(() => admit(parts, planned, by, options));
   parts.reach("rollout-begun");
-  if (written.queued === undefined) await recordStart(parts, planned, written.id);
+  if (written.queued === undefined) await recordStart(parts, key, written.id);
   return { ...planned, plan: { ...planned.plan, rollout: written.id }, ...written };
 }
 
@@ -62,7 +63,7 @@ export async function beginQueued(parts: FleetParts, fleet: KnownFleet, release:
     await testGates(parts, planned);
     const isMine = parts.records.atOnce(() => parts.records.dequeue(key, id) && begin(parts, planned, id, askedBy) === undefined);
     if (!isMine) return undefined;
-    await recordStart(parts, planned, id);
+    await recordStart(parts, key, id);
     return id;
   } catch (error) {
     if (!(error instanceof BakehouseError)) throw error;
@@ -120,13 +121,23 @@ function begin(parts: FleetParts, { fleet, plan, hash }: FleetPlan, id: string, 
   });
 }
 
-const recordStart = (parts: FleetParts, { fleet, release, hash }: FleetPlan, id: string): Promise<void> =>
-  recordDeed(parts, "rollout-started", fleetKey(fleet), {
-    what: `${id}: ${release.name} ${shortDigest(release.image)}`,
-    rollout: id,
-    image: release.image,
-    planHash: hash,
-  });
+async function recordStart(parts: FleetParts, key: string, id: string): Promise<void> {
+  const summary = parts.records.rollouts(key).find((each) => each.id === id);
+  if (summary !== undefined) await recordStartOnce(parts, summary);
+}
+
+/** By whoever starts it, and by whoever carries it, should the one have died before that. */
+export async function recordStartOnce(
+  parts: FleetParts,
+  { id, fleet, startedAt }: Pick<RolloutSummary, "id" | "fleet" | "startedAt">,
+): Promise<void> {
+  const { plan, planHash, startedBy } = parts.records.open(id).origin;
+  const image = plan.target as ImageDigest;
+  const entry = parts.store.images.entries().find(({ digest }) => digest === image);
+  const what = `${id}: ${entry === undefined ? "" : `${nameOf(entry)} `}${shortDigest(image)}`;
+  const by = { ...parts, baker: () => Promise.resolve(startedBy) };
+  await recordDeedOnce(by, "rollout-started", fleet, { what, rollout: id, image, planHash }, startedAt);
+}
 
 /** A gate that gets no data, or passes bad data, lets everything through: nothing begins with it. */
 async function testGates(parts: FleetParts, { fleet, plan }: FleetPlan): Promise<void> {

@@ -19,6 +19,8 @@ import type { FleetParts } from "../../src/engine/fleet-parts.ts";
 import { showRollout, type RolloutView } from "../../src/engine/show-rollout.ts";
 import { startRollout, type StartRolloutOptions, type StartedRollout } from "../../src/engine/start-rollout.ts";
 import type { Catalog } from "../../src/ports/catalog.ts";
+import type { Ledger } from "../../src/ports/ledger.ts";
+import { FIRST_HASH, nextRecord, type AuditRecord } from "../../src/core/audit/record.ts";
 import type { FleetProvider } from "../../src/ports/fleet-provider.ts";
 import type { FleetRecords, FleetRolloutRecords, KnownFleet } from "../../src/ports/fleet-records.ts";
 import type { GateProbes } from "../../src/ports/gate-probes.ts";
@@ -131,6 +133,8 @@ export interface SiteOptions {
   readonly world?: Omit<WorldOptions, "clock">;
   /** Kept in this file, in place of memory. */
   readonly file?: string;
+  /** Default one of its own. */
+  readonly ledger?: Ledger;
 }
 
 /** Everything happens fast, and one after another. */
@@ -159,9 +163,26 @@ export interface CrashPoint {
 
 const WRITES: ReadonlySet<string> = new Set([
   ...["append", "markDone", "show", "takeLease"],
-  ...["setDeclared", "deny", "healed", "begin", "command", "setSize", "forgiveHealings", "stop", "lift"],
+  ...["setDeclared", "deny", "healed", "begin", "command", "setSize", "forgiveHealings", "stop", "lift", "enqueue", "dequeue"],
 ]);
 const KEY = "shop/web";
+
+/** An audit log in memory, of what is asked for in these tests. */
+function memoryLedger(): Ledger {
+  const records: AuditRecord[] = [];
+  const head = () => ({ sequence: records.length, hash: records.at(-1)?.hash ?? FIRST_HASH });
+  const ledger: Pick<Ledger, "head" | "append" | "records"> = {
+    head: () => Promise.resolve(head()),
+    records: () => Promise.resolve(records),
+    append: (body, { at, who, after }) => {
+      if (after.sequence !== records.length) return Promise.resolve({ moved: true });
+      const next = nextRecord(body, { at: at.toISOString(), who }, records.at(-1), sha256);
+      records.push(next);
+      return Promise.resolve(next);
+    },
+  };
+  return ledger as Ledger;
+}
 
 /** One fleet, its machines and its records, and processes that come and go. */
 export class Site {
@@ -169,6 +190,7 @@ export class Site {
   readonly world: SimulatedWorld;
   readonly records: FleetRecords;
   readonly images: ShopImages;
+  readonly ledger: Ledger;
   /** What gates answer. */
   gate: (gate: RolloutGate, subjects: GateSubjects) => GateAnswer | Promise<GateAnswer> = () =>
     ({ verdict: "passed", detail: "fine" }) as GateAnswer;
@@ -180,6 +202,7 @@ export class Site {
 
   constructor(images: ShopImages, options: SiteOptions = {}) {
     this.images = images;
+    this.ledger = options.ledger ?? memoryLedger();
     this.world = new SimulatedWorld({ clock: this.clock, ...options.world });
     this.records = openSqliteFleets(options.file ?? ":memory:", { now: () => this.clock.now(), isAlive: (owner) => this.isAlive(owner) });
     this.declare(options);
@@ -196,6 +219,9 @@ export class Site {
       launch: { files: {}, credentials: {}, environment: {} },
       first: [],
       neverFirst: [],
+      freeze: [],
+      windows: [],
+      newRelease: "refuse",
       secrets: [],
       rollout: { ...QUICK, ...options.rollout },
       ...options.fleet,
@@ -344,12 +370,12 @@ export class SimProcess {
 
   private makeParts(): FleetParts {
     const { site } = this;
-    const { store, catalog } = site.images.parts;
+    const { store } = site.images.parts;
     return {
       store,
       clock: site.clock,
       baker: () => Promise.resolve(this.who),
-      catalog: () => this.outside(site.clock.hold(catalog())).then(({ ledger }) => ({ ledger: this.ledger(ledger) })),
+      catalog: () => this.outside(Promise.resolve({ ledger: this.ledger(site.ledger) })),
       records: this.recordsOf(site.records),
       provider: () => this.providerOf(simulatedFleet(site.world, this.died.signal)),
       gates: (): GateProbes => ({
@@ -368,7 +394,7 @@ export class SimProcess {
     };
   }
 
-  private ledger(ledger: Catalog["ledger"]): Catalog["ledger"] {
+  private ledger(ledger: Ledger): Ledger {
     return new Proxy(ledger, {
       get: (target, name) => {
         const method = Reflect.get(target, name) as (...args: unknown[]) => Promise<unknown>;

@@ -80,7 +80,7 @@ describe("verifying a rollout", () => {
   it("knows which of two rollouts of the same name the audit log speaks of", async () => {
     const first = new Site(images, { world: failing });
     await first.roll();
-    const site = new Site(images, { file }); // its records were lost, and its rollouts are counted from one again
+    const site = new Site(images, { file, ledger: first.ledger }); // its records were lost, and its rollouts are counted from one again
     const { id } = await site.roll();
     expect((await verify(site, id)).difference).toBeUndefined();
   });

@@ -57,7 +57,7 @@ class SimulatedFleet implements FleetProvider {
       const nowMs = world.clock.elapsedMs();
       const made = world.find(place.id);
       if (made === undefined || made.bootedMs !== undefined) return; // another process was faster
-      world.change(place.id, { running: release.image, sinceMs: nowMs, bootedMs: nowMs, log: [`booted ${release.name}`] });
+      world.change(place.id, { running: release.image, sinceMs: nowMs, bootedMs: nowMs, log: [`booted ${release.image}`] });
     });
   }
 
@@ -72,7 +72,7 @@ class SimulatedFleet implements FleetProvider {
       if (before !== undefined && !differOnlyInVolume(before, release)) throw failed(id, `${release.name} stands on another root`);
       await this.sleep(world.options.activateMs ?? ACTIVATE_MS, signal);
       if (this.up(id).running === release.image) return;
-      const log = [...machine.log, `activated ${release.name}`];
+      const log = [...machine.log, `activated ${release.image}`];
       world.change(id, { provided: release.image, running: release.image, sinceMs: world.clock.elapsedMs(), log });
     });
   }
