@@ -349,7 +349,7 @@ class FleetCarrier {
     if (this.current === undefined) return;
     const { records, reconciler, epoch } = this.current;
     const { status, reason, plan } = reconciler.rollout;
-    const deed = { what: `${records.id} ${status}`, rollout: records.id, image: plan.target as ImageDigest, reason };
+    const deed = { what: `${records.id} ${status}`, rollout: records.id, status, image: plan.target as ImageDigest, reason };
     await recordDeedOnce(this.parts, "rollout-ended", this.key, deed, this.openRollout()?.startedAt ?? "");
     records.show(epoch, { status, reason, waitingFor: this.waitingFor, ended: true });
     this.current = undefined;

@@ -1,3 +1,4 @@
+import { announce } from "../cycle/announce.ts";
 import { RECIPE_OPTION, withFleets } from "../fleets/with-fleets.ts";
 import { progressLine } from "../fleets/words.ts";
 import { defineCommand } from "../command.ts";
@@ -42,6 +43,7 @@ the next. One process looks after a fleet; a second one is refused.`,
                 ].join("; ");
                 if (line !== last && line !== "") say(key, line);
                 last = line;
+                if (rollout?.ended === true) void announce({ ...context, signal }).catch((error: unknown) => say(key, String(error)));
                 return signal.aborted;
               },
             });

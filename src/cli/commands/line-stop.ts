@@ -1,5 +1,6 @@
 import { BakehouseError } from "../../core/errors.ts";
 import { DURATION, parseDuration } from "../../core/recipe/duration.ts";
+import { announce } from "../cycle/announce.ts";
 import { AS_OPTION } from "../fleets/control.ts";
 import { stopText } from "../fleets/words.ts";
 import { RECIPE_OPTION, withFleets } from "../fleets/with-fleets.ts";
@@ -31,7 +32,7 @@ releases it, also when every process is started again. Who stopped it and why st
         hint: '--reason "why"',
       });
     const until = untilOf(options);
-    return withFleets(context, options.recipe, (parts) =>
+    const stopped = await withFleets(context, options.recipe, (parts) =>
       stopLine(parts, {
         ...(args.fleet === undefined ? {} : { fleet: args.fleet }),
         ...(until === undefined ? {} : { until }),
@@ -39,6 +40,8 @@ releases it, also when every process is started again. Who stopped it and why st
         ...{ reason, except: except ?? [] },
       }),
     );
+    await announce(context);
+    return stopped;
   },
   render: (stop, { terminal }) =>
     `${stopText(stop, terminal.colors)}\n${terminal.colors.dim(`bakehouse line release ${stop.id} --reason "it is mended"`)}\n`,

@@ -1,3 +1,4 @@
+import { announce } from "../cycle/announce.ts";
 import { FLEET_ARGUMENT, RECIPE_OPTION, withFleets } from "../fleets/with-fleets.ts";
 import { liveRollout } from "../fleets/live.ts";
 import { planLines, rolloutLines, short } from "../fleets/words.ts";
@@ -25,7 +26,7 @@ export const command = defineCommand({
     const { followRollout } = await import("../../engine/follow-rollout.ts");
     const { showRollout } = await import("../../engine/show-rollout.ts");
     const { terminal, global } = context;
-    return withFleets(context, options.recipe, async (parts) => {
+    const result = await withFleets(context, options.recipe, async (parts) => {
       const started = await startRollout(parts, {
         ...imageOptions(args.fleet, options),
         ...(options.plan === undefined ? {} : { planHash: options.plan }),
@@ -40,6 +41,8 @@ export const command = defineCommand({
       live.end();
       return view;
     });
+    await announce({ ...context, signal });
+    return result;
   },
   render: (started, { terminal }) => {
     if ("waits" in started) return `${started.id} waits for ${started.waits}. Whoever carries the fleet begins it then.\n`;

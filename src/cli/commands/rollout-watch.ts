@@ -1,3 +1,4 @@
+import { announce } from "../cycle/announce.ts";
 import { ROLLOUT_ARGUMENT, withFleets } from "../fleets/with-fleets.ts";
 import { liveRollout } from "../fleets/live.ts";
 import { rolloutLines } from "../fleets/words.ts";
@@ -16,13 +17,15 @@ export const command = defineCommand({
     const { followRollout } = await import("../../engine/follow-rollout.ts");
     const { findRollout } = await import("../../engine/find-fleet.ts");
     const { terminal, global } = context;
-    return withFleets(context, undefined, async (parts) => {
+    const result = await withFleets(context, undefined, async (parts) => {
       const { id, fleet } = findRollout(parts.records, args.rollout);
       const live = liveRollout(terminal, { quiet: global.quiet || global.json });
       const view = await followRollout(parts, { id, signal, carries: options.carry, onView: live.show });
       live.end();
       return { ...view, carried: parts.records.carrier(fleet) !== undefined };
     });
+    if (options.carry) await announce({ ...context, signal });
+    return result;
   },
   render: (view, { terminal }) =>
     `${rolloutLines(view, terminal)}${view.over || view.carried ? "" : terminal.colors.dim(`Nobody carries it on: bakehouse rollout watch ${view.id} --carry\n`)}`,

@@ -15,7 +15,7 @@ export interface FleetContext {
 
 export const RECIPE_OPTION = {
   value: "recipe",
-  summary: "Read the fleets of this recipe first; default the one in the current folder, else as they were declared last",
+  summary: "Read the fleets of this recipe or fleet document first; default the one in the current folder, else as they were declared last",
   completes: "file",
 } as const;
 
@@ -31,24 +31,39 @@ export const ROLLOUT_ARGUMENT = {
   completes: "none",
 } as const;
 
-/** Opens the store for one command about fleets, after what the recipe at hand says about them was written down. */
+/** Opens the store for one command about fleets, after what the recipe or fleet document at hand says about them was written down. */
 export async function withFleets<T>(
   context: FleetContext,
   recipe: string | undefined,
   work: (parts: FleetParts) => Promise<T>,
 ): Promise<T> {
   const path = recipe ?? (existsSync(join(context.folder, "bakehouse.yaml")) ? "." : undefined);
-  const loaded = path === undefined ? undefined : await loadRecipe(context, path);
+  const { readRecipeFile } = await import("../../adapters/local-host/recipe-files.ts");
+  const { isFleetDocument } = await import("../../core/recipe/fleet-document.ts");
+  const file = path === undefined ? undefined : readRecipeFile(path, context.folder);
+  const document = file !== undefined && isFleetDocument(file.text) ? file : undefined;
+  const loaded = path === undefined || document !== undefined ? undefined : await loadRecipe(context, path);
   const { fleetParts } = await import("../../presets/fleets.ts");
   return withImages(context, async (images) => {
     const parts = await fleetParts(images, context.env);
     try {
       if (loaded !== undefined) declareFleets(parts.records, loaded.recipe, loaded.recipe.file);
+      if (document !== undefined) await declareDocument(parts, document);
       return await work(parts);
     } finally {
       parts.close();
     }
   });
+}
+
+async function declareDocument(
+  parts: FleetParts,
+  { text, file, shownAs }: { readonly text: string; readonly file: string; readonly shownAs: string },
+) {
+  const { readFleetDocument } = await import("../../core/recipe/fleet-document.ts");
+  const { knownRecipes } = await import("../../engine/known-recipes.ts");
+  const { name, secrets, fleets } = readFleetDocument(text, shownAs, await knownRecipes(parts));
+  declareFleets(parts.records, { name, secrets, fleets }, file);
 }
 
 async function loadRecipe({ global, env, folder }: FleetContext, path: string) {

@@ -1,5 +1,6 @@
 import type { ImageDigest, Sha256 } from "../digest.ts";
 import { canonicalJson } from "../json.ts";
+import type { RolloutStatus } from "../rollout/model.ts";
 import type { Channels } from "../channel/model.ts";
 import type { Gate } from "../promotion/gate.ts";
 
@@ -84,6 +85,8 @@ export type FleetAction =
 export interface FleetDeed {
   readonly what: string;
   readonly rollout?: string;
+  /** Of a rollout that ended: how. */
+  readonly status?: RolloutStatus;
   readonly image?: ImageDigest;
   /** Of the rollout's plan. */
   readonly planHash?: string;

@@ -26,6 +26,8 @@ export interface Notice<Type extends NoticeType = NoticeType> {
 const digest = z.string().describe("Digest of an image: sha256:…");
 const recipe = z.string().describe("Name of the recipe");
 const run = z.string().describe("Id of the run: bakehouse cycle history <id>");
+const fleet = z.string().describe("<recipe>/<fleet>");
+const rollout = z.string().describe("Id of the rollout: bakehouse rollout watch <id>");
 const by = z.string().describe("Who: user@host");
 const image = z.strictObject({ name: z.string().describe("<recipe>/<layer>"), digest });
 const failure = {
@@ -90,6 +92,27 @@ export const NOTICES = {
     version: 1,
     summary: "A revoked image may be used again",
     data: z.strictObject({ image: digest, reason: z.string().describe("Why"), by }),
+  },
+  "rollout.started": {
+    version: 1,
+    summary: "A fleet began to be brought to an image",
+    data: z.strictObject({ fleet, rollout, image: digest, by }),
+  },
+  "rollout.ended": {
+    version: 1,
+    summary: "A rollout has ended: the fleet runs the image, or went back, or was left as it was",
+    data: z.strictObject({
+      fleet,
+      rollout,
+      image: digest.describe("The image that the fleet was to be brought to"),
+      status: z.string().describe("completed, rolled-back, rollback-failed or abandoned"),
+      reason: z.string().describe("Why, if not completed"),
+    }),
+  },
+  "line.stopped": {
+    version: 1,
+    summary: "Somebody stopped the line of a fleet: no rollout begins anything new there",
+    data: z.strictObject({ fleet, reason: z.string().describe("Why"), by }),
   },
   "cycle.started": {
     version: 1,

@@ -20,8 +20,10 @@ export const auditSequenceOf = (id: string): number => (id.startsWith(PREFIX) ? 
 
 export function newsOf(record: AuditRecord): AuditNews | undefined {
   const happening = happeningOf(record);
-  if (happening === undefined || !("name" in record.details)) return undefined;
-  return { id: idOf(record), at: record.at, recipe: record.details.name.split("/")[0] ?? "", happening };
+  if (happening === undefined) return undefined;
+  // of images the recipe stands in the name, of fleets in the subject
+  const name = "name" in record.details ? record.details.name : record.subject;
+  return { id: idOf(record), at: record.at, recipe: name.split("/")[0] ?? "", happening };
 }
 
 function happeningOf(record: AuditRecord): Happening | undefined {
@@ -49,6 +51,20 @@ function happeningOf(record: AuditRecord): Happening | undefined {
         subject: record.details.name,
         data: { image: record.subject, reason: record.details.reason ?? "", by },
       };
+    case "rollout-started": {
+      const { rollout, image } = record.details;
+      if (rollout === undefined || image === undefined) return undefined;
+      return { type: "rollout.started", subject: record.subject, data: { fleet: record.subject, rollout, image, by } };
+    }
+    case "rollout-ended": {
+      const { rollout, image, status, reason = "" } = record.details;
+      if (rollout === undefined || image === undefined || status === undefined) return undefined;
+      return { type: "rollout.ended", subject: record.subject, data: { fleet: record.subject, rollout, image, status, reason } };
+    }
+    case "line-stopped":
+      // on every fleet: no recipe in particular is told
+      if (record.subject === "*") return undefined;
+      return { type: "line.stopped", subject: record.subject, data: { fleet: record.subject, reason: record.details.reason ?? "", by } };
     default:
       return undefined;
   }

@@ -9,6 +9,7 @@ import { Inspection, isMapping, readFields } from "./inspect.ts";
 import { readLayers } from "./layers.ts";
 import type { AptRepository, Recipe, RecipeLayer } from "./model.ts";
 import { secretsOfGates } from "./gates-section.ts";
+import { readSecretSources } from "./secret-sources.ts";
 import { readFleets } from "./fleets-section.ts";
 import { readNotify } from "./notify-section.ts";
 import { readParameters } from "./parameters.ts";
@@ -129,26 +130,6 @@ function readRecipe(inspection: Inspection, value: unknown, request: ParseRecipe
     file: request.file,
     folder: request.folder,
   };
-}
-
-function readSecretSources(inspection: Inspection, section: Readonly<Record<string, unknown>>): Recipe["secrets"] {
-  const sources = Object.entries(section).flatMap(([name, declaration]): readonly (readonly [string, Recipe["secrets"][string]])[] => {
-    const path = ["secrets", name];
-    inspection.check(nameSchema, name, path);
-    if (typeof declaration === "string") {
-      // The value must not stand in a message either: it may be the secret itself.
-      inspection.error(
-        path,
-        "expected where the secret comes from, found text",
-        "write { env: NAME } or { file: path }, never the secret itself",
-      );
-      return [];
-    }
-    const source = inspection.check(secretSchema, declaration, path);
-    if (source?.env !== undefined) return [[name, { env: source.env }]];
-    return source?.file === undefined ? [] : [[name, { file: source.file }]];
-  });
-  return Object.fromEntries(sources);
 }
 
 function readRepositories(around: StepSurroundings, section: Readonly<Record<string, unknown>>): readonly AptRepository[] {
