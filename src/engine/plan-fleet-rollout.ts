@@ -79,6 +79,13 @@ export async function planFleetRollout(parts: FleetParts, options: PlanFleetOpti
     salt: options.salt ?? "",
   });
   if ("problems" in planned) throw refused(fleet, release, planned.problems, instances);
+  if (planned.plan.waves.some(({ weight }) => weight !== undefined) && !(provider.can.weigh && fleet.fleet.traffic !== undefined))
+    throw refused(
+      fleet,
+      release,
+      ["a step has a weight, and nothing shares traffic out before this fleet: give it `traffic`, or leave the weight out"],
+      instances,
+    );
   const { plan } = planned;
   const calendar = calendarOf(parts.records, fleet);
   const now = parts.clock.now();

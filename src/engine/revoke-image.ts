@@ -12,7 +12,7 @@ import { replacementFor, revocationsOfImage } from "./require-not-revoked.ts";
 
 /** Where a revoked image is in use, and what to do about it. */
 export interface RevokedUse {
-  readonly kind: "channel" | "mount" | "cell";
+  readonly kind: "channel" | "mount" | "cell" | "fleet";
   readonly where: string;
   readonly image: ImageDigest;
   readonly command: string;

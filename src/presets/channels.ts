@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { crashAt } from "../adapters/local-host/crash-at.ts";
 import { machineClock } from "../adapters/local-host/machine-clock.ts";
 import { platformOf } from "../core/checks/check.ts";
@@ -27,8 +28,42 @@ export const channelParts = (parts: ImageParts, env: Readonly<Record<string, str
     });
   },
   reach: crashAt(env["BAKEHOUSE_CRASH_AT"]),
-  uses: async () => [...(await mountsOf(parts)), ...(await cellsOf(parts))],
+  uses: async () => {
+    const fleets = await fleetsOf(parts);
+    const named = new Set(fleets.flatMap(({ slots }) => slots));
+    // of a fleet's machines one line is enough: they are replaced by a rollout, and not stopped
+    const cells = (await cellsOf(parts)).filter(({ where }) => !named.has(where.slice(0, where.lastIndexOf("-"))));
+    return [...(await mountsOf(parts)), ...cells, ...fleets.flatMap(({ use }) => use)];
+  },
 });
+
+/** A store that never had a fleet gets no file for them. */
+async function fleetsOf(parts: ImageParts): Promise<readonly { readonly slots: readonly string[]; readonly use: readonly RevokedUse[] }[]> {
+  const file = parts.store.path("fleets.db");
+  if (!existsSync(file)) return [];
+  const { openSqliteFleets } = await import("../adapters/sqlite-fleets/sqlite-fleets.ts");
+  const { slotsOf } = await import("../core/fleet/slots.ts");
+  const { fleetKey } = await import("../ports/fleet-records.ts");
+  const records = openSqliteFleets(file, { readOnly: parts.store.readOnly });
+  try {
+    return records.fleets().map((known) => ({
+      slots: slotsOf(known.fleet, known.size).map(({ slot }) => slot),
+      use:
+        known.declared === undefined
+          ? []
+          : [
+              {
+                kind: "fleet",
+                where: fleetKey(known),
+                image: known.declared,
+                command: `bakehouse rollout plan ${fleetKey(known)} --image IMAGE`,
+              },
+            ],
+    }));
+  } finally {
+    records.close();
+  }
+}
 
 async function mountsOf(parts: ImageParts): Promise<readonly RevokedUse[]> {
   return (await parts.mounts())

@@ -218,3 +218,17 @@ describe("what is refused", () => {
     expect(cells.list().filter(({ publish }) => publish.some(({ hostPort }) => hostPort === port))).toEqual([]);
   });
 });
+
+describe("a machine whose services do not end when they are told to", () => {
+  it("is ended all the same", async () => {
+    const unit =
+      "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 1; done'\nTimeoutStopSec=infinity\nSendSIGHUP=no\nKillMode=process\n";
+    const cell = await start({ purpose: "run", files: { "/etc/systemd/system/stubborn.service": unit } });
+    const { id } = cell.state;
+    expect(await cell.booted(60_000)).toBe("running");
+    expect(await cell.exec(["systemctl", "start", "stubborn"], { timeoutMs: 20_000 })).toMatchObject({ code: 0 });
+    await cell.stop();
+    expect(cell.isAlive()).toBe(false);
+    await expect.poll(() => traces(id), { timeout: 20_000 }).toEqual([]);
+  }, 120_000);
+});
