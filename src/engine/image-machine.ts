@@ -1,6 +1,6 @@
 import { readinessUnit } from "../core/boot/readiness.ts";
 import type { CpioEntry } from "../core/boot/cpio.ts";
-import { treeBelow, trims, type TrimmedImage } from "../core/boot/trims.ts";
+import { treeBelow, trimsOf } from "../core/boot/trims.ts";
 import { hexOf } from "../core/digest.ts";
 import type { BootFiles, BootParts } from "../ports/boot-parts.ts";
 import type { Serve } from "../ports/cells.ts";
@@ -134,10 +134,7 @@ interface Made {
 
 async function start(parts: ImageMachineParts, made: Made, options: StartOptions, signal: AbortSignal): Promise<Machine> {
   const tells = options.tell || options.units.length > 0;
-  const tree = [
-    ...(options.trimmed ? trims(needsOf(parts.imageRoot(made.tree.hostPath))) : []),
-    ...(tells ? readinessUnit(options.units) : []),
-  ];
+  const tree = [...(options.trimmed ? trimsOf(parts.imageRoot(made.tree.hostPath)) : []), ...(tells ? readinessUnit(options.units) : [])];
   const given = Object.entries(options.files ?? {}).map(([path, content]) => ({ path: path.replace(/^\//, ""), content }));
   const extra = [
     ...treeBelow("trim", tree),
@@ -180,15 +177,4 @@ function commandLine(
     ...(hasTree ? ["bh.trim"] : []),
     ...(hasFiles ? ["bh.files"] : []),
   ].join(" ");
-}
-
-const UNIT_FOLDERS = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"] as const;
-
-function needsOf(root: Pick<ImageRoot, "readText" | "list" | "lstat">): TrimmedImage {
-  const hasUnit = (script: string): boolean =>
-    UNIT_FOLDERS.some((folder) => root.lstat(`${folder}/${script.replace(/\.sh$/, "")}.service`) !== undefined);
-  return {
-    hasFstab: /^\s*[^#\s]/m.test(root.readText("/etc/fstab") ?? ""),
-    hasInitScripts: root.list("/etc/init.d").some((script) => script !== "README" && !hasUnit(script)),
-  };
 }

@@ -130,6 +130,22 @@ export function trims(image: TrimmedImage): readonly CpioEntry[] {
   return TRIMS.filter(({ path }) => !needed.has(path));
 }
 
+const UNIT_FOLDERS = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"] as const;
+
+/** What can be left out of an image, by a look at its tree. */
+export function trimsOf(root: {
+  readText(path: string): string | undefined;
+  list(path: string): readonly string[];
+  lstat(path: string): unknown;
+}): readonly CpioEntry[] {
+  const hasUnit = (script: string): boolean =>
+    UNIT_FOLDERS.some((folder) => root.lstat(`${folder}/${script.replace(/\.sh$/, "")}.service`) !== undefined);
+  return trims({
+    hasFstab: /^\s*[^#\s]/m.test(root.readText("/etc/fstab") ?? ""),
+    hasInitScripts: root.list("/etc/init.d").some((script) => script !== "README" && !hasUnit(script)),
+  });
+}
+
 /** Files for a folder of the initrd with all folders that they lie in, parents first. */
 export function treeBelow(folder: string, entries: readonly CpioEntry[]): readonly CpioEntry[] {
   const seen = new Set<string>();
