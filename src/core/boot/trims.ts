@@ -1,7 +1,7 @@
 import type { CpioEntry } from "./cpio.ts";
 
 /** What the image itself needs, which then is not left out. */
-export interface TrimmedImage {
+interface TrimmedImage {
   /** Its /etc/fstab mounts something: then devices and their names are needed. */
   readonly hasFstab: boolean;
   /** It has a script in /etc/init.d that no unit stands for. */
@@ -125,7 +125,7 @@ const TRIMS: readonly CpioEntry[] = [
  *
  * @returns entries below `/run`, without the folders that they lie in
  */
-export function trims(image: TrimmedImage): readonly CpioEntry[] {
+function trims(image: TrimmedImage): readonly CpioEntry[] {
   const needed = new Set([...(image.hasFstab ? FOR_FSTAB : []), ...(image.hasInitScripts ? [SYSV_GENERATOR] : [])]);
   return TRIMS.filter(({ path }) => !needed.has(path));
 }
