@@ -1,7 +1,7 @@
 /**
  * What a machine needs for a part of Bakehouse. `core`: every bake. `runc`: `bake --runner runc`. `ansible`: recipes with `ansible` steps.
  * `registry`: foundations from a registry. `squashfs`: that export. `artifacts`: disks that machines start from, and what reads them. `machines`: virtual machines.
- * `cells`: what boots an image as a cell. `fleets`: local fleets. `ssh-fleets`: fleets of own machines. `checks`: the tools of the checks `cis` and `lynis`. `reference`: `foundation.builder: mmdebstrap`. `test`: what only the project's own tests run.
+ * `cells`: what boots an image as a cell. `fleets`: fleets of this machine. `ssh-fleets`: fleets of own machines. `checks`: the tools of the checks `cis` and `lynis`. `reference`: `foundation.builder: mmdebstrap`. `test`: what only the project's own tests run.
  */
 export const FEATURES = [
   "core",
@@ -227,7 +227,7 @@ export const HOST_TOOLS: readonly HostTool[] = [
   {
     name: "qemu-system-x86_64",
     debianPackage: "qemu-system-x86",
-    purpose: "virtual machines, for vm-boot checks",
+    purpose: "virtual machines, for vm-boot checks and fleets",
     features: ["machines"],
     versionArguments: ["--version"],
     minimum: "7.2",
@@ -298,7 +298,7 @@ export const HOST_TOOLS: readonly HostTool[] = [
   {
     name: "haproxy",
     debianPackage: "haproxy",
-    purpose: "the load balancer before a local fleet",
+    purpose: "the load balancer before a fleet of this machine",
     features: ["fleets"],
     versionArguments: ["-v"],
     minimum: "2.6",
@@ -306,8 +306,8 @@ export const HOST_TOOLS: readonly HostTool[] = [
   {
     name: "/usr/bin/perl",
     debianPackage: "perl-base",
-    purpose: "the keeper of a cell",
-    features: ["cells"],
+    purpose: "the keeper of a cell, the way into a virtual machine",
+    features: ["cells", "machines"],
     minimum: "5.32",
   },
   {

@@ -67,6 +67,14 @@ export interface LocalFleet extends FleetOfAnyKind {
   readonly traffic?: { readonly listen: number; readonly backend: number };
 }
 
+/** Virtual machines of this one, each cloned from a snapshot of its image. */
+export interface VmFleet extends FleetOfAnyKind {
+  readonly provider: "vm";
+  /** Of each machine. */
+  readonly memoryMiB: number;
+  readonly traffic?: LocalFleet["traffic"];
+}
+
 /** A machine that is there already, and where it is. */
 export interface SshHost {
   /** Of slot and instance alike. */
@@ -94,4 +102,4 @@ export interface SshFleet extends FleetOfAnyKind {
   readonly traffic?: undefined;
 }
 
-export type Fleet = LocalFleet | SshFleet;
+export type Fleet = LocalFleet | VmFleet | SshFleet;
