@@ -9,6 +9,9 @@ import { localFleet } from "../adapters/local-fleet/local-fleet.ts";
 import { openSqliteFleets } from "../adapters/sqlite-fleets/sqlite-fleets.ts";
 import { gateProbes } from "../adapters/gate-probes/gate-probes.ts";
 import { sshFleet } from "../adapters/ssh-fleet/ssh-fleet.ts";
+import { vmFleet } from "../adapters/vm-fleet/vm-fleet.ts";
+import { readImage } from "../engine/image-content.ts";
+import type { FleetProvider } from "../ports/fleet-provider.ts";
 import type { KnownFleet } from "../ports/fleet-records.ts";
 import type { FleetParts } from "../engine/fleet-parts.ts";
 import type { ImageParts } from "./images.ts";
@@ -18,19 +21,32 @@ export async function fleetParts(
   parts: ImageParts,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<FleetParts & { close(): void }> {
-  const records = openSqliteFleets(parts.store.path("fleets.db"), { readOnly: parts.store.readOnly });
+  const { store } = parts;
+  const records = openSqliteFleets(store.path("fleets.db"), { readOnly: store.readOnly });
   const cells = await parts.cells();
+  const machines = await parts.imageMachines();
   const secretsOf = ({ secrets, file }: Pick<KnownFleet, "secrets" | "file">) => hostSecrets({ secrets, folder: dirname(file) }, env);
   return {
-    store: parts.store,
+    store,
     clock: parts.clock,
     baker: parts.baker,
     catalog: parts.catalog,
     records,
-    provider: ({ recipe, fleet, secrets, file }) =>
-      fleet.provider === "ssh"
-        ? sshFleet({ store: parts.store, folder: dirname(file) }, fleet)
-        : localFleet({ store: parts.store, cells, secrets: secretsOf({ secrets, file }).resolve }, recipe, fleet),
+    provider: ({ recipe, fleet, secrets, file }): FleetProvider => {
+      const { resolve } = secretsOf({ secrets, file });
+      switch (fleet.provider) {
+        case "ssh":
+          return sshFleet({ store, folder: dirname(file) }, fleet);
+        case "vm":
+          return vmFleet(
+            { ...machines, store, secrets: resolve, epochSeconds: (image) => readImage(store, image).epochSeconds },
+            recipe,
+            fleet,
+          );
+        case "local":
+          return localFleet({ store, cells, secrets: resolve }, recipe, fleet);
+      }
+    },
     gates: (fleet, provider) =>
       gateProbes({
         fleet: provider,

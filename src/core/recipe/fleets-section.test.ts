@@ -151,4 +151,21 @@ describe("fleets of a recipe", () => {
     expect(problems.join("\n")).toContain(message);
     expect(problems).toHaveLength(1);
   });
+
+  it("are virtual machines with as much memory as they say", () => {
+    const vm = (more: string) => `  shop: { provider: vm, size: 2, layer: release, channel: prod, health: { tcp: 80 }${more} }`;
+    expect(parse(vm("")).recipe?.fleets).toMatchObject([{ provider: "vm", size: 2, memoryMiB: 512, zones: ["local"], secrets: [] }]);
+    expect(parse(vm(", memory: 2G, traffic: { listen: 8080, backend: 80 }")).recipe?.fleets).toMatchObject([
+      { memoryMiB: 2048, traffic: { listen: 8080, backend: 80 } },
+    ]);
+    const problems = told(vm(", memory: much, sise: 1, zones: [a, a], secrets: [license]"));
+    expect(problems.join("\n")).toMatch(/memory: .*must be a size such as 512M or 2G/);
+    expect(problems.join("\n")).toContain('unknown key "sise"');
+    expect(problems.join("\n")).toContain("names a zone twice");
+    expect(problems.join("\n")).toContain('there is no secret "license"');
+  });
+
+  it.each(["64M", "65G", "512", "1.5G", "0M"])("have no memory of %s", (memory) =>
+    expect(told(fleet(`provider: vm, memory: ${memory}`)).join("\n")).toContain("must be a size such as"),
+  );
 });

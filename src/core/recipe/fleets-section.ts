@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { ValuePath } from "../expression/substitute.ts";
-import type { Fleet, FleetHealth, FleetPolicy, FleetProbe, FleetSource, LocalFleet, SshFleet } from "../fleet/model.ts";
+import type { Fleet, FleetHealth, FleetPolicy, FleetProbe, FleetSource, LocalFleet, SshFleet, VmFleet } from "../fleet/model.ts";
 import { slotsOf } from "../fleet/slots.ts";
 import { policyOf } from "../simulation/policy-source.ts";
 import { policySchema } from "../simulation/scenario.ts";
@@ -106,12 +106,33 @@ const localFields = {
   secrets: z.array(z.string()).default([]).describe("Secrets of the recipe that each machine is given, as credentials of the same name"),
 };
 
-const WHERE = "Where its instances live: cells of this machine (local), or own machines that are reached by ssh";
-const providerSchema = z.enum(["local", "ssh"]).default("local").describe(WHERE);
+const MEMORY_RULE = "must be a size such as 512M or 2G, from 128M to 64G";
+const MEMORY = /^([1-9]\d{0,5})(M|G)$/;
+const MEMORY_MIB = { least: 128, most: 65_536 };
+const memorySchema = z
+  .string(MEMORY_RULE)
+  .regex(MEMORY, { error: MEMORY_RULE, abort: true })
+  .refine((text) => {
+    const memoryMiB = memoryMiBOf(text);
+    return memoryMiB >= MEMORY_MIB.least && memoryMiB <= MEMORY_MIB.most;
+  }, MEMORY_RULE);
+
+function memoryMiBOf(text: string): number {
+  const [, count = "", unit = ""] = MEMORY.exec(text) ?? [];
+  return Number(count) * (unit === "G" ? 1024 : 1);
+}
+
+/** Of fleets whose machines are virtual machines of this one: those of a local one, and what a machine has. */
+const vmFields = { ...localFields, memory: memorySchema.default("512M").describe("Memory of each machine") };
+
+const WHERE =
+  "Where its instances live: cells of this machine (local), virtual machines of this machine (vm), or own machines that are reached by ssh";
+const providerSchema = z.enum(["local", "vm", "ssh"]).default("local").describe(WHERE);
 
 /** The shape of one fleet, for editors. */
 export const fleetSchema = z.union([
   z.strictObject({ ...commonFields, provider: z.literal("local").default("local").describe(WHERE), ...localFields }),
+  z.strictObject({ ...commonFields, provider: z.literal("vm").describe(WHERE), ...vmFields }),
   z.strictObject({ ...commonFields, provider: z.literal("ssh").describe(WHERE), ...sshFields }),
 ]);
 
@@ -127,7 +148,7 @@ export function readFleets(inspection: Inspection, section: Readonly<Record<stri
   const fleets = Object.entries(section).flatMap(([name, declaration]): readonly Fleet[] => {
     const path = ["fleets", name];
     inspection.check(nameSchema, name, path);
-    const read = isMapping(declaration) && declaration["provider"] === "ssh" ? readSshFleet : readLocalFleet;
+    const read = (isMapping(declaration) ? READERS.get(declaration["provider"]) : undefined) ?? readLocalFleet;
     const fleet = read(inspection, path, declaration, known);
     if (fleet === undefined) return [];
     checkRings(inspection, path, { name, ...fleet });
@@ -146,9 +167,33 @@ const apart = {
   windows: z.unknown(),
 };
 
+type Reader = (
+  inspection: Inspection,
+  path: ValuePath,
+  declaration: unknown,
+  known: Known,
+) => Omit<LocalFleet, "name"> | Omit<VmFleet, "name"> | Omit<SshFleet, "name"> | undefined;
+
 function readLocalFleet(inspection: Inspection, path: ValuePath, declaration: unknown, known: Known): Omit<LocalFleet, "name"> | undefined {
   const fields = readFields(inspection, declaration, path, { ...commonFields, ...localFields, ...apart, launch: z.unknown() });
-  if (fields === undefined) return undefined;
+  const made = fields === undefined ? undefined : readMade(inspection, path, fields, known);
+  return made === undefined ? undefined : { ...made, provider: "local" };
+}
+
+function readVmFleet(inspection: Inspection, path: ValuePath, declaration: unknown, known: Known): Omit<VmFleet, "name"> | undefined {
+  const fields = readFields(inspection, declaration, path, { ...commonFields, ...vmFields, ...apart, launch: z.unknown() });
+  const made = fields === undefined ? undefined : readMade(inspection, path, fields, known);
+  return made === undefined || fields?.memory === undefined
+    ? undefined
+    : { ...made, provider: "vm", memoryMiB: memoryMiBOf(fields.memory) };
+}
+
+type Made = Common & {
+  readonly [Key in Exclude<keyof typeof localFields, "launch">]?: z.output<(typeof localFields)[Key]>;
+} & { readonly health?: unknown; readonly rollout?: unknown; readonly windows?: unknown; readonly launch?: unknown };
+
+/** What fleets have in common whose machines are made here. */
+function readMade(inspection: Inspection, path: ValuePath, fields: Made, known: Known): Omit<LocalFleet, "name" | "provider"> | undefined {
   const { size, zones = ["local"], traffic, secrets = [] } = fields;
   const launch = fields.launch === undefined ? NOTHING_AT_LAUNCH : readFields(inspection, fields.launch, [...path, "launch"], launchFields);
   const common = readCommon(inspection, path, fields, known, traffic?.backend);
@@ -156,7 +201,6 @@ function readLocalFleet(inspection: Inspection, path: ValuePath, declaration: un
   if (common === undefined || size === undefined) return undefined;
   return {
     ...common,
-    provider: "local",
     size,
     zones,
     ...(traffic === undefined ? {} : { traffic }),
@@ -174,6 +218,12 @@ function readSshFleet(inspection: Inspection, path: ValuePath, declaration: unkn
   const ssh = sshPart(inspection, path, fields, hosts);
   return common === undefined || ssh === undefined ? undefined : { ...common, ...ssh, launch: NOTHING_AT_LAUNCH, secrets: [] };
 }
+
+/** Of the providers that are not the default. */
+const READERS: ReadonlyMap<unknown, Reader> = new Map<unknown, Reader>([
+  ["vm", readVmFleet],
+  ["ssh", readSshFleet],
+]);
 
 type Common = {
   readonly [Key in Exclude<keyof typeof commonFields, "health" | "rollout" | "windows">]?: z.output<(typeof commonFields)[Key]>;
