@@ -163,7 +163,7 @@ export interface CrashPoint {
 
 const WRITES: ReadonlySet<string> = new Set([
   ...["append", "markDone", "show", "takeLease"],
-  ...["setDeclared", "deny", "healed", "begin", "command", "setSize", "forgiveHealings", "stop", "lift", "enqueue", "dequeue"],
+  ...["setDeclared", "deny", "healed", "atOnce", "command", "setSize", "forgiveHealings", "stop", "lift"],
 ]);
 const KEY = "shop/web";
 
@@ -246,7 +246,7 @@ export class Site {
   }
 
   run<T>(work: Promise<T>): Promise<T> {
-    return this.clock.run(work);
+    return this.clock.run(work, 3_600_000);
   }
 
   /** Fills the fleet. */
