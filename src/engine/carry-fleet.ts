@@ -122,6 +122,7 @@ class FleetCarrier {
       digestOf: parts.digestOf,
       sleep: parts.sleep,
       drainMs: DRAIN_MS,
+      mendMs: (fleet.fleet.rollout ?? DEFAULT_POLICY).timeoutMs,
     });
   }
 

@@ -26,6 +26,8 @@ export interface MoverParts {
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   /** How long requests may take to end when an instance is taken out. */
   readonly drainMs: number;
+  /** How long mending may take; a rollout keeps its own deadlines. */
+  readonly mendMs: number;
 }
 
 /** What is under way for one slot. */
@@ -41,6 +43,8 @@ export interface Job {
 type Move = Extract<Action, { readonly kind: "move" }>;
 
 const POLL_MS = 50;
+/** How long a provider may take to stop when it is called off. A guess; after that nobody waits for it. */
+const CALLED_OFF_MS = 10_000;
 
 /**
  * Brings instances to releases: what a rollout decided, and what heals a fleet. One job for each slot at a time; a newer one for the same
@@ -51,6 +55,7 @@ export class InstanceMover implements RolloutHands {
   private readonly parts: MoverParts;
   private readonly jobs = new Map<string, Job>();
   private readonly all = new Set<Promise<void>>();
+  private readonly asking = new Set<AbortController>();
   /** What is rolled out, and how much of the traffic it gets. */
   private weighed: { readonly target: string; readonly weight: Weight } | undefined;
 
@@ -81,12 +86,12 @@ export class InstanceMover implements RolloutHands {
       case "move":
         return this.begin(key, action.id, action.how !== "in-place", (signal) => this.move(action, signal));
       case "switch":
-        return this.begin(key, FLEET, true, () => this.switchTo(action.to), true);
+        return this.begin(key, FLEET, true, () => this.switchTo(action.to), { tellsDone: true });
       case "retire":
-        return this.begin(key, FLEET, true, (signal) => this.retire(action.set, signal), true);
+        return this.begin(key, FLEET, true, (signal) => this.retire(action.set, signal), { tellsDone: true });
       case "weigh":
         if (this.weighed !== undefined) this.weighed = { ...this.weighed, weight: action.weight };
-        return this.begin(key, FLEET, true, () => this.spread(), true);
+        return this.begin(key, FLEET, true, () => this.spread(), { tellsDone: true });
       case "deny":
         this.parts.deny(action.digest as ImageDigest, action.reason);
         return;
@@ -97,27 +102,36 @@ export class InstanceMover implements RolloutHands {
 
   /** Mends what healing found. What fails is seen by the next look. */
   mend(remedy: Remedy, key: string): void {
-    const { provider } = this.parts;
-    if (remedy.kind === "end") return this.begin(key, remedy.instance, false, (signal) => this.end(remedy.instance, signal));
+    const { provider, mendMs: withinMs } = this.parts;
+    if (remedy.kind === "end") return this.begin(key, remedy.instance, false, (signal) => this.end(remedy.instance, signal), { withinMs });
     const { slot } = remedy;
-    if (remedy.kind === "admit") return this.begin(key, slot.slot, false, () => this.admit(remedy.instance));
+    if (remedy.kind === "admit") return this.begin(key, slot.slot, false, () => this.admit(remedy.instance), { withinMs });
     if (remedy.kind === "bring")
-      return this.begin(key, slot.slot, false, (signal) => this.activate(remedy.instance, this.parts.releaseOf(remedy.image), signal));
-    this.begin(key, slot.slot, remedy.kind === "replace", async (signal) => {
+      return this.begin(key, slot.slot, false, (signal) => this.activate(remedy.instance, this.parts.releaseOf(remedy.image), signal), {
+        withinMs,
+      });
+    const launch = async (signal: AbortSignal): Promise<void> => {
       const place = this.placeFor(slot, key);
       await provider.launch(place, this.parts.releaseOf(remedy.image), signal);
       await this.admit(place.id);
       if (remedy.kind === "replace") await this.end(remedy.instance, signal);
-    });
+    };
+    this.begin(key, slot.slot, remedy.kind === "replace", launch, { withinMs });
   }
 
   /** Waits until nothing is under way; with `stop`, ends it where it may be ended. */
   async settle({ stop }: { readonly stop: boolean }): Promise<void> {
-    if (stop) for (const job of this.jobs.values()) job.stop.abort();
+    if (stop) for (const each of [...[...this.jobs.values()].map((job) => job.stop), ...this.asking]) each.abort();
     while (this.all.size > 0) await Promise.all(this.all);
   }
 
-  private begin(key: string, slot: string, keepsOld: boolean, work: (signal: AbortSignal) => Promise<void>, tellsDone = false): void {
+  private begin(
+    key: string,
+    slot: string,
+    keepsOld: boolean,
+    work: (signal: AbortSignal) => Promise<void>,
+    { tellsDone = false, withinMs }: { readonly tellsDone?: boolean; readonly withinMs?: number } = {},
+  ): void {
     const earlier = this.jobs.get(slot);
     if (earlier?.key === key) return;
     earlier?.stop.abort();
@@ -125,10 +139,10 @@ export class InstanceMover implements RolloutHands {
     const run = async (): Promise<void> => {
       await earlier?.done;
       try {
-        await work(stop.signal);
+        await this.within(withinMs, stop, work);
         if (tellsDone) this.parts.tell({ type: "action-done", key });
       } catch (error) {
-        if (!stop.signal.aborted)
+        if (!stop.signal.aborted || error instanceof TooLate)
           this.parts.tell({ type: "action-failed", key, reason: error instanceof Error ? error.message : String(error) });
       } finally {
         if (this.jobs.get(slot)?.key === key) this.jobs.delete(slot);
@@ -139,6 +153,35 @@ export class InstanceMover implements RolloutHands {
     this.jobs.set(slot, { key, slot, keepsOld, stop, done });
     this.all.add(done);
     void done.finally(() => this.all.delete(done));
+  }
+
+  /** A provider that hangs holds nobody up for ever: neither the next job of its slot, nor the end of this process. */
+  private async within(ms: number | undefined, stop: AbortController, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const over = new AbortController();
+    const isOver = (): boolean => over.signal.aborted;
+    const working = work(stop.signal).catch((error: unknown) => {
+      throw tooLate ?? error;
+    });
+    let tooLate: TooLate | undefined;
+    const calledOff = new Promise<never>((_, reject) => {
+      const giveUp = async (): Promise<void> => {
+        await this.parts.sleep(CALLED_OFF_MS, over.signal);
+        if (!isOver()) reject(tooLate ?? new Error("the provider does not stop"));
+      };
+      stop.signal.addEventListener("abort", () => void giveUp(), { once: true, signal: over.signal });
+    });
+    const limit = async (limitMs: number): Promise<void> => {
+      await this.parts.sleep(limitMs, over.signal);
+      if (isOver() || stop.signal.aborted) return;
+      tooLate = new TooLate(`it was not done within ${limitMs / 1000} s`);
+      stop.abort();
+    };
+    if (ms !== undefined) void limit(ms);
+    try {
+      await Promise.race([working, calledOff]);
+    } finally {
+      over.abort();
+    }
   }
 
   private async move({ key, id: slot, to, how }: Move, signal: AbortSignal): Promise<void> {
@@ -233,13 +276,21 @@ export class InstanceMover implements RolloutHands {
 
   private ask(key: string, gate: string): void {
     const stop = new AbortController();
-    const done = this.parts
-      .askGate(gate, stop.signal)
-      .catch((error: unknown) => ({ verdict: "error" as const, detail: error instanceof Error ? error.message : String(error) }))
-      .then(({ verdict, detail }) => {
-        this.parts.tell({ type: "gate", key, verdict, detail });
-        this.parts.wake();
-      });
+    this.asking.add(stop);
+    const ask = async (): Promise<void> => {
+      let answer: Awaited<ReturnType<MoverParts["askGate"]>> = { verdict: "error", detail: "no answer" };
+      try {
+        await this.within(undefined, stop, async (signal) => {
+          answer = await this.parts.askGate(gate, signal);
+        });
+      } catch (error) {
+        answer = { verdict: "error", detail: error instanceof Error ? error.message : String(error) };
+      }
+      this.asking.delete(stop);
+      this.parts.tell({ type: "gate", key, verdict: answer.verdict, detail: answer.detail });
+      this.parts.wake();
+    };
+    const done = ask();
     this.all.add(done);
     void done.finally(() => this.all.delete(done));
   }
@@ -252,6 +303,10 @@ export class InstanceMover implements RolloutHands {
   private placeFor({ slot, zone }: FleetSlot, key: string): { readonly id: string; readonly slot: string; readonly zone: string } {
     return { id: `${slot}-${this.parts.digestOf(key).slice("sha256:".length, "sha256:".length + 6)}`, slot, zone };
   }
+}
+
+class TooLate extends Error {
+  override readonly name = "TooLate";
 }
 
 /** Jobs of the fleet as a whole. */
