@@ -91,7 +91,8 @@ class FleetCarrier {
   private freeze: string | undefined;
   private supersededBy: string | undefined;
   private readonly toldRevoked = new Set<ImageDigest>();
-  private toldMended: readonly string[] = [];
+  /** Slots that the rollout leaves to healing, as it was told last. */
+  private filled: string | undefined;
   private line: ({ readonly about: string } & ReturnType<typeof lineAt>) | undefined;
   private shown = "";
   private waitingFor = "";
@@ -178,6 +179,7 @@ class FleetCarrier {
       ...this.changes(reconciler.rollout, nowMs),
       ...this.given(records),
       ...this.surroundings(reconciler.rollout),
+      ...this.taken(reconciler.rollout),
     ];
     if (observations.length > 0 || nowMs >= this.wakeAtMs) {
       const decision = reconciler.tick(observations, nowMs);
@@ -214,7 +216,7 @@ class FleetCarrier {
     this.freeze = undefined;
     this.supersededBy = undefined;
     this.toldRevoked.clear();
-    this.toldMended = [];
+    this.filled = undefined;
     this.shown = "";
     this.wakeAtMs = 0;
     this.current = { records, reconciler, epoch, base: timeBase(this.parts, records) };
@@ -300,13 +302,6 @@ class FleetCarrier {
       observations.push({ type: "revoked", digest, reason: revoked.reason });
       this.toldRevoked.add(digest);
     }
-    const mended = this.slots()
-      .map(({ slot }) => slot)
-      .filter((slot) => this.mover.busy(slot)?.key.startsWith(HEALING) === true);
-    if (mended.join() !== this.toldMended.join()) {
-      observations.push({ type: "others", unavailable: mended.length, ids: mended });
-      this.toldMended = mended;
-    }
     return observations;
   }
 
@@ -328,6 +323,31 @@ class FleetCarrier {
     const [next] = this.parts.records.queued(this.key);
     if (next === undefined || this.parts.records.rollouts(this.key).some(({ endedAt }) => endedAt === undefined)) return;
     await beginQueued(this.parts, this.fleet, next);
+  }
+
+  /**
+   * Slots that healing is at. Those that came with a larger size are filled by it, with what the fleet is declared to run, and moved after that: an image that is
+   * still being tried gets no more instances than its waves say.
+   */
+  private taken(rollout: Rollout): readonly Observation[] {
+    const ids = this.slots().flatMap(({ slot }) => (this.isBeingFilled(slot, rollout) || this.isBeingHealed(slot) ? [slot] : []));
+    const text = ids.join("\n");
+    if (text === this.filled) return [];
+    this.filled = text;
+    return [{ type: "others", unavailable: ids.length, ids }];
+  }
+
+  private isBeingHealed(slot: string): boolean {
+    return this.mover.busy(slot)?.key.startsWith(HEALING) === true;
+  }
+
+  private isBeingFilled(slot: string, { roster, plan }: Rollout): boolean {
+    const { declared } = this.fleet;
+    if (declared === undefined || declared === plan.target || this.options.heals === false) return false;
+    const known = roster.find(slot); // undefined: it joins with this look
+    const isNew = known === undefined || known.index >= plan.instances.length + plan.settled.length;
+    if (!isNew || (known !== undefined && known.phase !== "waiting")) return false;
+    return !this.reports.some((report) => report.slot === slot && report.health === "healthy" && report.serving);
   }
 
   /** What the fleet is declared to run from now on. */
