@@ -33,7 +33,7 @@ fleets:
     layer: release-volume
     channel: dev
     traffic: { listen: ${PORT}, backend: 80 }
-    health: { http: /health, interval: 200ms, healthy: 1, unhealthy: 2 }
+    health: { http: /health, interval: 500ms, healthy: 1, unhealthy: 2 }
     rollout:
       strategy: { canary: [{ to: 1, soak: 1s }, { to: "25%", soak: 1s }] }
       maxUnavailable: "25%"

@@ -557,7 +557,11 @@ async function commitToFleet(bench: Bench, rows: Row[], folder: string): Promise
 
 /** Also of a rollout that did not end as it should: what went wrong is told by whoever saw it. */
 function endFleet(bench: Bench, folder: string): void {
-  for (const words of [["rollout", "abort", "web"], ["rollout", "watch", "web", "--carry"], ["fleet", "dissolve", "web"]]) {
+  for (const words of [
+    ["rollout", "abort", "web"],
+    ["rollout", "watch", "web", "--carry"],
+    ["fleet", "dissolve", "web"],
+  ]) {
     const { argv, env } = cli(bench, ...words);
     const [program = "", ...rest] = argv;
     spawnSync(program, rest, { cwd: folder, env: { ...process.env, ...env }, stdio: "ignore" });
