@@ -69,10 +69,15 @@ export async function whileAsking<T>(work: () => T): Promise<{ readonly result: 
   });
   const said = text(client.stdout);
   await new Promise((resolve) => setTimeout(resolve, 500));
-  const result = work();
-  client.kill("SIGTERM");
-  await once(client, "close");
-  return { result, asked: readAnswers(await said) };
+  const closed = once(client, "close");
+  try {
+    const result = work();
+    client.kill("SIGTERM");
+    await closed;
+    return { result, asked: readAnswers(await said) };
+  } finally {
+    client.kill("SIGTERM");
+  }
 }
 
 function readAnswers(said: string): Asked {
