@@ -38,6 +38,7 @@ export function qemuArguments(hardware: Hardware, files: SnapshotFiles, { as, se
   return [
     ...(acceleration === "kvm" ? ["-accel", "kvm", "-cpu", "host"] : ["-accel", `tcg,tb-size=${TRANSLATED_MIB}`, "-cpu", "qemu64,-svm"]),
     ...["-machine", "pc,memory-backend=ram", "-m", String(memoryMiB), "-smp", "1", "-nodefaults", "-display", "none", "-no-reboot"],
+    ...["-sandbox", "on,obsolete=deny,resourcecontrol=deny"], // no more: it starts cat(1) for a state, and becomes a daemon
     ...["-object", `memory-backend-file,id=ram,size=${memoryMiB}M,mem-path=${escaped(files.memory)},share=${isClone ? "off" : "on"}`],
     ...["-chardev", `file,id=console,path=${escaped(serial)}`, "-device", "isa-serial,chardev=console,index=0"],
     ...AGENT_LINES.flatMap((_, index) => ["-chardev", line(index)]),

@@ -1,6 +1,17 @@
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
@@ -220,6 +231,7 @@ async function make(parts: SnapshotParts, { tree, release, hardware, key, accele
       madeAt: new Date().toISOString(),
       bootMs: Math.round(performance.now() - startedAt),
     };
+    for (const file of [files.kernel, files.initrd, files.root, files.memory, snapshot.state]) syncToDisk(file); // the note is true after a power cut, too
     writeFileSync(join(folder, "snapshot.json"), `${JSON.stringify(note, null, 2)}\n`);
     mkdirSync(store.path(FOLDER), { recursive: true, mode: 0o700 });
     removeStale(store, key, note);
@@ -303,6 +315,15 @@ function removeStale(store: Store, newKey: string, { image, hardware }: Snapshot
     const isReplaced =
       note.image === image && note.hardware.acceleration === hardware.acceleration && note.hardware.memoryMiB === hardware.memoryMiB;
     if (isReplaced || !images.has(note.image)) rmSync(store.path(FOLDER, key), { recursive: true, force: true });
+  }
+}
+
+function syncToDisk(file: string): void {
+  const descriptor = openSync(file, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -169,7 +169,7 @@ describe("virtual machines of one snapshot", () => {
   it("run programs with their input, output and exit code, several at once", { timeout: PATIENT_MS }, async () => {
     const { make } = await open(FLEET);
     const [program = "", ...words] = await make().commandLine("twin-1", ["sh", "-c", `cat; echo "it's" >&2; exit 3`]);
-    const bytes = Buffer.from(Array.from({ length: 20_000 }, (_, index) => (index * 7919) % 256));
+    const bytes = Buffer.from(Array.from({ length: 5000 }, (_, index) => (index * 7919) % 256));
     const results = await Promise.all(
       Array.from({ length: 4 }, async () => {
         const child = spawn(program, words, { stdio: "pipe" });
@@ -193,6 +193,23 @@ describe("virtual machines of one snapshot", () => {
     expect(await healthBy({ kind: "tcp", port: 81 })).toMatchObject({ health: "unhealthy", why: "port 81: refused" });
     expect(await healthBy({ kind: "command", argv: ["systemctl", "is-active", "nginx"] })).toMatchObject({ health: "healthy" });
     expect(await healthBy({ kind: "command", argv: ["false"] })).toMatchObject({ health: "unhealthy" });
+  });
+
+  it("take no traffic while a program inside says that they are not well", { timeout: PATIENT_MS }, async () => {
+    const listen = await freePort();
+    const probe = { kind: "command", argv: ["test", "-e", "/run/well"] } as const;
+    const health = { ...FLEET.health, probe, unhealthyAfter: 1 };
+    const provider = (await open({ ...FLEET, health, traffic: { listen, backend: 80 } })).make();
+    const seen = async () => (await provider.observe()).find(({ id }) => id === "twin-1");
+    const answer = async () => (await fetch(`http://127.0.0.1:${listen}/version`)).status;
+    await provider.admit("twin-1", 100);
+    expect(await seen()).toMatchObject({ serving: false });
+    expect(await answer()).toBe(503);
+    await run(provider, "twin-1", "touch /run/well");
+    await expect.poll(async () => (await seen())?.serving, { timeout: 60_000 }).toBe(true);
+    expect(await answer()).toBe(200);
+    await provider.drain("twin-1", 5000, never);
+    await provider.dissolve();
   });
 
   it("run what their process has open, whatever the note says", { timeout: PATIENT_MS }, async () => {
