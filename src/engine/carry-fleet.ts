@@ -151,6 +151,7 @@ class FleetCarrier {
     await this.recordStart();
     const rollout = this.carryRollout();
     if (rollout?.ended === true) await this.endRollout();
+    this.mover.balance();
     const { remedies, left } = this.options.heals === false ? NOTHING : this.heal();
     return {
       fleet: this.fleet,
@@ -454,6 +455,7 @@ class FleetCarrier {
 
   /** A blue/green rollout has two instances in each slot: only what died is ended meanwhile. */
   private mayMend(remedy: Remedy, rollout: Rollout | undefined): boolean {
+    if (remedy.kind === "admit" && this.mover.isKeptOut(remedy.instance)) return false;
     if (remedy.kind === "end") {
       const report = this.reports.find(({ id }) => id === remedy.instance);
       if (this.isBusy(remedy.instance) || (report !== undefined && this.isBusy(report.slot))) return false;

@@ -58,6 +58,9 @@ export class InstanceMover implements RolloutHands {
   private readonly asking = new Set<AbortController>();
   /** What is rolled out, and how much of the traffic it gets. */
   private weighed: { readonly target: string; readonly weight: Weight } | undefined;
+  /** The weights that instances were given by this process. */
+  private readonly given = new Map<string, number>();
+  private balanced = 0;
 
   constructor(parts: MoverParts) {
     this.parts = parts;
@@ -223,25 +226,62 @@ export class InstanceMover implements RolloutHands {
     }
   }
 
+  /** Where the image gets a share of the traffic, the others are told theirs first: weights mean something only beside each other. */
   private async admit(id: string, image?: ImageDigest): Promise<void> {
-    await this.parts.provider.admit(id, this.weightOf(id, image));
+    const { provider } = this.parts;
+    const wanted = this.weights({ id, image });
+    for (const [other, weight] of wanted) if (other !== id && this.isWrong(other, weight)) await this.give(other, weight);
+    const weight = wanted.get(id) ?? FULL;
+    this.given.set(id, weight);
+    await provider.admit(id, weight);
   }
 
-  /** So that everything on the target gets its share together. */
-  private weightOf(id: string, image?: ImageDigest): number {
+  /** What instance gets no traffic although it is well: the image is kept from it. */
+  isKeptOut(id: string): boolean {
+    return this.weights({ id }).get(id) === 0;
+  }
+
+  /** Instances come, go and die: so that what is on the target still gets its share together. */
+  balance(): void {
+    if (this.weighed === undefined || this.weighed.weight === "even" || this.jobs.has(WEIGHTS)) return;
+    const wrong = [...this.weights()].filter(([id, weight]) => this.isWrong(id, weight));
+    if (wrong.length === 0) return;
+    this.balanced += 1;
+    this.begin(`balance/${this.balanced}`, WEIGHTS, true, async () => {
+      for (const [id, weight] of wrong) if (this.isWrong(id, weight)) await this.give(id, weight);
+    });
+  }
+
+  private async give(id: string, weight: number): Promise<void> {
+    this.given.set(id, weight);
+    await this.parts.provider.admit(id, weight);
+  }
+
+  /** Those at which something else is done are let alone. */
+  private isWrong(id: string, weight: number): boolean {
+    const report = this.parts.reports().find((each) => each.id === id);
+    return report !== undefined && !this.jobs.has(report.slot) && this.given.get(id) !== weight;
+  }
+
+  /** Of those that take traffic, with one that is let in, so that everything on the target gets its share together. */
+  private weights(more?: { readonly id: string; readonly image?: ImageDigest | undefined }): ReadonlyMap<string, number> {
     const { weighed } = this;
-    if (weighed === undefined || weighed.weight === "even") return FULL;
-    const running = image ?? this.parts.reports().find((report) => report.id === id)?.running;
-    const serving = this.parts.reports().filter((report) => report.serving && report.id !== id);
-    const isNew = running === weighed.target;
-    const news = serving.filter((report) => report.running === weighed.target).length + Number(isNew);
-    const weights = shareWeights(weighed.weight, news, serving.length + 1 - news);
-    return isNew ? weights.target : weights.others;
+    if (weighed === undefined || weighed.weight === "even") return new Map();
+    const running = new Map(this.parts.reports().flatMap(({ id, serving, running: runs }) => (serving ? [[id, runs] as const] : [])));
+    if (more !== undefined) running.set(more.id, more.image ?? this.parts.reports().find(({ id }) => id === more.id)?.running);
+    const isNew = (digest: ImageDigest | undefined): boolean => digest === weighed.target;
+    const news = [...running.values()].filter(isNew).length;
+    const { target, others } = shareWeights(weighed.weight, news, running.size - news);
+    return new Map([...running].map(([id, digest]) => [id, isNew(digest) ? target : others]));
   }
 
   private async spread(): Promise<void> {
-    for (const { id, serving, running, health } of this.parts.reports())
-      if (serving || (running === this.weighed?.target && health === "healthy")) await this.admit(id, running);
+    this.given.clear();
+    const isToHave = ({ serving, running, health }: InstanceReport): boolean =>
+      // what is sick gets nothing when it looks well again, either
+      serving || (running !== undefined && running === this.weighed?.target && (health === "healthy" || this.weighed.weight === 0));
+    for (const report of this.parts.reports())
+      if (isToHave(report) && !this.jobs.has(report.slot)) await this.admit(report.id, report.running); // a job lets its own in
   }
 
   private async switchTo(to: "new" | "old"): Promise<void> {
@@ -311,4 +351,5 @@ class TooLate extends Error {
 
 /** Jobs of the fleet as a whole. */
 const FLEET = "*";
+const WEIGHTS = "*weights";
 const FULL = 100;
