@@ -295,3 +295,20 @@ describe("scaling", () => {
     expect(site.world.all()).toHaveLength(6);
   });
 });
+
+describe("a machine that dies again and again", () => {
+  it("is replaced three times, and its slot then stays empty until somebody says --retry", async () => {
+    const site = new Site(images, { size: 2 });
+    await site.converge();
+    const end = site.clock.elapsedMs() + 60_000;
+    await site.carry(() => {
+      for (const { id, slot, bootedMs } of site.world.all()) if (slot === "web-1" && bootedMs !== undefined) site.world.kill(id);
+      return site.clock.elapsedMs() > end;
+    });
+    expect(launches(site)).toBe(2 + 3);
+    expect(site.serving).toEqual({ "web-2": "r1" });
+    const { settled, turn } = await site.converge();
+    expect({ settled, left: turn.left.map(({ slot }) => slot) }).toEqual({ settled: false, left: ["web-1"] });
+    expect(await site.converge({ retry: true })).toMatchObject({ settled: true });
+  });
+});

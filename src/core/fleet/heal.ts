@@ -84,7 +84,7 @@ export function healFleet(request: HealRequest): Healed {
     if (best?.health === "healthy" && !best.serving)
       remedies.push({ kind: "admit", slot, instance: best.id, why: "it is healthy and takes no traffic" });
     if (best !== undefined && !isSick(best.id)) continue;
-    const healing = reports.length > 0;
+    const healing = reports.length > 0 || flaps(slot.slot) > 0; // what died may have been ended meanwhile
     const why =
       best === undefined ? (healing ? (dead[0]?.why ?? "it died") : "the slot has no instance") : (best.why ?? "it is not healthy");
     if (!request.canReplace) left.push({ slot: slot.slot, why: `${why}; its machine cannot be replaced` });
