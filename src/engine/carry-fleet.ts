@@ -88,9 +88,10 @@ class FleetCarrier {
   private readonly gates: GateProbes;
   private readonly sickSince = new Map<string, number>();
   private wakeAtMs = 0;
-  private freeze: string | undefined;
+  /** As the rollout was told last; null: not by this process. */
+  private freeze: string | null | undefined = null;
   private supersededBy: string | undefined;
-  private readonly toldRevoked = new Set<ImageDigest>();
+  private readonly toldRevoked = new Set<string>();
   /** Slots that the rollout leaves to healing, as it was told last. */
   private filled: string | undefined;
   private line: ({ readonly about: string } & ReturnType<typeof lineAt>) | undefined;
@@ -214,9 +215,11 @@ class FleetCarrier {
     const { rollout } = reconciler;
     this.mover.aim(plan.target, rollout.weight);
     this.told.clear();
-    this.freeze = undefined;
+    this.freeze = null; // one that ended while nobody carried it is over, too
     this.supersededBy = undefined;
     this.toldRevoked.clear();
+    for (const { observations } of records.moments())
+      for (const told of observations) if (told.type === "revoked") this.toldRevoked.add(told.digest);
     this.filled = undefined;
     this.shown = "";
     this.wakeAtMs = 0;
