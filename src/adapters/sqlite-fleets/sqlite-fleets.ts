@@ -1,4 +1,6 @@
+import { existsSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
 import type { ImageDigest } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { Fleet } from "../../core/fleet/model.ts";
@@ -68,7 +70,7 @@ export interface SqliteFleetsOptions {
 
 /** @throws STORE_TOO_NEW */
 export function openSqliteFleets(file: string, options: SqliteFleetsOptions = {}): FleetRecords {
-  const db = new DatabaseSync(file, { readOnly: options.readOnly === true });
+  const db = options.readOnly === true ? openToRead(file) : new DatabaseSync(file);
   db.exec(`PRAGMA busy_timeout = ${BUSY_MS}`);
   const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
   if (version > VERSION) {
@@ -81,6 +83,23 @@ export function openSqliteFleets(file: string, options: SqliteFleetsOptions = {}
     if (version < VERSION) db.exec(`PRAGMA user_version = ${VERSION}`);
   }
   return new SqliteFleets(db, { now: () => new Date(), isAlive, ...options });
+}
+
+/** Where nothing can be written, there may be no file yet; and none of those beside it that a write-ahead log needs. */
+function openToRead(file: string): DatabaseSync {
+  if (!existsSync(file)) {
+    const empty = new DatabaseSync(":memory:");
+    empty.exec(`${SCHEMA} PRAGMA query_only = ON`);
+    return empty;
+  }
+  const db = new DatabaseSync(file, { readOnly: true });
+  try {
+    db.prepare("PRAGMA user_version").get();
+    return db;
+  } catch {
+    db.close();
+    return new DatabaseSync(`${pathToFileURL(file).href}?immutable=1`, { readOnly: true });
+  }
 }
 
 type Declaration = Pick<KnownFleet, "fleet" | "secrets">;
