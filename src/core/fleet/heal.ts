@@ -38,10 +38,10 @@ export interface Healed {
 }
 
 /** How long an instance may be unhealthy before it is replaced: most get well by themselves. A guess. */
-export const SICK_MS = 30_000;
+const SICK_MS = 30_000;
 /** As many replacements of one slot within this time are flapping: another one does not help either. Guesses. */
 export const FLAP_MS = 10 * 60_000;
-export const FLAPS = 3;
+const FLAPS = 3;
 
 /**
  * What to do so that each slot has one healthy instance of what it is to run. Replacing the same slot again and again is no healing: after

@@ -18,7 +18,7 @@ import { limitProblems } from "./problems.ts";
 import type { RecipeProblem } from "./problems.ts";
 import { readYaml } from "./read-yaml.ts";
 import { readRetention } from "./retention-section.ts";
-import { nameSchema, recipeFields, repositoryFields, RESERVED_REPOSITORIES, secretSchema } from "./schema.ts";
+import { nameSchema, recipeFields, repositoryFields, RESERVED_REPOSITORIES } from "./schema.ts";
 import { fillIn } from "./items.ts";
 import type { StepRegistry, StepSurroundings } from "./steps.ts";
 
