@@ -79,7 +79,7 @@ export async function planFleetRollout(parts: FleetParts, options: PlanFleetOpti
     salt: options.salt ?? "",
   });
   if ("problems" in planned) throw refused(fleet, release, planned.problems, instances);
-  if (planned.plan.waves.some(({ weight }) => weight !== undefined) && !(provider.can.weigh && fleet.fleet.traffic !== undefined))
+  if (planned.plan.waves.some(({ weight }) => weight !== undefined) && !provider.can.weigh)
     throw refused(
       fleet,
       release,

@@ -9,7 +9,7 @@ import type { FleetRelease } from "../../core/fleet/release.ts";
 import { environmentFile } from "../../core/fleet/environment-file.ts";
 import { overlayLowers } from "../../core/layer/overlay-lowers.ts";
 import type { Cell, Cells, CellState, MountedSource } from "../../ports/cells.ts";
-import type { FleetProvider } from "../../ports/fleet-provider.ts";
+import type { FleetProvider, ProviderCan } from "../../ports/fleet-provider.ts";
 import type { Store } from "../../ports/store.ts";
 import { makeFolder, namesIn } from "../local-store/files.ts";
 import { haproxy } from "../fleet-balancer/balancer.ts";
@@ -49,7 +49,7 @@ export function localFleet(parts: LocalFleetParts, recipe: string, fleet: Fleet)
 }
 
 class LocalFleet implements FleetProvider {
-  readonly can = { replace: true, activate: true, weigh: true };
+  readonly can: ProviderCan;
   private readonly store: Store;
   private readonly cells: Cells;
   private readonly parts: LocalFleetParts;
@@ -65,6 +65,7 @@ class LocalFleet implements FleetProvider {
     this.store = parts.store;
     this.cells = parts.cells;
     this.fleet = fleet;
+    this.can = { replace: true, activate: true, weigh: fleet.traffic !== undefined };
     this.folder = `fleets/${recipe}/${fleet.name}`;
     const { traffic, health } = fleet;
     this.balancer = traffic === undefined ? undefined : haproxy({ folder: this.store.path(this.folder), listen: traffic.listen, health });

@@ -12,7 +12,7 @@ import { BakehouseError } from "../../core/errors.ts";
 import type { InstanceReport } from "../../core/fleet/instance.ts";
 import type { VmFleet as DeclaredFleet } from "../../core/fleet/model.ts";
 import type { FleetRelease } from "../../core/fleet/release.ts";
-import type { FleetProvider, InstancePlace } from "../../ports/fleet-provider.ts";
+import type { FleetProvider, InstancePlace, ProviderCan } from "../../ports/fleet-provider.ts";
 import type { Owner, Store } from "../../ports/store.ts";
 import { haproxy } from "../fleet-balancer/balancer.ts";
 import { probes, type Probed, type Probes } from "../fleet-balancer/probes.ts";
@@ -60,7 +60,7 @@ export function vmFleet(parts: VmFleetParts, recipe: string, fleet: DeclaredFlee
 }
 
 class VmFleet implements FleetProvider {
-  readonly can = { replace: true, activate: false, weigh: true };
+  readonly can: ProviderCan;
   private readonly store: Store;
   private readonly parts: VmFleetParts;
   private readonly fleet: DeclaredFleet;
@@ -76,6 +76,7 @@ class VmFleet implements FleetProvider {
     this.parts = parts;
     this.store = parts.store;
     this.fleet = fleet;
+    this.can = { replace: true, activate: false, weigh: fleet.traffic !== undefined };
     this.folder = `fleets/${recipe}/${fleet.name}`;
     const { traffic, health } = fleet;
     this.balancer = traffic === undefined ? undefined : haproxy({ folder: this.store.path(this.folder), listen: traffic.listen, health });
