@@ -2,8 +2,8 @@ import type { ImageDigest } from "../../core/digest.ts";
 import type { FleetRelease } from "../../core/fleet/release.ts";
 import { fleetProviderContract } from "../../ports/fleet-provider.contract.ts";
 import { sleep, systemClock } from "../local-host/clock.ts";
-import { simulatedFleet } from "./simulated-fleet.ts";
-import { SimulatedWorld, type WorldOptions } from "./world.ts";
+import { simulatedFleet } from "./simulated-fleet.testing.ts";
+import { SimulatedWorld, type WorldOptions } from "./world.testing.ts";
 
 const digest = (letter: string): ImageDigest => `sha256:${letter.repeat(64)}`;
 const release = (letter: string, root: string): FleetRelease & { readonly says: string } => ({

@@ -13,7 +13,7 @@ import {
   type SimulatedWorld,
   type WorldCall,
   type WorldFault,
-} from "./world.ts";
+} from "./world.testing.ts";
 
 /**
  * The machines of a world as one process sees them. What it learns is in the world, and nothing in here.
