@@ -222,6 +222,7 @@ export class Site {
       freeze: [],
       windows: [],
       newRelease: "refuse",
+      traffic: { listen: 8080, backend: 80 },
       secrets: [],
       rollout: { ...QUICK, ...options.rollout },
       ...options.fleet,

@@ -81,6 +81,7 @@ describe("verifying a rollout", () => {
     const first = new Site(images, { world: failing });
     await first.roll();
     const site = new Site(images, { file, ledger: first.ledger }); // its records were lost, and its rollouts are counted from one again
+    await site.clock.pass(60_000);
     const { id } = await site.roll();
     expect((await verify(site, id)).difference).toBeUndefined();
   });
