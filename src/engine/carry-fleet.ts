@@ -1,4 +1,4 @@
-import type { ImageDigest } from "../core/digest.ts";
+import { shortDigest, type ImageDigest } from "../core/digest.ts";
 import { FLAP_MS, healFleet, type Remedy } from "../core/fleet/heal.ts";
 import type { InstanceReport } from "../core/fleet/instance.ts";
 import { slotsOf, type FleetSlot } from "../core/fleet/slots.ts";
@@ -413,7 +413,8 @@ class FleetCarrier {
       underWay: this.mover.underWay,
       canReplace: this.provider.can.replace,
     });
-    const remedies = healed.remedies.filter((remedy) => this.mayMend(remedy, rollout));
+    const barred = healed.remedies.flatMap((remedy) => this.keptOut(remedy));
+    const remedies = healed.remedies.filter((remedy) => this.mayMend(remedy, rollout) && this.keptOut(remedy).length === 0);
     for (const remedy of remedies) {
       const at = clock.now().toISOString();
       if (remedy.kind === "replace" || remedy.kind === "bring" || (remedy.kind === "launch" && remedy.healing))
@@ -432,7 +433,17 @@ class FleetCarrier {
       const failure = this.unmended.get(slot);
       return { slot, why: failure === undefined ? why : `${why}; ${failure}` };
     });
-    return { remedies, left };
+    return { remedies, left: [...left, ...barred] };
+  }
+
+  /** What a halt took the traffic from is not let in because the rollout is over: its image is denied. */
+  private keptOut(remedy: Remedy): FleetTurn["left"] {
+    if (remedy.kind !== "admit") return [];
+    const { slot } = remedy.slot;
+    const running = this.reports.find(({ id }) => id === remedy.instance)?.running;
+    if (running === undefined || running === this.fleet.declared) return [];
+    const isDenied = this.parts.records.denied(this.key).some(({ digest }) => digest === running);
+    return isDenied ? [{ slot, why: `it runs ${shortDigest(running)}, which is on the deny list of the fleet` }] : [];
   }
 
   /** What healing could not do is of no rollout; it is told with what is left. */

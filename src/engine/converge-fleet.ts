@@ -98,7 +98,7 @@ const isStuck = ({ left, underWay, remedies }: FleetTurn): boolean =>
   underWay === 0 &&
   remedies.length === 0 &&
   left.length > 0 &&
-  left.every(({ why }) => why.startsWith("flapping") || why.includes("cannot be replaced"));
+  left.every(({ why }) => why.startsWith("flapping") || why.includes("cannot be replaced") || why.includes("deny list"));
 
 /** What it follows by now, if that is not what it is declared to run. */
 export function newerImage(parts: FleetParts, fleet: KnownFleet): ImageDigest | undefined {

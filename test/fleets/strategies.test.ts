@@ -180,6 +180,25 @@ describe("canary", () => {
   });
 });
 
+describe("what was denied", () => {
+  it("stays without traffic after a halted canary was given up, and converging says so", async () => {
+    const gate = { name: "errors", onError: "hold", onInconclusive: "halt", probe: { kind: "windows", windows: [] } } as const;
+    const strategy = { kind: "canary", steps: [{ to: { count: 1 }, weight: 10, soakMs: 500 }] } as const;
+    const site = new Site(images, { rollout: { strategy, gates: [gate], onHalt: "hold" } });
+    site.gate = () => ({ verdict: "failed", detail: "wrong answers" }) as never;
+    await site.converge();
+    const id = await site.begun();
+    await site.carry(({ rollout, underWay }) => rollout?.state.status === "halted" && underWay === 0);
+    await site.command({ command: "abort" });
+    await site.carry();
+    const { settled, turn } = await site.converge();
+    expect(site.view(id).status).toBe("abandoned");
+    expect(shareOf(site, images.r2)).toBe(0);
+    expect(settled).toBe(false);
+    expect(turn.left).toMatchObject([{ why: expect.stringContaining("deny list") as string }]);
+  });
+});
+
 describe("blue/green", () => {
   const rollout: Partial<FleetPolicy> = { strategy: { kind: "blue-green", soakMs: 1000, keepOldMs: 5000 } };
 
