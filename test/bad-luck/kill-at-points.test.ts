@@ -21,9 +21,9 @@ content:
 
 /**
  * Points of the lock are in kill-in-the-middle.test.ts, since this recipe needs none; those of the ledger in promotion.test.ts, those of
- * checks in checks.test.ts.
+ * checks in checks.test.ts; those of rollouts in test/fleets/local-rollout.test.ts.
  */
-const POINTS = CRASH_POINTS.filter((point) => !/^(?:lock|ledger|cycle|gc|check)-/.test(point));
+const POINTS = CRASH_POINTS.filter((point) => !/^(?:lock|ledger|cycle|gc|check|rollout)-/.test(point));
 
 function write(kitchen: Kitchen): void {
   for (let number = 0; number < 20; number++) kitchen.write(`app/page-${number}.html`, `<p>${"text ".repeat(number * 50)}</p>`);

@@ -108,7 +108,7 @@ describe("a local fleet, by the command line", () => {
 
   it("goes on where it was after kill -9 at any moment, and HAProxy killed meanwhile", async () => {
     await fleet.bake("5.0.0");
-    const started = fleet.start("rollout", "start", "web", "--image", "shop/release-volume");
+    const started = fleet.start({}, "rollout", "start", "web", "--image", "shop/release-volume");
     const ran = finished(started);
     await expect.poll(running, { timeout: 60_000 }).toHaveLength(2); // at least one is moved
     started.kill("SIGKILL");
@@ -117,7 +117,7 @@ describe("a local fleet, by the command line", () => {
     const haproxy = Number(readFileSync(join(fleet.store, "fleets/shop/web/haproxy.pid"), "utf8"));
     process.kill(haproxy, "SIGKILL");
     for (let kills = 0; kills < 3; kills++) {
-      const carried = fleet.start("rollout", "watch", "web", "--carry");
+      const carried = fleet.start({}, "rollout", "watch", "web", "--carry");
       await new Promise((resolve) => setTimeout(resolve, 300 + Math.random() * 900));
       carried.kill("SIGKILL");
       await finished(carried);
@@ -129,6 +129,21 @@ describe("a local fleet, by the command line", () => {
     expect((await status()).instances).toHaveLength(SIZE);
     expect((await fetch(`http://127.0.0.1:${fleet.port}/health`)).status).toBe(200);
   }, 300_000);
+
+  it.each(["rollout-begun", "rollout-ticked"])(
+    "is finished by the next process when the first dies at %s",
+    async (point) => {
+      await fleet.bake(`5.1.0-${point}`);
+      const started = fleet.start({ BAKEHOUSE_CRASH_AT: point }, "rollout", "start", "web", "--image", "shop/release-volume");
+      expect((await finished(started)).code).toBe("SIGKILL");
+      const view = await fleet.json<RolloutView>("rollout", "watch", "web", "--carry");
+      expect(view).toMatchObject({ status: "completed", counts: { failed: 0 } });
+      expect(view.instances.map(({ attempts }) => attempts)).toEqual(Array(SIZE).fill(1));
+      expect(await fleet.versions()).toEqual(Array(SIZE).fill(`5.1.0-${point}`));
+      expect(await fleet.run("rollout", "verify", "web")).toMatchObject({ code: 0 });
+    },
+    300_000,
+  );
 
   it("begins one of two rollouts that are started at the same moment", async () => {
     await fleet.bake("6.0.0");

@@ -64,9 +64,10 @@ export class ShopFleet {
     return this.baked.bakehouse.parts.store.root;
   }
 
-  start(...words: readonly string[]): ChildProcess {
+  start(env: Readonly<Record<string, string>>, ...words: readonly string[]): ChildProcess {
     const child = spawn(process.execPath, [this.cliFile, "--store", this.store, ...words], {
       cwd: this.baked.folder,
+      env: { ...process.env, ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.running.push(child);
@@ -74,7 +75,7 @@ export class ShopFleet {
   }
 
   async run(...words: readonly string[]): Promise<Ran> {
-    return finished(this.start(...words));
+    return finished(this.start({}, ...words));
   }
 
   async json<T>(...words: readonly string[]): Promise<T> {
