@@ -27,16 +27,22 @@ export async function stopLine(parts: FleetParts, options: StopLineOptions): Pro
     });
   const key = options.fleet === undefined ? undefined : fleetKey(findFleet(parts.records, options.fleet));
   const owner = options.as ?? (await parts.baker());
-  const stop: LineStop = {
-    id: `stop-${parts.records.stops().length + 1}`,
+  const except = options.except.map((reference): ImageDigest => fleetRelease(parts.store, reference).image);
+  const stopOf = (number: number): LineStop => ({
+    id: `stop-${number}`,
     ...(key === undefined ? {} : { fleet: key }),
     owner,
     reason,
     from: now.toISOString(),
     ...(until === undefined ? {} : { until: until.toISOString() }),
-    except: options.except.map((reference): ImageDigest => fleetRelease(parts.store, reference).image),
-  };
-  parts.records.stop(stop);
+    except,
+  });
+  // counted and written in one step: two who stop it at the same moment get an id each
+  const stop = parts.records.atOnce(() => {
+    const written = stopOf(parts.records.stops().length + 1);
+    parts.records.stop(written);
+    return written;
+  });
   await recordDeed(parts, "line-stopped", key ?? "*", {
     what: `${stop.id} by ${owner}${until === undefined ? "" : ` until ${until.toISOString()}`}`,
     reason,

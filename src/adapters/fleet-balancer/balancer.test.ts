@@ -109,4 +109,12 @@ describe("HAProxy before a fleet", () => {
     await Promise.all(ports.map((_, index) => balancer.remove(`m-${index}`)));
     expect((await balancer.servers()).filter(({ id }) => id.startsWith("m-"))).toEqual([]);
   }, 120_000);
+
+  it("refuses a port that another load balancer listens on", async () => {
+    const health = { probe: { kind: "tcp", port: 80 }, intervalMs: 100, timeoutMs: 2000, healthyAfter: 1, unhealthyAfter: 2 } as const;
+    await balancer.ensureRunning();
+    const second = haproxy({ folder: join(folder, "second"), listen, health });
+    await expect(second.ensureRunning()).rejects.toMatchObject({ code: "RESOURCE_BUSY" });
+    await second.stop();
+  });
 });

@@ -139,11 +139,13 @@ const REMOVE_MS = 5000;
 /** Between two looks at what is not up, or about to go down: one that came up should not wait for the pace of those that are well. */
 const FAST_MS = 100;
 
+/** `noreuseport`: else two of them would share a port without a word, and each gets half of the requests. */
 function configuration(listen: number, { probe, timeoutMs }: FleetHealth): string {
   const check = probe.kind === "http" ? [`option httpchk GET ${probe.path}`, "http-check expect rstatus ^[23]"] : [];
   return `global
   stats socket unix@admin.sock mode 600 level admin
   maxconn 4000
+  noreuseport
 defaults
   mode http
   timeout connect 2s
