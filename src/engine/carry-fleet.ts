@@ -1,3 +1,4 @@
+import { BakehouseError } from "../core/errors.ts";
 import { shortDigest, type ImageDigest } from "../core/digest.ts";
 import { FLAP_MS, healFleet, type Remedy } from "../core/fleet/heal.ts";
 import type { InstanceReport } from "../core/fleet/instance.ts";
@@ -47,6 +48,8 @@ export interface CarryOptions {
 
 /** Between two looks when nothing happens. */
 const LOOK_MS = 200;
+/** So many looks in a row may fail: ten seconds. */
+const LOOKS = 50;
 /** While something is under way. */
 const BUSY_MS = 60;
 /** What could not be begun is tried again. */
@@ -146,7 +149,7 @@ class FleetCarrier {
   private async turn(): Promise<FleetTurn> {
     this.fleet = findFleet(this.parts.records, this.key);
     this.wasBusy = this.mover.busySlots();
-    this.reports = await this.provider.observe();
+    this.reports = await this.look();
     this.noteHealth();
     await this.beginQueued();
     await this.recordStart();
@@ -163,6 +166,18 @@ class FleetCarrier {
       left,
       underWay: this.mover.underWay,
     };
+  }
+
+  /** A load balancer that is being started again, or is too busy to answer, is no reason to let go of the fleet: it is asked again for a while. */
+  private async look(): Promise<readonly InstanceReport[]> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.provider.observe();
+      } catch (error) {
+        if (error instanceof BakehouseError || tries >= LOOKS || this.options.signal.aborted) throw error;
+        await this.pause(LOOK_MS);
+      }
+    }
   }
 
   private slots(): readonly FleetSlot[] {

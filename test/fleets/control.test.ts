@@ -180,10 +180,18 @@ describe("what does not answer", () => {
     expect(runs(site, "r2")).toBeGreaterThanOrEqual(5);
   });
 
-  it("is a provider that cannot be looked at: the process ends, and the next goes on", async () => {
+  it("is a provider that cannot be looked at for a moment: it is asked again", async () => {
     const { site, id } = await begun();
     await site.carry(moved(2));
-    site.world.inject({ on: "observe", does: "throws", times: 1, why: "the API is down" });
+    site.world.inject({ on: "observe", does: "throws", times: 5, why: "the API is down" });
+    await site.carry();
+    expect(site.view(id).status).toBe("completed");
+  });
+
+  it("is a provider that cannot be looked at for ten seconds: the process ends, and the next goes on", async () => {
+    const { site, id } = await begun();
+    await site.carry(moved(2));
+    site.world.inject({ on: "observe", does: "throws", times: 50, why: "the API is down" });
     await expect(site.carry()).rejects.toThrow("the API is down");
     await site.carry();
     expect(site.view(id).status).toBe("completed");

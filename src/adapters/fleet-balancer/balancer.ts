@@ -91,10 +91,12 @@ export function haproxy({ folder, listen, health }: BalancerOptions): Balancer {
         const { intervalMs, healthyAfter, unhealthyAfter } = health;
         const pace = `inter ${intervalMs}ms fastinter ${Math.min(intervalMs, FAST_MS)}ms downinter ${Math.min(intervalMs, FAST_MS)}ms`;
         const check = `check port ${probePort} ${pace} rise ${healthyAfter} fall ${unhealthyAfter} observe layer7 error-limit ${unhealthyAfter} on-error mark-down`;
-        await tell(`add server instances/${id} 127.0.0.1:${port} weight ${weight} ${check}`);
-        await tell(`set server instances/${id} health down`); // unknown is not healthy
+        await tell(`add server instances/${id} 127.0.0.1:${port} weight 0 ${check}`);
         await tell(`enable health instances/${id}`);
+        // HAProxy takes whatever leaves maintenance for healthy until its first look: so it gets its weight after it was told otherwise
         await tell(`enable server instances/${id}`);
+        await tell(`set server instances/${id} health down`);
+        await tell(`set server instances/${id} weight ${weight}`);
         return;
       }
       if (there.weight !== weight) await tell(`set server instances/${id} weight ${weight}`);
