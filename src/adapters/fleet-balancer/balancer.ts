@@ -145,7 +145,11 @@ const REMOVE_MS = 5000;
 /** Between two looks at what is not up, or about to go down: one that came up should not wait for the pace of those that are well. */
 const FAST_MS = 100;
 
-/** `noreuseport`: else two of them would share a port without a word, and each gets half of the requests. */
+/**
+ * `http-server-close`: a connection that is kept for a client's next request outlives the server that it leads to, and HAProxy 2.6 has given
+ * it to another that was added in its place (seen twice in tests). `noreuseport`: else two of them would share a
+ * port without a word, and each gets half of the requests.
+ */
 function configuration(listen: number, { probe, timeoutMs }: FleetHealth): string {
   const check = probe.kind === "http" ? [`option httpchk GET ${probe.path}`, "http-check expect rstatus ^[23]"] : [];
   return `global
@@ -154,6 +158,7 @@ function configuration(listen: number, { probe, timeoutMs }: FleetHealth): strin
   noreuseport
 defaults
   mode http
+  option http-server-close
   timeout connect 2s
   timeout client 30s
   timeout server 30s
