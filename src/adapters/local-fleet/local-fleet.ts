@@ -5,6 +5,7 @@ import type { ImageDigest } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { InstanceReport } from "../../core/fleet/instance.ts";
 import type { Fleet } from "../../core/fleet/model.ts";
+import { FleetNotes, type InstanceNote } from "../fleet-notes/fleet-notes.ts";
 import type { FleetRelease } from "../../core/fleet/release.ts";
 import { environmentFile } from "../../core/fleet/environment-file.ts";
 import { overlayLowers } from "../../core/layer/overlay-lowers.ts";
@@ -15,25 +16,10 @@ import { makeFolder, namesIn } from "../local-store/files.ts";
 import { haproxy } from "../fleet-balancer/balancer.ts";
 import { probes, type Probes } from "../fleet-balancer/probes.ts";
 
-/**
- * What is written down before an instance is made, and stays when it is gone, so that no id is used twice:
- *
- *     <store>/fleets/<recipe>/<fleet>/instances/<id>.json
- *     <store>/fleets/<recipe>/<fleet>/releases/<64 hex digits>.json   a FleetRelease: what is measured is looked up there
- */
-interface InstanceNote {
-  readonly id: string;
-  readonly slot: string;
-  readonly zone: string;
-  /** What it was made from or brought to. */
-  readonly image: ImageDigest;
+interface CellNote extends InstanceNote {
   /** Ports of this machine's loopback that lead to where it serves, and to where its health is asked for. */
   readonly port: number;
   readonly probePort: number;
-  /** Its share of traffic, once it was let in. */
-  readonly weight?: number;
-  readonly startedAt?: string;
-  readonly endedAt?: string;
 }
 
 export interface LocalFleetParts {
@@ -55,10 +41,9 @@ class LocalFleet implements FleetProvider {
   private readonly parts: LocalFleetParts;
   private readonly fleet: Fleet;
   private readonly folder: string;
+  private readonly notes: FleetNotes<CellNote>;
   private readonly balancer: ReturnType<typeof haproxy> | undefined;
   private readonly probes: Probes;
-  /** Notes change by this process alone; whoever else has the fleet's lease has another. */
-  private readonly ended = new Set<string>();
 
   constructor(parts: LocalFleetParts, recipe: string, fleet: Fleet) {
     this.parts = parts;
@@ -67,17 +52,18 @@ class LocalFleet implements FleetProvider {
     this.fleet = fleet;
     this.can = { replace: true, activate: true, weigh: fleet.traffic !== undefined };
     this.folder = `fleets/${recipe}/${fleet.name}`;
+    this.notes = new FleetNotes(parts.store, this.folder);
     const { traffic, health } = fleet;
     this.balancer = traffic === undefined ? undefined : haproxy({ folder: this.store.path(this.folder), listen: traffic.listen, health });
     this.probes = probes(health);
   }
 
   async observe(): Promise<readonly InstanceReport[]> {
-    const notes = this.notes();
+    const notes = this.notes.open();
     await this.ensureBalancer(notes);
     const served = new Map((await this.balancer?.servers())?.map((server) => [server.id, server]) ?? []);
     const states = new Map(this.cells.list().map((state) => [state.name, state]));
-    const releases = this.releases();
+    const releases = this.notes.releases();
     const observedAt = new Date().toISOString();
     return Promise.all(
       notes.map(async (note): Promise<InstanceReport> => {
@@ -110,12 +96,12 @@ class LocalFleet implements FleetProvider {
     release: FleetRelease,
     signal: AbortSignal,
   ): Promise<void> {
-    const earlier = this.note(place.id);
+    const earlier = this.notes.read(place.id);
     if (earlier?.endedAt !== undefined) throw failed(place.id, "it has ended, and no id is used twice");
     const state = this.state(place.id);
     if (isUp(state)) return;
     if (earlier?.startedAt !== undefined) throw failed(place.id, `it ran, and ${ended(state)}`);
-    this.keep(release);
+    this.notes.keepRelease(release);
     const { launch, secrets, traffic, health } = this.fleet;
     const backend = traffic?.backend ?? (health.probe.kind === "command" ? 80 : health.probe.port);
     const asked = health.probe.kind === "command" ? backend : health.probe.port;
@@ -123,8 +109,8 @@ class LocalFleet implements FleetProvider {
     for (let tries = 0; ; tries++) {
       const port = await freePort();
       const probePort = asked === backend ? port : await freePort();
-      const note: InstanceNote = { ...place, image: release.image, port, probePort };
-      this.write(note);
+      const note: CellNote = { ...place, image: release.image, port, probePort };
+      this.notes.write(note);
       try {
         await this.cells.start(
           {
@@ -138,7 +124,7 @@ class LocalFleet implements FleetProvider {
           },
           signal,
         );
-        this.write({ ...note, startedAt: new Date().toISOString() });
+        this.notes.write({ ...note, startedAt: new Date().toISOString() });
         return;
       } catch (error) {
         if (isTaken(error) && tries < PORT_TRIES) continue; // somebody else took the port meanwhile
@@ -151,8 +137,8 @@ class LocalFleet implements FleetProvider {
 
   async activate(id: string, release: FleetRelease, signal: AbortSignal): Promise<void> {
     const cell = this.cell(id);
-    this.keep(release);
-    if (this.identify(cell.mounted(), this.releases()) === release.image) return this.provide(id, release);
+    this.notes.keepRelease(release);
+    if (this.identify(cell.mounted(), this.notes.releases()) === release.image) return this.provide(id, release);
     if (release.volume === undefined) throw failed(id, `${release.name} is no volume: the instance has to be replaced`);
     const lowers = cell.mounted()?.lowers;
     if (lowers !== this.lowersOf(release)) throw failed(id, `${release.name} stands on another root: the instance has to be replaced`);
@@ -164,29 +150,29 @@ class LocalFleet implements FleetProvider {
   }
 
   async admit(id: string, weight: number): Promise<void> {
-    const note = this.note(id);
+    const note = this.notes.read(id);
     if (note === undefined || note.endedAt !== undefined) throw notFound(this.fleet.name, id);
-    if (note.weight !== weight) this.write({ ...note, weight });
-    await this.ensureBalancer(this.notes());
+    if (note.weight !== weight) this.notes.write({ ...note, weight });
+    await this.ensureBalancer(this.notes.open());
     await this.balancer?.admit({ id, port: note.port, probePort: note.probePort, weight });
   }
 
   async drain(id: string, deadlineMs: number): Promise<boolean> {
-    const note = this.note(id);
+    const note = this.notes.read(id);
     if (note === undefined || note.endedAt !== undefined) return true;
     const { weight: _weight, ...rest } = note;
-    this.write(rest);
-    await this.ensureBalancer(this.notes());
+    this.notes.write(rest);
+    await this.ensureBalancer(this.notes.open());
     return (await this.balancer?.drain(id, deadlineMs)) ?? true;
   }
 
   async terminate(id: string): Promise<void> {
-    const note = this.note(id);
+    const note = this.notes.read(id);
     if (note === undefined) return;
     await this.balancer?.remove(id);
     if (this.state(id) !== undefined) await this.cells.find(id).stop();
     this.probes.forget(id);
-    this.write({ ...note, endedAt: note.endedAt ?? new Date().toISOString() });
+    this.notes.write({ ...note, endedAt: note.endedAt ?? new Date().toISOString() });
   }
 
   async logs(id: string, { lines, unit }: { readonly lines: number; readonly unit?: string }): Promise<readonly string[]> {
@@ -211,7 +197,7 @@ class LocalFleet implements FleetProvider {
   }
 
   /** A load balancer that was killed is started again, and told everything that it had known. */
-  private async ensureBalancer(notes: readonly InstanceNote[]): Promise<void> {
+  private async ensureBalancer(notes: readonly CellNote[]): Promise<void> {
     if (this.balancer === undefined || !(await this.balancer.ensureRunning())) return;
     for (const { id, port, probePort, weight } of notes)
       if (weight !== undefined) await this.balancer.admit({ id, port, probePort, weight });
@@ -241,8 +227,8 @@ class LocalFleet implements FleetProvider {
   }
 
   private provide(id: string, release: FleetRelease): void {
-    const note = this.note(id);
-    if (note !== undefined && note.image !== release.image) this.write({ ...note, image: release.image });
+    const note = this.notes.read(id);
+    if (note !== undefined && note.image !== release.image) this.notes.write({ ...note, image: release.image });
   }
 
   private state(id: string): CellState | undefined {
@@ -250,40 +236,9 @@ class LocalFleet implements FleetProvider {
   }
 
   private cell(id: string): Cell {
-    const note = this.note(id);
+    const note = this.notes.read(id);
     if (note === undefined || note.endedAt !== undefined || !isUp(this.state(id))) throw notFound(this.fleet.name, id);
     return this.cells.find(id);
-  }
-
-  private note(id: string): InstanceNote | undefined {
-    return this.store.readNote(`${this.folder}/instances/${id}.json`) as InstanceNote | undefined;
-  }
-
-  private write(note: InstanceNote): void {
-    makeFolder(this.store.path(this.folder, "instances"));
-    this.store.writeNote(`${this.folder}/instances/${note.id}.json`, note);
-  }
-
-  /** Those that have not ended. */
-  private notes(): readonly InstanceNote[] {
-    return namesIn(this.store.path(this.folder, "instances")).flatMap((name): readonly InstanceNote[] => {
-      if (!name.endsWith(".json") || this.ended.has(name)) return [];
-      const note = this.note(name.slice(0, -".json".length));
-      if (note?.endedAt === undefined) return note === undefined ? [] : [note];
-      this.ended.add(name);
-      return [];
-    });
-  }
-
-  private keep(release: FleetRelease): void {
-    makeFolder(this.store.path(this.folder, "releases"));
-    this.store.writeNote(`${this.folder}/releases/${release.image.slice("sha256:".length)}.json`, release);
-  }
-
-  private releases(): readonly FleetRelease[] {
-    return namesIn(this.store.path(this.folder, "releases"))
-      .filter((name) => name.endsWith(".json"))
-      .map((name) => this.store.readNote(`${this.folder}/releases/${name}`) as FleetRelease);
   }
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -344,5 +344,39 @@ describe("the file", () => {
     expect(given).toHaveLength(200);
     expect(new Set(given.map(({ number }) => number)).size).toBe(200);
     expect(records.rollouts()).toHaveLength(1);
+  });
+});
+
+describe("a full disk", () => {
+  it("is told as that, loses nothing, and is over as soon as there is room", () => {
+    const small = join(folder, "small");
+    mkdirSync(small);
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k", "tmpfs", small]);
+    const full = openSqliteFleets(join(small, "fleets.db"));
+    try {
+      declare({}, full);
+      const fill = join(small, "fill");
+      try {
+        writeFileSync(fill, Buffer.alloc(1 << 20));
+      } catch {
+        // that is what it is for
+      }
+      const many = Array.from({ length: 500 }, (_, index) => ({
+        slot: `web-${index}`,
+        instance: "x".repeat(1000),
+        why: "it died",
+        at: NOW,
+      }));
+      const heal = (): void => full.atOnce(() => many.forEach((each) => full.healed(KEY, each)));
+      expect(heal).toThrow(expect.objectContaining({ code: "STORE_FULL" }) as Error);
+      expect(() => full.atOnce(() => full.setSize(KEY, 5))).not.toThrow(/transaction/);
+      expect(full.healings(KEY, "")).toEqual([]);
+      rmSync(fill);
+      full.setSize(KEY, 7);
+      expect(full.fleets()[0]?.size).toBe(7);
+    } finally {
+      full.close();
+      execFileSync("umount", [small]);
+    }
   });
 });

@@ -24,6 +24,7 @@ import type {
 } from "../../ports/fleet-records.ts";
 import type { Owner } from "../../ports/store.ts";
 import type { RolloutOrigin } from "../../ports/rollout-records.ts";
+import { storeError } from "../local-store/files.ts";
 import { isAlive } from "../local-store/owners.ts";
 
 /**
@@ -68,8 +69,40 @@ export interface SqliteFleetsOptions {
   readonly isAlive?: (owner: Owner) => boolean;
 }
 
-/** @throws STORE_TOO_NEW */
+/** @throws STORE_TOO_NEW, STORE_FULL, STORE_READ_ONLY; so does everything that it does */
 export function openSqliteFleets(file: string, options: SqliteFleetsOptions = {}): FleetRecords {
+  const explained = explaining(file);
+  return explained.object(explained.run(() => open(file, options, explained.object)));
+}
+
+interface Explaining {
+  run<T>(work: () => T): T;
+  /** The same object, whose methods and properties throw what they throw in words. */
+  object<T extends object>(inner: T): T;
+}
+
+/** A full disk is no fault of the program. */
+function explaining(file: string): Explaining {
+  const run = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw storeError(error, file);
+    }
+  };
+  const object = <T extends object>(inner: T): T =>
+    new Proxy(inner, {
+      get: (target, name) => {
+        const value: unknown = run(() => Reflect.get(target, name, target));
+        return typeof value === "function"
+          ? (...args: unknown[]): unknown => run(() => Reflect.apply(value, target, args) as unknown)
+          : value;
+      },
+    });
+  return { run, object };
+}
+
+function open(file: string, options: SqliteFleetsOptions, explained: Explaining["object"]): FleetRecords {
   const db = options.readOnly === true ? openToRead(file) : new DatabaseSync(file);
   db.exec(`PRAGMA busy_timeout = ${BUSY_MS}`);
   const { user_version: version } = db.prepare("PRAGMA user_version").get() as { user_version: number };
@@ -82,7 +115,7 @@ export function openSqliteFleets(file: string, options: SqliteFleetsOptions = {}
     db.exec(SCHEMA);
     if (version < VERSION) db.exec(`PRAGMA user_version = ${VERSION}`);
   }
-  return new SqliteFleets(db, { now: () => new Date(), isAlive, ...options });
+  return new SqliteFleets(db, { now: () => new Date(), isAlive, ...options }, explained);
 }
 
 /** Where nothing can be written, there may be no file yet; and none of those beside it that a write-ahead log needs. */
@@ -111,9 +144,12 @@ class SqliteFleets implements FleetRecords {
   private inside = false;
   private readonly options: Required<Pick<SqliteFleetsOptions, "now" | "isAlive">>;
 
-  constructor(db: DatabaseSync, options: Required<Pick<SqliteFleetsOptions, "now" | "isAlive">>) {
+  private readonly explained: Explaining["object"];
+
+  constructor(db: DatabaseSync, options: Required<Pick<SqliteFleetsOptions, "now" | "isAlive">>, explained: Explaining["object"]) {
     this.db = db;
     this.options = options;
+    this.explained = explained;
   }
 
   private now(): string {
@@ -234,7 +270,7 @@ class SqliteFleets implements FleetRecords {
   open(id: string): FleetRolloutRecords {
     const [row] = this.rows("SELECT * FROM rollouts WHERE id = ?", id);
     if (row === undefined) throw new BakehouseError("ROLLOUT_NOT_FOUND", `No rollout is called ${id}`, { hint: "bakehouse rollout list" });
-    return this.recordsOf(id, JSON.parse(text(row["origin"])) as RolloutOrigin, text(row["boot_id"]));
+    return this.explained(this.recordsOf(id, JSON.parse(text(row["origin"])) as RolloutOrigin, text(row["boot_id"])));
   }
 
   command(id: string, command: Command, at: string): void {
@@ -368,7 +404,8 @@ class SqliteFleets implements FleetRecords {
       this.db.exec("COMMIT");
       return result;
     } catch (error) {
-      this.db.exec("ROLLBACK");
+      // a full disk has ended the transaction already (sqlite.org/lang_transaction.html)
+      if (this.db.isTransaction) this.db.exec("ROLLBACK");
       throw error;
     } finally {
       this.inside = false;

@@ -11,6 +11,7 @@ import type { ImageDigest } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { InstanceReport } from "../../core/fleet/instance.ts";
 import type { VmFleet as DeclaredFleet } from "../../core/fleet/model.ts";
+import { FleetNotes, type InstanceNote } from "../fleet-notes/fleet-notes.ts";
 import type { FleetRelease } from "../../core/fleet/release.ts";
 import type { FleetProvider, InstancePlace, ProviderCan } from "../../ports/fleet-provider.ts";
 import type { Owner, Store } from "../../ports/store.ts";
@@ -24,29 +25,22 @@ import { qemuArguments } from "./qemu-command.ts";
 import { shellWord, snapshots, type Snapshot, type SnapshotParts } from "./snapshots.ts";
 
 /**
- * What is written down before an instance is made, and stays when it is gone, so that no id is used twice:
+ * Beside the notes of the fleet:
  *
- *     <store>/fleets/<recipe>/<fleet>/instances/<id>.json
- *     <store>/fleets/<recipe>/<fleet>/releases/<64 hex digits>.json   a FleetRelease: what is measured is looked up there
- *     <store>/fleets/<recipe>/<fleet>/machines/<id>/                  of its process, gone when it has ended
+ *     <store>/fleets/<recipe>/<fleet>/machines/<id>/   of its process, gone when it has ended
  *         qemu.pid qmp.sock console.log line<n>.sock line<n>.lock
+ *
+ * `startedAt`: when it had become somebody, and its services were let start.
  */
-interface InstanceNote extends InstancePlace {
-  /** What it was made from. */
-  readonly image: ImageDigest;
+interface MachineNote extends InstanceNote {
   /** Key of what it goes on from. */
   readonly snapshot: string;
   readonly machineId: string;
   readonly process?: Owner;
   /** When its process went on from the snapshot. */
   readonly bootedAt?: string;
-  /** When it had become somebody, and its services were let start. */
-  readonly startedAt?: string;
   /** Ports of this machine's loopback by those of the instance that they lead to. */
   readonly ports: Readonly<Record<string, number>>;
-  /** Its share of traffic, once it was let in. */
-  readonly weight?: number;
-  readonly endedAt?: string;
 }
 
 export interface VmFleetParts extends SnapshotParts {
@@ -65,10 +59,10 @@ class VmFleet implements FleetProvider {
   private readonly parts: VmFleetParts;
   private readonly fleet: DeclaredFleet;
   private readonly folder: string;
+  private readonly notes: FleetNotes<MachineNote>;
   private readonly balancer: ReturnType<typeof haproxy> | undefined;
   private readonly probes: Probes;
   private readonly snapshots: ReturnType<typeof snapshots>;
-  private readonly ended = new Set<string>();
   /** Ports of an instance that are being forwarded: asked for twice at once, they would be twice. */
   private readonly forwarding = new Map<string, Promise<number>>();
 
@@ -78,6 +72,7 @@ class VmFleet implements FleetProvider {
     this.fleet = fleet;
     this.can = { replace: true, activate: false, weigh: fleet.traffic !== undefined };
     this.folder = `fleets/${recipe}/${fleet.name}`;
+    this.notes = new FleetNotes(parts.store, this.folder);
     const { traffic, health } = fleet;
     this.balancer = traffic === undefined ? undefined : haproxy({ folder: this.store.path(this.folder), listen: traffic.listen, health });
     this.probes = probes(health);
@@ -85,10 +80,10 @@ class VmFleet implements FleetProvider {
   }
 
   async observe(): Promise<readonly InstanceReport[]> {
-    const notes = this.notes();
+    const notes = this.notes.open();
     await this.ensureBalancer(notes);
     const served = new Map((await this.balancer?.servers())?.map((server) => [server.id, server]) ?? []);
-    const releases = this.releases();
+    const releases = this.notes.releases();
     const observedAt = new Date().toISOString();
     return Promise.all(
       notes.map(async (note): Promise<InstanceReport> => {
@@ -118,13 +113,13 @@ class VmFleet implements FleetProvider {
   }
 
   async launch(place: InstancePlace, release: FleetRelease, signal: AbortSignal): Promise<void> {
-    const earlier = this.note(place.id);
+    const earlier = this.notes.read(place.id);
     if (earlier?.endedAt !== undefined) throw failed(place.id, "it has ended, and no id is used twice");
     if (earlier?.startedAt !== undefined) {
       if (this.processOf(earlier) !== undefined) return;
       throw failed(place.id, "it ran, and the machine died");
     }
-    this.keep(release);
+    this.notes.keepRelease(release);
     try {
       const snapshot = await this.snapshots.ensure(release, this.fleet.memoryMiB, signal);
       if (earlier !== undefined) await this.clear(earlier); // whoever began it died: what it had made was nobody yet
@@ -132,10 +127,10 @@ class VmFleet implements FleetProvider {
         ...{ id: place.id, slot: place.slot, zone: place.zone, image: release.image, snapshot: snapshot.key },
         ...{ machineId: randomBytes(16).toString("hex"), ports: {} },
       };
-      this.write(note);
+      this.notes.write(note);
       await this.clone(note, snapshot, signal);
     } catch (error) {
-      const note = this.note(place.id);
+      const note = this.notes.read(place.id);
       if (note !== undefined && note.endedAt === undefined) await this.clear(note);
       if (signal.aborted) throw new BakehouseError("CANCELLED", `Stopped while ${place.id} was started`, {}, error);
       if (error instanceof BakehouseError && error.code !== "VM_FAILED" && error.code !== "INPUT_INVALID") throw error;
@@ -148,35 +143,35 @@ class VmFleet implements FleetProvider {
   }
 
   async admit(id: string, weight: number): Promise<void> {
-    const note = this.note(id);
+    const note = this.notes.read(id);
     if (note === undefined || note.endedAt !== undefined) throw notFound(this.fleet.name, id);
-    if (note.weight !== weight) this.write({ ...note, weight });
-    await this.ensureBalancer(this.notes());
+    if (note.weight !== weight) this.notes.write({ ...note, weight });
+    await this.ensureBalancer(this.notes.open());
     if (this.balancer === undefined) return;
     const isWell = this.byBalancer || (await this.probes.look(id, this.probed(note))).health === "healthy";
     await this.letIn(note, isWell ? weight : 0);
   }
 
   async drain(id: string, deadlineMs: number): Promise<boolean> {
-    const note = this.note(id);
+    const note = this.notes.read(id);
     if (note === undefined || note.endedAt !== undefined) return true;
     const { weight: _weight, ...rest } = note;
-    this.write(rest);
-    await this.ensureBalancer(this.notes());
+    this.notes.write(rest);
+    await this.ensureBalancer(this.notes.open());
     return (await this.balancer?.drain(id, deadlineMs)) ?? true;
   }
 
   async terminate(id: string): Promise<void> {
-    const note = this.note(id);
+    const note = this.notes.read(id);
     if (note === undefined) return;
     await this.balancer?.remove(id);
     await this.clear(note);
     this.probes.forget(id);
-    this.write({ ...note, endedAt: note.endedAt ?? new Date().toISOString() });
+    this.notes.write({ ...note, endedAt: note.endedAt ?? new Date().toISOString() });
   }
 
   async logs(id: string, { lines, unit }: { readonly lines: number; readonly unit?: string }): Promise<readonly string[]> {
-    const note = this.note(id);
+    const note = this.notes.read(id);
     if (note === undefined || note.endedAt !== undefined) throw notFound(this.fleet.name, id);
     if (this.processOf(note) !== undefined) {
       const argv = ["journalctl", "--no-pager", "--quiet", "-n", String(lines), ...(unit === undefined ? [] : ["-u", unit])];
@@ -199,15 +194,15 @@ class VmFleet implements FleetProvider {
   }
 
   /** From the snapshot to a machine that is somebody. */
-  private async clone(begun: InstanceNote, snapshot: Snapshot, signal: AbortSignal): Promise<void> {
+  private async clone(begun: MachineNote, snapshot: Snapshot, signal: AbortSignal): Promise<void> {
     const folder = this.machineFolder(begun.id);
     rmSync(folder, { recursive: true, force: true });
     makeFolder(join(folder, ".."));
     mkdirSync(folder, { mode: 0o700 });
     const serial = join(folder, "console.log");
     const owner = await startProcess(folder, qemuArguments(snapshot.hardware, snapshot.files, { as: "clone", serial }));
-    let note: InstanceNote = { ...begun, process: owner };
-    this.write(note);
+    let note: MachineNote = { ...begun, process: owner };
+    this.notes.write(note);
     signal.throwIfAborted();
     await withQmp(folder, GO_ON_MS, async (qmp) => {
       await qmp.execute("migrate-set-capabilities", { capabilities: [{ capability: "x-ignore-shared", state: true }] });
@@ -220,7 +215,7 @@ class VmFleet implements FleetProvider {
       await qmp.execute("cont");
     });
     note = { ...note, bootedAt: new Date().toISOString() };
-    this.write(note);
+    this.notes.write(note);
     const became = await runOnLine(folder, becomeCommand(note.id, note.machineId, Math.round(Date.now() / 1000)), {
       timeoutMs: BECOME_MS,
       stdin: this.given(),
@@ -228,7 +223,7 @@ class VmFleet implements FleetProvider {
     });
     if (became.code !== 0)
       throw failed(note.id, `it did not take its identity (${became.code}): ${(became.stderr || became.stdout).trim() || "no answer"}`);
-    this.write({ ...note, startedAt: new Date().toISOString() });
+    this.notes.write({ ...note, startedAt: new Date().toISOString() });
   }
 
   /** What a machine is given, as `become` reads it. The random bytes are this machine's alone. */
@@ -247,7 +242,7 @@ class VmFleet implements FleetProvider {
   }
 
   /** What it has open, mapped to the images that this fleet has had. */
-  private measure(note: InstanceNote, owner: Owner, releases: readonly FleetRelease[]): ImageDigest | undefined {
+  private measure(note: MachineNote, owner: Owner, releases: readonly FleetRelease[]): ImageDigest | undefined {
     try {
       return this.snapshots.identify(note.snapshot, openFiles(owner), releases);
     } catch {
@@ -260,7 +255,7 @@ class VmFleet implements FleetProvider {
     return this.balancer !== undefined && this.fleet.health.probe.kind === "http";
   }
 
-  private probed(note: InstanceNote): Probed {
+  private probed(note: MachineNote): Probed {
     const folder = this.machineFolder(note.id);
     return {
       state: { startedAt: note.bootedAt ?? "" },
@@ -277,7 +272,7 @@ class VmFleet implements FleetProvider {
   }
 
   /** A load balancer that was killed is started again, and told everything that it had known. One machine that is in trouble is left out. */
-  private async ensureBalancer(notes: readonly InstanceNote[]): Promise<void> {
+  private async ensureBalancer(notes: readonly MachineNote[]): Promise<void> {
     if (this.balancer === undefined || !(await this.balancer.ensureRunning())) return;
     for (const note of notes)
       if (note.weight !== undefined && this.processOf(note) !== undefined)
@@ -285,14 +280,14 @@ class VmFleet implements FleetProvider {
   }
 
   /** What the load balancer cannot see it is told by its weight. @returns whether it takes requests */
-  private async weighByHealth(note: InstanceNote, has: number, isWell: boolean): Promise<boolean> {
+  private async weighByHealth(note: MachineNote, has: number, isWell: boolean): Promise<boolean> {
     if (note.weight === undefined) return false;
     const weight = isWell ? note.weight : 0;
     if (has !== weight) await this.letIn(note, weight).catch(() => undefined); // the next look tries again
     return weight > 0;
   }
 
-  private async letIn(note: InstanceNote, weight: number): Promise<void> {
+  private async letIn(note: MachineNote, weight: number): Promise<void> {
     const { traffic, health } = this.fleet;
     const port = await this.forward(note, traffic?.backend ?? 80);
     const probePort = health.probe.kind === "http" ? await this.forward(note, health.probe.port) : port;
@@ -300,9 +295,9 @@ class VmFleet implements FleetProvider {
   }
 
   /** Port of this machine's loopback that leads to one of the instance, from now on. QEMU takes a free one. */
-  private forward(note: InstanceNote, port: number): Promise<number> {
+  private forward(note: MachineNote, port: number): Promise<number> {
     const key = `${note.id} ${port}`;
-    const known = this.note(note.id)?.ports[port];
+    const known = this.notes.read(note.id)?.ports[port];
     if (known !== undefined) return Promise.resolve(known);
     const under = this.forwarding.get(key) ?? this.forwardOnce(note.id, port).finally(() => this.forwarding.delete(key));
     this.forwarding.set(key, under);
@@ -315,26 +310,26 @@ class VmFleet implements FleetProvider {
       return (await listed()) ?? (await qmp.monitor(`hostfwd_add net tcp:127.0.0.1:0-:${port}`), await listed());
     });
     if (found === undefined) throw failed(id, `port ${port} of the machine cannot be reached`);
-    const note = this.note(id);
-    if (note !== undefined) this.write({ ...note, ports: { ...note.ports, [port]: found } });
+    const note = this.notes.read(id);
+    if (note !== undefined) this.notes.write({ ...note, ports: { ...note.ports, [port]: found } });
     return found;
   }
 
   /** Ends its process and removes what belonged to that. */
-  private async clear(note: InstanceNote): Promise<void> {
+  private async clear(note: MachineNote): Promise<void> {
     const owner = this.processOf(note);
     if (owner !== undefined) await endProcess(owner);
     rmSync(this.machineFolder(note.id), { recursive: true, force: true });
   }
 
   /** By its note; for one that was started by who died before it was noted, by what QEMU wrote itself. */
-  private processOf({ id, process }: Pick<InstanceNote, "id" | "process">): Owner | undefined {
+  private processOf({ id, process }: Pick<MachineNote, "id" | "process">): Owner | undefined {
     if (process !== undefined) return isAlive(process) ? process : undefined;
     return processIn(this.machineFolder(id));
   }
 
-  private running(id: string): InstanceNote {
-    const note = this.note(id);
+  private running(id: string): MachineNote {
+    const note = this.notes.read(id);
     if (note === undefined || note.endedAt !== undefined || this.processOf(note) === undefined) throw notFound(this.fleet.name, id);
     return note;
   }
@@ -346,37 +341,6 @@ class VmFleet implements FleetProvider {
 
   private machineFolder(id: string): string {
     return this.store.path(this.folder, "machines", id);
-  }
-
-  private note(id: string): InstanceNote | undefined {
-    return this.store.readNote(`${this.folder}/instances/${id}.json`) as InstanceNote | undefined;
-  }
-
-  private write(note: InstanceNote): void {
-    makeFolder(this.store.path(this.folder, "instances"));
-    this.store.writeNote(`${this.folder}/instances/${note.id}.json`, note);
-  }
-
-  /** Those that have not ended. */
-  private notes(): readonly InstanceNote[] {
-    return namesIn(this.store.path(this.folder, "instances")).flatMap((name): readonly InstanceNote[] => {
-      if (!name.endsWith(".json") || this.ended.has(name)) return [];
-      const note = this.note(name.slice(0, -".json".length));
-      if (note?.endedAt === undefined) return note === undefined ? [] : [note];
-      this.ended.add(name);
-      return [];
-    });
-  }
-
-  private keep(release: FleetRelease): void {
-    makeFolder(this.store.path(this.folder, "releases"));
-    this.store.writeNote(`${this.folder}/releases/${release.image.slice("sha256:".length)}.json`, release);
-  }
-
-  private releases(): readonly FleetRelease[] {
-    return namesIn(this.store.path(this.folder, "releases"))
-      .filter((name) => name.endsWith(".json"))
-      .map((name) => this.store.readNote(`${this.folder}/releases/${name}`) as FleetRelease);
   }
 }
 

@@ -18,6 +18,9 @@ are replaced and why, and what makes it impossible. The hash stands for all of i
     const { planFleetRollout } = await import("../../engine/plan-fleet-rollout.ts");
     return withFleets(context, options.recipe, (parts) => planFleetRollout(parts, imageOptions(args.fleet, options)));
   },
-  render: (plan, { terminal, args }) =>
-    `${planLines(plan, terminal)}${terminal.colors.dim(`bakehouse rollout start ${args.fleet ?? `${plan.fleet.recipe}/${plan.fleet.fleet.name}`} --plan ${plan.hash}`)}\n`,
+  render: (plan, { terminal, args, options: { image, back, salt } }) => {
+    const given = Object.entries({ image, back, salt }).map(([name, value]) => (value === undefined ? "" : ` --${name} ${value}`));
+    const fleet = args.fleet ?? `${plan.fleet.recipe}/${plan.fleet.fleet.name}`;
+    return `${planLines(plan, terminal)}${terminal.colors.dim(`bakehouse rollout start ${fleet}${given.join("")} --plan ${plan.hash}`)}\n`;
+  },
 });
