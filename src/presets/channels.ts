@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { crashAt } from "../adapters/local-host/crash-at.ts";
 import { machineClock } from "../adapters/local-host/machine-clock.ts";
 import { platformOf } from "../core/checks/check.ts";
@@ -37,14 +36,11 @@ export const channelParts = (parts: ImageParts, env: Readonly<Record<string, str
   },
 });
 
-/** A store that never had a fleet gets no file for them. */
 async function fleetsOf(parts: ImageParts): Promise<readonly { readonly slots: readonly string[]; readonly use: readonly RevokedUse[] }[]> {
-  const file = parts.store.path("fleets.db");
-  if (!existsSync(file)) return [];
   const { openSqliteFleets } = await import("../adapters/sqlite-fleets/sqlite-fleets.ts");
   const { slotsOf } = await import("../core/fleet/slots.ts");
   const { fleetKey } = await import("../ports/fleet-records.ts");
-  const records = openSqliteFleets(file, { readOnly: parts.store.readOnly });
+  const records = openSqliteFleets(parts.store.path("fleets.db"), { readOnly: true });
   try {
     return records.fleets().map((known) => ({
       slots: slotsOf(known.fleet, known.size).map(({ slot }) => slot),

@@ -1,12 +1,12 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
-import { createServer, get } from "node:http";
-import type { AddressInfo } from "node:net";
+import { get } from "node:http";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { bakeExample, type BakedExample } from "../cells/bake-example.ts";
 import { builtCli } from "../shared-store.ts";
+import { freePort } from "../../src/adapters/local-host/free-port.ts";
 
 export interface Ran {
   readonly code: number | string;
@@ -132,14 +132,6 @@ export async function finished(child: ChildProcess): Promise<Ran> {
     child.stderr === null ? "" : text(child.stderr),
   ]);
   return { code: code ?? signal ?? "", out, err };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 /** `200 1.0.0`; a new connection each time, as different people have. */

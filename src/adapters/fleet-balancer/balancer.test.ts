@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { haproxy } from "./balancer.ts";
+import { freePort } from "../local-host/free-port.ts";
 
 const opened: Server[] = [];
 async function instance(name: string, delayMs = 0): Promise<number> {
@@ -13,13 +14,6 @@ async function instance(name: string, delayMs = 0): Promise<number> {
   opened.push(server);
   await once(server, "listening");
   return (server.address() as AddressInfo).port;
-}
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 const folder = mkdtempSync(join(tmpdir(), "balancer-"));

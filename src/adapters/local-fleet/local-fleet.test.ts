@@ -1,5 +1,3 @@
-import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { bakeExample } from "../../../test/cells/bake-example.ts";
 import type { Fleet } from "../../core/fleet/model.ts";
@@ -7,14 +5,7 @@ import { fleetRelease } from "../../engine/fleet-release.ts";
 import { fleetProviderContract, type FleetUnderTest } from "../../ports/fleet-provider.contract.ts";
 import { keeperOf } from "../cells/records.ts";
 import { localFleet } from "./local-fleet.ts";
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
+import { freePort } from "../local-host/free-port.ts";
 
 async function open(): Promise<FleetUnderTest> {
   const baked = await bakeExample("examples/shop", { apart: true });

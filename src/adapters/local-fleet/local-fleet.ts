@@ -1,6 +1,4 @@
-import { once } from "node:events";
 import { realpathSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import type { ImageDigest } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { InstanceReport } from "../../core/fleet/instance.ts";
@@ -12,9 +10,9 @@ import { overlayLowers } from "../../core/layer/overlay-lowers.ts";
 import type { Cell, Cells, CellState, MountedSource } from "../../ports/cells.ts";
 import type { FleetProvider, ProviderCan } from "../../ports/fleet-provider.ts";
 import type { Store } from "../../ports/store.ts";
-import { makeFolder, namesIn } from "../local-store/files.ts";
 import { haproxy } from "../fleet-balancer/balancer.ts";
 import { probes, type Probes } from "../fleet-balancer/probes.ts";
+import { freePort } from "../local-host/free-port.ts";
 
 interface CellNote extends InstanceNote {
   /** Ports of this machine's loopback that lead to where it serves, and to where its health is asked for. */
@@ -264,11 +262,3 @@ const failed = (id: string, why: string, cause?: unknown): BakehouseError =>
 
 const notFound = (fleet: string, id: string): BakehouseError =>
   new BakehouseError("INSTANCE_NOT_FOUND", `Fleet ${fleet} has no running instance ${id}`, { hint: `bakehouse fleet ps ${fleet}` });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}

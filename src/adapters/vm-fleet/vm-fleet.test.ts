@@ -1,7 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -15,6 +14,7 @@ import { fleetProviderContract, type FleetUnderTest } from "../../ports/fleet-pr
 import type { Store } from "../../ports/store.ts";
 import { openImages, type ImageParts } from "../../presets/images.ts";
 import { vmFleet } from "./vm-fleet.ts";
+import { freePort } from "../local-host/free-port.ts";
 
 /** On a busy machine without KVM the one boot takes minutes. */
 const PATIENT_MS = 400_000;
@@ -58,14 +58,6 @@ afterAll(async () => {
   await made?.parts.close();
   await made?.baked.dispose();
 }, PATIENT_MS);
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
 
 const FLEET: VmFleet = {
   name: "web",

@@ -17,7 +17,7 @@ import type { FleetProvider, InstancePlace, ProviderCan } from "../../ports/flee
 import type { Owner, Store } from "../../ports/store.ts";
 import { haproxy } from "../fleet-balancer/balancer.ts";
 import { probes, type Probed, type Probes } from "../fleet-balancer/probes.ts";
-import { makeFolder, namesIn } from "../local-store/files.ts";
+import { makeFolder } from "../local-store/files.ts";
 import { isAlive } from "../local-store/owners.ts";
 import { lineCommand, NO_ANSWER, runOnLine } from "./line.ts";
 import { endProcess, openFiles, processIn, startProcess, withQmp } from "./process.ts";

@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { bakeExample, type BakedExample } from "../../../test/cells/bake-example.ts";
@@ -8,6 +7,7 @@ import { builtCli } from "../../../test/shared-store.ts";
 import { collectGarbage } from "../../engine/collect-garbage.ts";
 import { openImages } from "../../presets/images.ts";
 import { parseFiles, parsePublish } from "./arguments.ts";
+import { freePort } from "../../adapters/local-host/free-port.ts";
 
 const IMAGE = "shop/release";
 let baked: BakedExample;
@@ -41,14 +41,6 @@ async function bakehouse(...words: readonly string[]): Promise<Ran> {
     text(child.stderr!),
   ]);
   return { code: code ?? signal ?? "", out, err };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
 }
 
 describe("bakehouse run", () => {

@@ -1,16 +1,6 @@
-import { join } from "node:path";
-import { existsSync } from "node:fs";
 import type { RevokeParts } from "../../engine/revoke-image.ts";
-import type { GlobalOptions } from "../command.ts";
 import { withImages } from "../images/with-images.ts";
-import type { Terminal } from "../terminal.ts";
-
-interface ChannelContext {
-  readonly global: GlobalOptions;
-  readonly terminal: Terminal;
-  readonly folder: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-}
+import { loadRecipe, recipeAtHand, type RecipeContext } from "../recipe/recipe-at-hand.ts";
 
 export const RECIPE_OPTION = {
   value: "recipe",
@@ -19,7 +9,7 @@ export const RECIPE_OPTION = {
 } as const;
 
 /** Opens the store for one command about channels. */
-export async function withChannels<T>(context: ChannelContext, work: (parts: RevokeParts) => Promise<T>): Promise<T> {
+export async function withChannels<T>(context: RecipeContext, work: (parts: RevokeParts) => Promise<T>): Promise<T> {
   const { channelParts } = await import("../../presets/channels.ts");
   return withImages(context, (parts) => work(channelParts(parts, context.env)));
 }
@@ -29,17 +19,13 @@ export async function withChannels<T>(context: ChannelContext, work: (parts: Rev
  * holds.
  */
 export async function withDeclaredChannels<T>(
-  context: ChannelContext,
+  context: RecipeContext,
   recipe: string | undefined,
   work: (parts: RevokeParts) => Promise<T>,
 ): Promise<T> {
-  const path = recipe ?? (existsSync(join(context.folder, "bakehouse.yaml")) ? "." : undefined);
+  const path = recipeAtHand(context, recipe);
   if (path === undefined) return withChannels(context, work);
-  const { createBakehouse } = await import("../../presets/create-bakehouse.ts");
-  const bakehouse = createBakehouse({ store: context.global.store, env: context.env });
-  const loaded = await Promise.resolve()
-    .then(() => bakehouse.load(path, { from: context.folder }))
-    .finally(() => bakehouse.close());
+  const loaded = await loadRecipe(context, path);
   const { declareChannels } = await import("../../engine/declare-channels.ts");
   return withChannels(context, async (parts) => {
     await declareChannels(parts, loaded.recipe);

@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { shortDigest, type ImageDigest, type Sha256 } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { GarbageItem, GarbageKind, GarbageReport } from "../../engine/collect-garbage.ts";
@@ -205,12 +204,10 @@ function summary(items: readonly GarbageItem[], terminal: Terminal): string {
   }).replace(/^ *\n/, "");
 }
 
-/** A store that never had a fleet gets no file for them. */
 async function pinsOfFleets(file: string): Promise<ReadonlyMap<ImageDigest, string>> {
-  if (!existsSync(file)) return new Map();
   const { openSqliteFleets } = await import("../../adapters/sqlite-fleets/sqlite-fleets.ts");
   const { fleetPins } = await import("../../engine/fleet-pins.ts");
-  const records = openSqliteFleets(file);
+  const records = openSqliteFleets(file, { readOnly: true }); // one that never had a fleet gets no file for them
   try {
     return fleetPins(records);
   } finally {

@@ -2,14 +2,15 @@ import type { CommandOptions } from "../../engine/command-rollout.ts";
 import { rolloutLines } from "./words.ts";
 import type { Commanded } from "../../engine/command-rollout.ts";
 import type { Terminal } from "../terminal.ts";
-import { withFleets, type FleetContext } from "./with-fleets.ts";
+import type { RecipeContext } from "../recipe/recipe-at-hand.ts";
+import { withFleets } from "./with-fleets.ts";
 
 export const REASON_OPTION = { value: "text", summary: "Why; stands in the audit log", completes: "none" } as const;
 export const AS_OPTION = { value: "person", summary: "In whose name; default you", completes: "none" } as const;
 
 /** Gives a rollout a command. */
 export async function control(
-  context: FleetContext & { readonly signal: AbortSignal },
+  context: RecipeContext & { readonly signal: AbortSignal },
   options: Omit<CommandOptions, "reason" | "as"> & { readonly reason?: string | undefined; readonly as?: string | undefined },
 ): Promise<Commanded> {
   const { commandRollout } = await import("../../engine/command-rollout.ts");

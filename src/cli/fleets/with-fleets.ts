@@ -1,17 +1,7 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { FleetParts } from "../../engine/fleet-parts.ts";
 import { declareFleets } from "../../engine/declare-fleets.ts";
-import type { GlobalOptions } from "../command.ts";
 import { withImages } from "../images/with-images.ts";
-import type { Terminal } from "../terminal.ts";
-
-export interface FleetContext {
-  readonly global: GlobalOptions;
-  readonly terminal: Terminal;
-  readonly folder: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-}
+import { loadRecipe, recipeAtHand, type RecipeContext } from "../recipe/recipe-at-hand.ts";
 
 export const RECIPE_OPTION = {
   value: "recipe",
@@ -33,11 +23,11 @@ export const ROLLOUT_ARGUMENT = {
 
 /** Opens the store for one command about fleets, after what the recipe or fleet document at hand says about them was written down. */
 export async function withFleets<T>(
-  context: FleetContext,
+  context: RecipeContext,
   recipe: string | undefined,
   work: (parts: FleetParts) => Promise<T>,
 ): Promise<T> {
-  const path = recipe ?? (existsSync(join(context.folder, "bakehouse.yaml")) ? "." : undefined);
+  const path = recipeAtHand(context, recipe);
   const { readRecipeFile } = await import("../../adapters/local-host/recipe-files.ts");
   const { isFleetDocument } = await import("../../core/recipe/fleet-document.ts");
   const file = path === undefined ? undefined : readRecipeFile(path, context.folder);
@@ -64,14 +54,4 @@ async function declareDocument(
   const { knownRecipes } = await import("../../engine/known-recipes.ts");
   const { name, secrets, fleets } = readFleetDocument(text, shownAs, await knownRecipes(parts));
   declareFleets(parts.records, { name, secrets, fleets }, file);
-}
-
-async function loadRecipe({ global, env, folder }: FleetContext, path: string) {
-  const { createBakehouse } = await import("../../presets/create-bakehouse.ts");
-  const bakehouse = createBakehouse({ store: global.store, env });
-  try {
-    return bakehouse.load(path, { from: folder });
-  } finally {
-    await bakehouse.close();
-  }
 }

@@ -1,10 +1,10 @@
 import { z } from "zod";
-import { cronProblem, isTimeZone } from "../channel/freeze.ts";
 import type { Channel, Channels, FreezeWindow, RequiredChecks } from "../channel/model.ts";
 import type { CheckPlatform } from "../checks/verdict.ts";
 import { suggestion } from "../text/did-you-mean.ts";
 import { describeValue, quote } from "./describe-value.ts";
 import { LONG_DURATION, parseDuration } from "./duration.ts";
+import { cronSchema, zoneSchema } from "./freeze-fields.ts";
 import type { Inspection } from "./inspect.ts";
 import { isMapping, readFields } from "./inspect.ts";
 import type { RecipeLayer } from "./model.ts";
@@ -59,19 +59,9 @@ const sbomSchema = z.strictObject({
 
 /** One entry of `freeze:`. */
 export const windowSchema = z.strictObject({
-  cron: z
-    .string()
-    .superRefine((text, context) => {
-      const problem = cronProblem(text);
-      if (problem !== undefined) context.addIssue({ code: "custom", message: `is not a cron expression: ${problem}` });
-    })
-    .describe("When it begins: minute hour day month weekday, in the zone"),
+  cron: cronSchema,
   duration: timeSchema.describe("How long it lasts: 90m, 36h, 2d"),
-  zone: z
-    .string()
-    .refine(isTimeZone, "must be an IANA time zone, such as Europe/Warsaw or UTC")
-    .default("UTC")
-    .describe("IANA time zone of the cron expression"),
+  zone: zoneSchema.default("UTC").describe("IANA time zone of the cron expression"),
   reason: z.string().optional().describe("Shown to whoever is refused"),
 });
 

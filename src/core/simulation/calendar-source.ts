@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { cronProblem, isTimeZone } from "../channel/freeze.ts";
+import { cronSchema, zoneSchema } from "../recipe/freeze-fields.ts";
 import type { MaintenanceWindow } from "../cycle/model.ts";
 import { readScheduleText } from "../cycle/schedule-text.ts";
 import type { Calendar } from "../rollout/freeze.ts";
@@ -7,15 +7,9 @@ import { exempt, name, span } from "./scenario-parts.ts";
 
 const freeze = z
   .strictObject({
-    cron: z
-      .string()
-      .superRefine((text, context) => {
-        const problem = cronProblem(text);
-        if (problem !== undefined) context.addIssue({ code: "custom", message: `is not a cron expression: ${problem}` });
-      })
-      .describe("When it begins: minute hour day month weekday, in the zone"),
+    cron: cronSchema,
     duration: span().describe("How long it lasts"),
-    zone: z.string().refine(isTimeZone, "must be an IANA time zone, such as Europe/Warsaw or UTC").optional().describe("UTC if absent"),
+    zone: zoneSchema.optional().describe("UTC if absent"),
     reason: name(),
     exempt: exempt(),
   })
