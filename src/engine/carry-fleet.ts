@@ -340,7 +340,7 @@ class FleetCarrier {
   private async beginQueued(): Promise<void> {
     if (this.current !== undefined) return;
     const [next] = this.parts.records.queued(this.key);
-    if (next === undefined || this.parts.records.rollouts(this.key).some(({ endedAt }) => endedAt === undefined)) return;
+    if (next === undefined || this.openRollout() !== undefined) return;
     await beginQueued(this.parts, this.fleet, next);
   }
 
@@ -397,7 +397,7 @@ class FleetCarrier {
   }
 
   private openRollout(): RolloutSummary | undefined {
-    return this.parts.records.rollouts(this.key).find(({ endedAt }) => endedAt === undefined);
+    return this.parts.records.openRollout(this.key);
   }
 
   // Healing

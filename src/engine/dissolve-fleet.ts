@@ -9,7 +9,7 @@ export async function dissolveFleet(parts: FleetParts, name: string): Promise<{ 
   const fleet = findFleet(parts.records, name);
   const key = fleetKey(fleet);
   return carrying(parts, key, `dissolves fleet ${key}`, async () => {
-    const open = parts.records.rollouts(key).find(({ endedAt }) => endedAt === undefined);
+    const open = parts.records.openRollout(key);
     if (open !== undefined)
       throw new BakehouseError("ROLLOUT_REFUSED", `Rollout ${open.id} of ${key} is ${open.status}`, {
         hint: `bakehouse rollout abort ${open.id}, then bakehouse rollout watch ${open.id} --carry`,

@@ -32,7 +32,7 @@ export async function fleetStatus(parts: FleetParts, fleet: KnownFleet): Promise
   const key = fleetKey(fleet);
   const reports = await parts.provider(fleet).observe();
   const now = parts.clock.now();
-  const rollout = parts.records.rollouts(key).find(({ endedAt }) => endedAt === undefined);
+  const rollout = parts.records.openRollout(key);
   const carrier = parts.records.carrier(key);
   const newer = newerImage(parts, fleet);
   return {

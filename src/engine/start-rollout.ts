@@ -73,7 +73,7 @@ export async function beginQueued(parts: FleetParts, fleet: KnownFleet, release:
   }
 }
 
-const isUnderWay = (parts: FleetParts, key: string): boolean => parts.records.rollouts(key).some(({ endedAt }) => endedAt === undefined);
+const isUnderWay = (parts: FleetParts, key: string): boolean => parts.records.openRollout(key) !== undefined;
 
 /** Decides and writes it down in one step, so that of two at the same moment exactly one begins. */
 function admit(
@@ -86,7 +86,7 @@ function admit(
   const { fleet, plan, release } = planned;
   const key = fleetKey(fleet);
   const waiting = records.queued(key);
-  const open = records.rollouts(key).find(({ endedAt }) => endedAt === undefined);
+  const open = records.openRollout(key);
   const id = idFor([...records.rollouts().map((each) => each.id), ...waiting.map(({ rollout }) => rollout)], fleet.fleet.name);
   const asked = { rollout: id, target: release.image, atMs: parts.clock.now().getTime() };
   const underWay = open === undefined ? {} : { underWay: { rollout: open.id, target: open.target, status: open.status } };

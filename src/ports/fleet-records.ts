@@ -160,6 +160,8 @@ export interface FleetRecords {
 
   /** The newest first. */
   rollouts(key?: string): readonly RolloutSummary[];
+  /** The one of a fleet that has not ended: there is one at the most. */
+  openRollout(key: string): RolloutSummary | undefined;
   /** Begins one, unless another of the fleet has not ended. @returns the one that is in the way, or nothing */
   begin(rollout: NewRollout): RolloutSummary | undefined;
   /** Those that wait for their turn, in the order in which they were asked for. */

@@ -235,15 +235,20 @@ class SqliteFleets implements FleetRecords {
   rollouts(key?: string): readonly RolloutSummary[] {
     const rows =
       key === undefined
-        ? this.rows("SELECT * FROM rollouts ORDER BY started_at DESC, number DESC")
-        : this.rows("SELECT * FROM rollouts WHERE key = ? ORDER BY number DESC", key);
+        ? this.rows(`${SUMMARIES} ORDER BY started_at DESC, number DESC`)
+        : this.rows(`${SUMMARIES} WHERE key = ? ORDER BY number DESC`, key);
     return rows.map(summaryOf);
+  }
+
+  openRollout(key: string): RolloutSummary | undefined {
+    const [row] = this.rows(`${SUMMARIES} WHERE key = ? AND ended_at IS NULL`, key);
+    return row === undefined ? undefined : summaryOf(row);
   }
 
   begin({ id, fleet, origin, bootId, at }: NewRollout): RolloutSummary | undefined {
     return this.atOnce(() => {
-      const open = this.rows("SELECT * FROM rollouts WHERE key = ? AND ended_at IS NULL", fleet)[0];
-      if (open !== undefined) return summaryOf(open);
+      const open = this.openRollout(fleet);
+      if (open !== undefined) return open;
       const [last] = this.rows("SELECT max(number) AS number FROM rollouts WHERE key = ?", fleet);
       const status: RolloutStatus = origin.plan.policy.approvals > 0 ? "awaiting-approval" : "running";
       this.db
@@ -432,18 +437,21 @@ function knownFleet(row: Row): KnownFleet {
   };
 }
 
+/** Without the plan, which names every instance and is as large as its fleet. */
+const SUMMARIES = `SELECT id, key, status, reason, waiting_for, started_at, ended_at, origin ->> '$.startedBy' AS started_by,
+  origin ->> '$.plan.target' AS target, origin ->> '$.plan.back' AS back FROM rollouts`;
+
 function summaryOf(row: Row): RolloutSummary {
-  const { plan, startedBy } = JSON.parse(text(row["origin"])) as RolloutOrigin;
-  const { ended_at: endedAt } = row;
+  const { ended_at: endedAt, back } = row;
   return {
     id: text(row["id"]),
     fleet: text(row["key"]),
-    target: plan.target as ImageDigest,
-    ...(plan.back === undefined ? {} : { back: plan.back as ImageDigest }),
+    target: text(row["target"]) as ImageDigest,
+    ...(typeof back === "string" ? { back: back as ImageDigest } : {}),
     status: text(row["status"]) as RolloutStatus,
     reason: text(row["reason"]),
     waitingFor: text(row["waiting_for"]),
-    startedBy,
+    startedBy: text(row["started_by"]),
     startedAt: text(row["started_at"]),
     ...(typeof endedAt === "string" ? { endedAt } : {}),
   };
