@@ -7,6 +7,7 @@ import { cliPage } from "./reference/cli-page.ts";
 import { errorsPage } from "./reference/errors-page.ts";
 import { eventsPage } from "./reference/events-page.ts";
 import { recipePage } from "./reference/recipe-page.ts";
+import { scenariosPage } from "./reference/scenarios-page.ts";
 import { stepsPage } from "./reference/steps-page.ts";
 import { generateSchema } from "../src/core/recipe/json-schema.ts";
 import { scenarioJsonSchema } from "../src/core/simulation/scenario-schema.ts";
@@ -22,6 +23,7 @@ const pages = {
   "docs/reference/errors.md": HEAD + errorsPage(),
   "docs/reference/events.md": HEAD + eventsPage(),
   "docs/reference/recipe.md": HEAD + recipePage(),
+  "docs/reference/scenarios.md": HEAD + scenariosPage(join(root, "docs/scenarios")),
   "docs/reference/steps.md": HEAD + stepsPage([...steps.values()]),
   "schema/bakehouse.schema.json": generateSchema(steps, checks),
   "schema/scenario.schema.json": `${JSON.stringify(scenarioJsonSchema(), null, 2)}\n`,

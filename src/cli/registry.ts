@@ -419,7 +419,7 @@ export const COMMANDS: readonly CommandRow[] = [
   {
     name: "rollout approve",
     group: "Roll out",
-    summary: "Approve the plan of a rollout, by its hash",
+    summary: "Approve the plan of a rollout, or a wave where a gate asks for that, by the plan's hash",
     load: () => import("./commands/rollout-approve.ts"),
   },
   {

@@ -8,6 +8,7 @@ import { numberOf } from "../core/rollout/amount.ts";
 import { ENDS, type Observation } from "../core/rollout/model.ts";
 import type { FleetPolicy } from "../core/fleet/model.ts";
 import type { Verdict } from "../core/checks/verdict.ts";
+import { isProbed } from "../core/gates/model.ts";
 import { gateSubjects } from "../core/gates/subjects.ts";
 import type { GateProbes } from "../ports/gate-probes.ts";
 import type { Rollout } from "../core/rollout/rollout.ts";
@@ -287,7 +288,7 @@ class FleetCarrier {
   private async askGate(name: string, signal: AbortSignal): Promise<{ readonly verdict: Verdict; readonly detail: string }> {
     const open = this.current;
     const policy = open?.reconciler.rollout.plan.policy as FleetPolicy | undefined;
-    const gate = policy?.gates.find((each) => each.name === name);
+    const gate = policy?.gates.filter(isProbed).find((each) => each.name === name);
     if (open === undefined || gate === undefined) return { verdict: "error", detail: `there is no gate ${name}` };
     const nowMs = open.base.now();
     // begun by a process that is gone: since the rollout began at the latest

@@ -33,7 +33,7 @@ const POLL_MS = 50;
  */
 export async function commandRollout(parts: FleetParts, options: CommandOptions, signal: AbortSignal): Promise<Commanded> {
   const { id, fleet } = findRollout(parts.records, options.rollout);
-  const { command, reason, planHash, id: instance } = options;
+  const { command, reason, planHash, wave, id: instance } = options;
   const who = options.as ?? (await parts.baker());
   const records = parts.records.open(id);
   const before = replayRollout(records);
@@ -44,6 +44,7 @@ export async function commandRollout(parts: FleetParts, options: CommandOptions,
     who,
     ...(reason === undefined ? {} : { reason }),
     ...(planHash === undefined ? {} : { planHash }),
+    ...(wave === undefined ? {} : { wave }),
     ...(instance === undefined ? {} : { id: instance }),
   };
   // what the rollout itself would say, before anybody waits for it
@@ -53,7 +54,7 @@ export async function commandRollout(parts: FleetParts, options: CommandOptions,
   if (no !== undefined) throw refused(id, command, no.why);
   parts.records.command(id, given, parts.clock.now().toISOString());
   await recordDeed(parts, "rollout-commanded", fleet, {
-    what: `${id} ${command}${instance === undefined ? "" : ` ${instance}`} by ${who}`,
+    what: `${id} ${command}${wave === undefined ? "" : ` wave ${wave}`}${instance === undefined ? "" : ` ${instance}`} by ${who}`,
     rollout: id,
     image: before.rollout.plan.target as ImageDigest,
     ...(planHash === undefined ? {} : { planHash }),

@@ -54,6 +54,8 @@ export function explainRollout(parts: FleetParts, reference: string | undefined)
       commands.push(`bakehouse rollout abort ${id}`);
       break;
     default:
+      if (view.approvals?.wave !== undefined)
+        commands.push(`bakehouse rollout approve ${id} --plan ${view.planHash} --wave ${view.approvals.wave}`);
       if (!view.over && view.waitingFor !== "" && !because.some((why) => why.includes("stopped the line")))
         because.push(`it waits for ${view.waitingFor}`);
   }

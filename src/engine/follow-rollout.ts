@@ -15,8 +15,10 @@ export interface FollowOptions {
 /** Between two looks into the records. */
 const POLL_MS = 250;
 
-/** Statuses in which only a person can do something: whoever only started it need not wait. */
+/** Only a person can do something: whoever only started it need not wait. */
 const NEEDS_PEOPLE: ReadonlySet<string> = new Set(["awaiting-approval", "paused", "held", "halted"]);
+
+const needsPeople = ({ status, approvals }: RolloutView): boolean => NEEDS_PEOPLE.has(status) || approvals !== undefined;
 
 /**
  * Follows a rollout until it has ended, or until it waits for people with nothing under way. Carries it on where nobody else does and
@@ -50,7 +52,7 @@ async function carryUntilEnd(parts: FleetParts, key: string, { id, signal, onVie
         if (rollout?.id !== id) return true;
         last = viewOf(rollout.state, { waitingFor: rollout.waitingFor, startedBy, elapsedMs: parts.clock.elapsedMs() - began });
         onView(last);
-        return rollout.ended || (NEEDS_PEOPLE.has(last.status) && turn.underWay === 0);
+        return rollout.ended || (needsPeople(last) && turn.underWay === 0);
       },
     }),
   );
@@ -62,7 +64,7 @@ async function lookOn(parts: FleetParts, { id, signal, onView, carries }: Follow
     const view = showRollout(parts.records.open(id));
     onView(view);
     const isCarried = parts.records.carrier(view.fleet) !== undefined;
-    if (view.over || !isCarried || (carries && NEEDS_PEOPLE.has(view.status))) return view;
+    if (view.over || !isCarried || (carries && needsPeople(view))) return view;
     signal.throwIfAborted();
     await parts.sleep(POLL_MS, signal);
     signal.throwIfAborted();

@@ -1,3 +1,4 @@
+import { approvalsText } from "../core/gates/words.ts";
 import { amountText } from "../core/rollout/amount.ts";
 import { ENDS, type Action, type Command, type Decision, type InstancePhase, type Observation } from "../core/rollout/model.ts";
 import type { RolloutPlan } from "../core/rollout/plan.ts";
@@ -190,8 +191,8 @@ class Collector {
     return reasons;
   }
 
-  private command(mark: Mark, { command, who, reason, id, planHash }: Command, refused: string | undefined): void {
-    const about = id ?? planHash;
+  private command(mark: Mark, { command, who, reason, id, planHash, wave }: Command, refused: string | undefined): void {
+    const about = id ?? (wave === undefined ? planHash : `wave ${wave} of ${planHash ?? "no plan"}`);
     const extra = { ...(about === undefined ? {} : { about }), ...(reason === undefined ? {} : { reason }) };
     this.commands.push({ ...mark, command, who, ...extra, ...(refused === undefined ? {} : { refused }) });
     const what = `${[command, about].filter(Boolean).join(" ")} by ${who}${refused === undefined ? "" : ", refused"}`;
@@ -325,7 +326,11 @@ function plannedText(plan: RolloutPlan, hash: string): ReportedPlan {
     strategy: strategyText(policy.strategy),
     ...(method === undefined ? {} : { method: `${method.kind}, because ${method.why}` }),
     limits: limitsText(policy, limits),
-    gates: policy.gates.map(({ name, onError, onInconclusive }) => `${name}: on error ${onError}, when inconclusive ${onInconclusive}`),
+    gates: policy.gates.map(({ name, onError, onInconclusive, people }) =>
+      people === undefined
+        ? `${name}: on error ${onError}, when inconclusive ${onInconclusive}`
+        : `${name}: ${approvalsText(people)}${people.withinMs === undefined ? "" : ` in ${spanText(people.withinMs)}, else ${onInconclusive}`}`,
+    ),
     onHalt: policy.onHalt,
     zones,
     settled: settled.length,

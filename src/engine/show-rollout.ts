@@ -25,6 +25,8 @@ export interface RolloutView {
   readonly waitingFor: string;
   readonly planHash: string;
   readonly startedBy: string;
+  /** Present while it waits for people: to approve the plan, or the wave of that number. */
+  readonly approvals?: { readonly wave?: number; readonly by: readonly string[]; readonly needed: number };
   readonly method?: RolloutMethod;
   readonly waves: readonly WaveView[];
   readonly instances: readonly {
@@ -77,6 +79,7 @@ export function viewOf(
     waitingFor: about.waitingFor,
     planHash: rollout.planHash,
     startedBy: about.startedBy,
+    ...(rollout.asksFor === undefined ? {} : { approvals: rollout.asksFor }),
     ...(plan.method === undefined ? {} : { method: plan.method }),
     waves,
     instances: slots.map(({ id, zone, phase, running, healthy, attempt }) => ({

@@ -382,7 +382,7 @@ class SimulationRun {
       case "line-stopped":
         return this.stopLine({ owner: fault.owner, reason: fault.reason, exempt: fault.exempt ?? [] }, fault.for);
       case "command": {
-        const { command, who, reason, id, plan } = fault;
+        const { command, who, reason, id, plan, wave } = fault;
         this.toCome = { ...this.toCome, commands: this.toCome.commands - 1 };
         this.note(`${who}: ${command}`);
         return this.told({
@@ -390,6 +390,7 @@ class SimulationRun {
           ...{ command, who, planHash: plan ?? this.current?.course.records.origin.planHash ?? "" },
           ...(reason === undefined ? {} : { reason }),
           ...(id === undefined ? {} : { id }),
+          ...(wave === undefined ? {} : { wave }),
         });
       }
       case "second-rollout":

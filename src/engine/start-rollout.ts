@@ -1,3 +1,4 @@
+import { isProbed } from "../core/gates/model.ts";
 import { BakehouseError } from "../core/errors.ts";
 import { shortDigest, type ImageDigest } from "../core/digest.ts";
 import { admitRelease } from "../core/rollout/admit.ts";
@@ -141,7 +142,7 @@ export async function recordStartOnce(
 
 /** A gate that gets no data, or passes bad data, lets everything through: nothing begins with it. */
 async function testGates(parts: FleetParts, { fleet, plan }: FleetPlan): Promise<void> {
-  const gates = fleet.fleet.rollout?.gates ?? [];
+  const gates = (fleet.fleet.rollout?.gates ?? []).filter(isProbed);
   if (gates.length === 0) return;
   const provider = parts.provider(fleet);
   const untouched = (await provider.observe())

@@ -1,4 +1,4 @@
-import type { GateAnswer, RolloutGate } from "../core/gates/model.ts";
+import type { GateAnswer, ProbedGate } from "../core/gates/model.ts";
 import type { GateInstance } from "../core/gates/placeholders.ts";
 import type { GateSubjects } from "../core/gates/subjects.ts";
 
@@ -8,12 +8,12 @@ export interface GateProbes {
    * Asked after the soak of each wave. Towards the end too few are untouched: comparisons then take what untouched ones said when they
    * were last asked by these same probes (by the self-test, too), and are inconclusive when they never were.
    */
-  ask(gate: RolloutGate, subjects: GateSubjects, signal: AbortSignal): Promise<GateAnswer>;
+  ask(gate: ProbedGate, subjects: GateSubjects, signal: AbortSignal): Promise<GateAnswer>;
   /**
    * Asked once before the first wave, of instances that all run the old image: whether the gate gets data, and fails on bad data.
    *
    * @param firstWave  how many instances the first wave moves
    * @returns `passed`, or `error` with the reason for which the rollout must not begin
    */
-  selfTest(gate: RolloutGate, untouched: readonly GateInstance[], firstWave: number, signal: AbortSignal): Promise<GateAnswer>;
+  selfTest(gate: ProbedGate, untouched: readonly GateInstance[], firstWave: number, signal: AbortSignal): Promise<GateAnswer>;
 }

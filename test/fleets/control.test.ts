@@ -273,6 +273,27 @@ describe("commands", () => {
     expect(site.view(id).status).toBe("completed");
   });
 
+  it("approve lets a wave go on where a gate asks for that, once it has soaked, also when nobody carries the rollout meanwhile", async () => {
+    const gates = [{ name: "go-ahead", onError: "hold", onInconclusive: "hold", people: { approvals: 1 } }] as const;
+    const canary = { kind: "canary", steps: [{ to: { count: 1 }, soakMs: 500 }] } as const;
+    const { site, id } = await begun({ rollout: { strategy: canary, gates } });
+    const { planHash } = site.view(id);
+    const approve = (wave: number, who?: string) => site.command({ command: "approve", planHash, wave }, who);
+    await expect(approve(1)).rejects.toMatchObject({ message: expect.stringContaining("no wave is waiting") as string });
+    await carryFor(site, 30_000);
+    expect(site.view(id)).toMatchObject({ status: "running", approvals: { wave: 1, by: [], needed: 1 }, counts: { moved: 1 } });
+    expect(explainRollout(site.process().parts, id)).toMatchObject({
+      because: expect.arrayContaining(["it waits for approvals of wave 1: 0 of 1"]) as string[],
+      commands: expect.arrayContaining([`bakehouse rollout approve ${id} --plan ${planHash} --wave 1`]) as string[],
+    });
+    await expect(approve(2)).rejects.toMatchObject({ message: expect.stringContaining("wave 1 is waiting") as string });
+    await expect(approve(1, "ann@host")).rejects.toMatchObject({ message: expect.stringContaining("somebody else") as string });
+    await approve(1);
+    await site.carry();
+    expect(site.view(id).status).toBe("completed");
+    expect(site.serving).toEqual(all(6, "r2"));
+  });
+
   it("are refused after the end, and of a rollout that is not there", async () => {
     const { site } = await begun();
     await site.carry();

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { GateAnswer, GateProbe, RolloutGate } from "../../core/gates/model.ts";
+import type { GateAnswer, GateProbe, ProbedGate } from "../../core/gates/model.ts";
 import { MOST_BYTES } from "./fetch-json.ts";
 import { gateProbes, type GateProbeParts } from "./gate-probes.ts";
 
@@ -47,7 +47,7 @@ const never = new AbortController().signal;
 const nobody: GateProbeParts = {
   fleet: { http: () => Promise.reject(new Error("nobody")), logs: () => Promise.reject(new Error("nobody")) },
 };
-const gateOf = (probe: GateProbe): RolloutGate => ({ name: "gate", onError: "hold", onInconclusive: "hold", probe });
+const gateOf = (probe: GateProbe): ProbedGate => ({ name: "gate", onError: "hold", onInconclusive: "hold", probe });
 const moved = (...ids: readonly string[]) => ids.map((id) => ({ id, address: `${id}:80`, sinceMs: 600_000 }));
 const ask = (probe: GateProbe, parts: GateProbeParts = nobody, ids: readonly string[] = ["web-1"]): Promise<GateAnswer> =>
   gateProbes(parts).ask(gateOf(probe), { moved: moved(...ids), untouched: moved("web-8", "web-9") }, never);

@@ -1,6 +1,8 @@
 import { shortDigest, type ImageDigest } from "../../core/digest.ts";
+import { approvalsText } from "../../core/gates/words.ts";
 import type { InstancePhase, RolloutStatus } from "../../core/rollout/model.ts";
 import type { RolloutPlan } from "../../core/rollout/plan.ts";
+import type { Gate } from "../../core/rollout/policy.ts";
 import type { FleetStatus } from "../../engine/fleet-status.ts";
 import type { FleetPlan } from "../../engine/plan-fleet-rollout.ts";
 import type { RolloutView, WaveView } from "../../engine/show-rollout.ts";
@@ -101,7 +103,7 @@ export function planLines({ fleet, release, plan, hash, frozen, fit, settled }: 
         )}`,
     ),
     ...(settled > 0 ? [`${count(settled, "instance")} ${settled === 1 ? "runs" : "run"} it already`] : []),
-    ...(plan.policy.gates.length > 0 ? [`gates after each wave: ${plan.policy.gates.map(({ name }) => name).join(", ")}`] : []),
+    ...gatesLine(plan.policy.gates),
     "",
     ...plan.zones.map(({ zone, size: of, worst }) => `zone ${zone}: ${worst} of ${of} left at the worst moment`),
     `limits: ${plan.limits.maxUnavailable} of ${size} may be out of service, ${plan.limits.maxSurge} more machines, ${plan.limits.minHealthy} must be healthy; ${plan.limits.errors} may fail, one more ${plan.policy.onHalt === "hold" ? "halts" : "brings all back"}; ${plan.limits.unreachable} may be silent`,
@@ -113,6 +115,11 @@ export function planLines({ fleet, release, plan, hash, frozen, fit, settled }: 
     `plan ${bold(hash)}${plan.policy.approvals > 0 ? `, needs ${count(plan.policy.approvals, "approval")} by others than who starts it` : ""}`,
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function gatesLine(gates: readonly Gate[]): readonly string[] {
+  const names = gates.map(({ name, people }) => (people === undefined ? name : `${name} (${approvalsText(people)})`));
+  return names.length === 0 ? [] : [`gates after each wave: ${names.join(", ")}`];
 }
 
 /** Only where there is something to fit between. */

@@ -1,7 +1,7 @@
 import type { Verdict } from "../checks/verdict.ts";
 import type { MaintenanceWindow } from "../cycle/model.ts";
 import type { JsonValue } from "../json.ts";
-import type { Gate } from "../rollout/policy.ts";
+import type { Gate, People } from "../rollout/policy.ts";
 
 /** What a number must keep to. `between` includes its ends. */
 export type Bound =
@@ -69,9 +69,18 @@ export interface WindowProbe {
 export type GateProbe = HttpProbe | PrometheusProbe | LogProbe | WindowProbe;
 
 /** A gate with what it asks. */
-export interface RolloutGate extends Gate {
+export interface ProbedGate extends Gate {
   readonly probe: GateProbe;
 }
+
+/** A gate that waits for people. */
+export interface ApprovalGate extends Gate {
+  readonly people: People;
+}
+
+export type RolloutGate = ProbedGate | ApprovalGate;
+
+export const isProbed = (gate: RolloutGate): gate is ProbedGate => "probe" in gate;
 
 /** What one source said. Numbers may be NaN or infinite, as they came. */
 export type Reading = {

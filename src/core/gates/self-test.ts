@@ -3,7 +3,7 @@ import { exampleOf } from "../text/pattern-example.ts";
 import { searchLines } from "./find-lines.ts";
 import { judgeGate } from "./judge-gate.ts";
 import { judgeWindows, windowsProblem } from "./judge-windows.ts";
-import type { Bound, Comparison, GateAnswer, GateSamples, LogProbe, Reading, RolloutGate, WindowProbe } from "./model.ts";
+import type { Bound, Comparison, GateAnswer, GateSamples, LogProbe, Reading, ProbedGate, WindowProbe } from "./model.ts";
 
 /**
  * Tries a gate before anything is moved: it must get data of instances that there are now, and it must fail on the same data made bad:
@@ -12,7 +12,7 @@ import type { Bound, Comparison, GateAnswer, GateSamples, LogProbe, Reading, Rol
  * @param samples  of untouched instances only: `moved` holds those of as many as the first wave moves, `untouched` those of the others
  * @returns `passed`, or `error` with the reason for which no rollout may begin with it
  */
-export function selfTestGate(gate: Pick<RolloutGate, "probe">, samples: GateSamples): GateAnswer {
+export function selfTestGate(gate: Pick<ProbedGate, "probe">, samples: GateSamples): GateAnswer {
   if (gate.probe.kind === "windows") return testWindows(gate.probe, samples.moved);
   if (samples.moved.length === 0) return refused("there is no instance that could be asked", {});
   const now = judgeGate(gate, samples);
@@ -45,7 +45,7 @@ function hasData(reading: Reading): boolean {
   return "lines" in reading && reading.lines > 0;
 }
 
-function worsen({ probe }: Pick<RolloutGate, "probe">, samples: GateSamples): GateSamples | { readonly problem: string } {
+function worsen({ probe }: Pick<ProbedGate, "probe">, samples: GateSamples): GateSamples | { readonly problem: string } {
   if (probe.kind === "windows") return samples;
   if (probe.kind === "log") return withBadLines(probe, samples);
   const { expected } = probe;

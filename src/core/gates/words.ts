@@ -1,3 +1,5 @@
+import type { People } from "../rollout/policy.ts";
+
 /** Of things that are named in a message; the rest is counted (a guess). */
 const MOST_NAMED = 3;
 /** Characters of what others wrote: a line of a journal, an error of a server. */
@@ -27,3 +29,7 @@ export const percentText = (share: number): string => `${shown(share * 100)} %`;
 export const pText = (p: number): string => (p < 1e-6 ? "p < 0.000001" : `p = ${String(Number(p.toPrecision(2)))}`);
 
 export const plural = (count: number, word: string): string => `${count} ${word}${count === 1 ? "" : "s"}`;
+
+/** Of a gate that waits for people. */
+export const approvalsText = ({ approvals, waves }: People): string =>
+  `${plural(approvals, "approval")}${waves === undefined ? "" : ` after ${waves.length === 1 ? "wave" : "waves"} ${waves.join(", ")}`}`;

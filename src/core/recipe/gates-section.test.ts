@@ -156,10 +156,10 @@ describe("gates of a recipe", () => {
     ["  - latency", 'gates[0]: expected a mapping, found "latency"'],
     ["  - { name: g, onInconclusive: hold, log: { pattern: a } }", '"onError" is missing'],
     [gate("again: { failed: 1 }, log: { pattern: a }"), '"every" is missing'],
-    [gate("description: x").replace(", description: x", ""), "needs exactly one of http, prometheus, log and windows"],
+    [gate("description: x").replace(", description: x", ""), "needs exactly one of http, prometheus, log, windows and approvals"],
     [
       gate(`log: { pattern: a }, prometheus: { ${PROMETHEUS}, query: up, above: 0 }`),
-      "needs exactly one of http, prometheus, log and windows",
+      "needs exactly one of http, prometheus, log, windows and approvals",
     ],
     [gate("http: { path: /a, value: b }"), "needs exactly one of below, above, between and compare"],
     [gate("http: { path: /a, value: b, below: 1, above: 0 }"), "needs exactly one of below, above, between and compare"],
@@ -198,10 +198,25 @@ describe("gates of a recipe", () => {
   it("may be maintenance windows", () => {
     const { gates, told } = read(gate("windows: [{ opens: { cron: 0 22 * * SAT, zone: Europe/Warsaw }, lasts: 4h, cutoff: 1h }]"));
     expect(told).toEqual([]);
-    expect(gates[0]?.probe).toMatchObject({
-      kind: "windows",
-      windows: [{ opens: { kind: "cron", cron: "0 22 * * SAT", zone: "Europe/Warsaw" }, lastsMs: 14_400_000, cutoffMs: 3_600_000 }],
+    expect(gates[0]).toMatchObject({
+      probe: {
+        kind: "windows",
+        windows: [{ opens: { kind: "cron", cron: "0 22 * * SAT", zone: "Europe/Warsaw" }, lastsMs: 14_400_000, cutoffMs: 3_600_000 }],
+      },
     });
+  });
+
+  it("may be approvals of people", () => {
+    expect(read(gate("approvals: {}"))).toMatchObject({ told: [], gates: [{ people: { approvals: 1 } }] });
+    const { gates, told } = read(gate("approvals: { count: 2, waves: [1, 3], within: 2d }"));
+    expect(told).toEqual([]);
+    expect(gates[0]).toMatchObject({ people: { approvals: 2, waves: [1, 3], withinMs: 172_800_000 } });
+  });
+
+  it("waits for approvals once, and for as long as it says", () => {
+    const { told } = read(gate("approvals: { count: 0, within: 0h }, again: { every: 1m }"));
+    expect(told).toHaveLength(3);
+    expect(told.join("\n")).toContain("again: is not possible with approvals");
   });
 
   it("have a shape for editors", () => {

@@ -1,14 +1,24 @@
 import { z } from "zod";
 import type { ValuePath } from "../expression/substitute.ts";
-import type { Bound, Comparison, Expected, GateProbe, HeaderValue, LogProbe, RolloutGate, Wanted } from "../gates/model.ts";
+import {
+  isProbed,
+  type Bound,
+  type Comparison,
+  type Expected,
+  type GateProbe,
+  type HeaderValue,
+  type LogProbe,
+  type RolloutGate,
+  type Wanted,
+} from "../gates/model.ts";
 import { placeholdersIn, QUERY_PLACEHOLDERS, URL_PLACEHOLDERS } from "../gates/placeholders.ts";
 import { readValuePath } from "../gates/value-path.ts";
-import type { AskAgain } from "../rollout/policy.ts";
+import type { AskAgain, People } from "../rollout/policy.ts";
 import { suggestion } from "../text/did-you-mean.ts";
 import { readPattern } from "../text/pattern.ts";
 import { readWindows, windowFields } from "./cycle-section.ts";
 import { describeValue, quote } from "./describe-value.ts";
-import { DURATION, parseDuration } from "./duration.ts";
+import { DURATION, LONG_DURATION, parseDuration } from "./duration.ts";
 import { hasOrMeans, isMapping, readFields, type Inspection, type Mapping } from "./inspect.ts";
 import { nameSchema } from "./schema.ts";
 
@@ -116,8 +126,24 @@ const logFields = {
   example: z.string().min(1).max(1000).optional().describe("A line that the pattern must find, for the self-test"),
 };
 
-const KINDS = ["http", "prometheus", "log", "windows"] as const;
-type Kind = (typeof KINDS)[number];
+const WITHIN_RULE = "must be a time such as 30m, 4h or 2d, more than 0";
+const approvalFields = {
+  count: z.int().min(1).max(100).optional().describe("So many must approve, others than whoever started the rollout. 1 if absent"),
+  waves: z
+    .array(z.int().min(1))
+    .min(1)
+    .optional()
+    .describe("After these waves, from 1. After all but the last if absent, and before blue/green switches"),
+  within: z
+    .string(WITHIN_RULE)
+    .regex(LONG_DURATION, { error: WITHIN_RULE, abort: true })
+    .refine((text) => parseDuration(text) > 0, WITHIN_RULE)
+    .optional()
+    .describe("Later is inconclusive. It waits for ever if absent"),
+};
+
+const PROBES = ["http", "prometheus", "log", "windows"] as const;
+const KINDS = [...PROBES, "approvals"] as const;
 
 const unanswered = () => z.enum(["hold", "halt"], 'must be "hold" or "halt": to go on is not possible');
 const commonFields = {
@@ -134,6 +160,7 @@ export const gateSchema = z.strictObject({
   prometheus: z.strictObject(prometheusFields).optional().describe("A query to the HTTP API of Prometheus"),
   log: z.strictObject(logFields).optional().describe("Lines in the journals of moved instances"),
   windows: z.array(z.strictObject(windowFields)).min(1).optional().describe("Goes on only while one of these maintenance windows is open"),
+  approvals: z.strictObject(approvalFields).optional().describe("Goes on when people have approved the wave"),
 });
 
 /** What gates refer to. */
@@ -163,7 +190,7 @@ export function readGates(inspection: Inspection, value: unknown, path: ValuePat
 
 /** Secrets that gates name in headers. */
 export const secretsOfGates = (gates: readonly RolloutGate[]): readonly string[] =>
-  gates.flatMap(({ probe }) => {
+  gates.filter(isProbed).flatMap(({ probe }) => {
     const headers = headersOf(probe);
     return Object.values(headers).flatMap((value) => (typeof value === "string" ? [] : [value.secret]));
   });
@@ -182,14 +209,17 @@ function readGate(inspection: Inspection, value: unknown, path: ValuePath, conte
     prometheus: anything,
     log: anything,
     windows: anything,
+    approvals: anything,
   });
   if (fields === undefined || !isMapping(value)) return undefined;
   const again = Object.hasOwn(value, "again") ? readAgain(inspection, value["again"], [...path, "again"]) : "absent";
-  const probe = readProbe(inspection, value, path, context);
+  const asked = readAsked(inspection, value, path, context);
+  if (again !== "absent" && Object.hasOwn(value, "approvals"))
+    inspection.error([...path, "again"], "is not possible with approvals: they are waited for", undefined, "key");
   const { name, onError, onInconclusive } = fields;
-  if (again === undefined || probe === undefined || name === undefined || onError === undefined || onInconclusive === undefined)
+  if (again === undefined || asked === undefined || name === undefined || onError === undefined || onInconclusive === undefined)
     return undefined;
-  return { ...{ name, onError, onInconclusive }, ...(again === "absent" ? {} : { again }), probe };
+  return { ...{ name, onError, onInconclusive }, ...(again === "absent" ? {} : { again }), ...asked };
 }
 
 function readAgain(inspection: Inspection, value: unknown, path: ValuePath): AskAgain | undefined {
@@ -199,12 +229,25 @@ function readAgain(inspection: Inspection, value: unknown, path: ValuePath): Ask
   return { everyMs: parseDuration(every), allowed: { failed, error, inconclusive } };
 }
 
-function readProbe(inspection: Inspection, value: Mapping, path: ValuePath, context: GateContext): GateProbe | undefined {
+/** What a gate asks, or whom. */
+type Asked = { readonly probe: GateProbe } | { readonly people: People };
+
+function readAsked(inspection: Inspection, value: Mapping, path: ValuePath, context: GateContext): Asked | undefined {
   const isOne = hasExactlyOne(inspection, value, path, KINDS, gateSchema.shape, "log: { pattern: panic }");
-  const probes = KINDS.filter((kind) => Object.hasOwn(value, kind)).map((kind) =>
+  const probes = PROBES.filter((kind) => Object.hasOwn(value, kind)).map((kind) =>
     readKind[kind](inspection, value[kind], [...path, kind], context),
   );
-  return isOne ? probes[0] : undefined;
+  const people = Object.hasOwn(value, "approvals") ? readPeople(inspection, value["approvals"], [...path, "approvals"]) : undefined;
+  const [probe] = probes;
+  if (!isOne) return undefined;
+  return probe === undefined ? people && { people } : { probe };
+}
+
+function readPeople(inspection: Inspection, value: unknown, path: ValuePath): People | undefined {
+  const fields = readFields(inspection, value, path, approvalFields);
+  if (fields === undefined) return undefined;
+  const { count: approvals = 1, waves, within } = fields;
+  return { approvals, ...(waves === undefined ? {} : { waves }), ...(within === undefined ? {} : { withinMs: parseDuration(within) }) };
 }
 
 /** Tells it when a mapping has none or several of some keys; not when one is misspelt, which is told already. */
@@ -224,7 +267,7 @@ function hasExactlyOne(
 
 type ReadKind = (inspection: Inspection, value: unknown, path: ValuePath, context: GateContext) => GateProbe | undefined;
 
-const readKind: Readonly<Record<Kind, ReadKind>> = {
+const readKind: Readonly<Record<(typeof PROBES)[number], ReadKind>> = {
   http: (inspection, value, path, { port, secrets }) => {
     const fields = readFields(inspection, value, path, { ...httpFields, compare: z.unknown() });
     if (fields === undefined || !isMapping(value)) return undefined;

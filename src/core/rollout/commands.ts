@@ -15,16 +15,15 @@ export const COMMANDS: Readonly<Record<RolloutStatus, Readonly<Record<CommandNam
     ...{ "skip-gate": PLAIN, "retry-failed": "nothing has failed yet" },
   },
   running: {
-    ...{ pause: true, abort: true, "roll-back": true, skip: true, "retry-failed": true },
-    ...{ approve: "it is approved already", resume: "it is running", "skip-gate": PLAIN },
+    ...{ approve: true, pause: true, abort: true, "roll-back": true, skip: true, "retry-failed": true },
+    ...{ resume: "it is running", "skip-gate": PLAIN },
   },
   paused: {
-    ...{ resume: true, abort: true, "roll-back": true, skip: true, "retry-failed": true },
-    ...{ approve: "it is approved already", pause: "it is paused already", "skip-gate": PLAIN },
+    ...{ approve: true, resume: true, abort: true, "roll-back": true, skip: true, "retry-failed": true },
+    ...{ pause: "it is paused already", "skip-gate": PLAIN },
   },
   held: {
-    ...{ resume: true, pause: true, abort: true, "roll-back": true, skip: true, "skip-gate": true, "retry-failed": true },
-    ...{ approve: "it is approved already" },
+    ...{ approve: true, resume: true, pause: true, abort: true, "roll-back": true, skip: true, "skip-gate": true, "retry-failed": true },
   },
   halted: {
     ...{ abort: true, "roll-back": true },

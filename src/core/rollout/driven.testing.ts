@@ -157,7 +157,7 @@ export class Obliging {
       if (rollout.status === "held") this.tick([{ type: "command", command: "retry-failed", who: "ada" }], 1);
       if (rollout.status === "held" && rollout.reason.includes("too small"))
         this.tick([{ type: "command", command: "roll-back", who: "ada" }], 1);
-      if (rollout.status === "awaiting-approval") this.tick([{ type: "command", command: "approve", who: "grace", planHash: "hash" }], 1);
+      if (rollout.asksFor !== undefined) this.tick([{ type: "command", command: "approve", who: "grace", planHash: "hash" }], 1);
       if (rollout.status === "paused") this.tick([{ type: "command", command: "resume", who: "ada" }], 1);
     }
     return rollout.status;

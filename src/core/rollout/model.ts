@@ -39,6 +39,8 @@ export interface Command {
   readonly reason?: string;
   /** Of the plan that is approved. */
   readonly planHash?: string;
+  /** The wave, from 1, after which `approve` lets the rollout go on. Absent: whatever waits for an approval. */
+  readonly wave?: number;
   /** What `skip` leaves out. */
   readonly id?: string;
 }

@@ -1,6 +1,6 @@
 import { amountText, numberOf } from "./amount.ts";
 import { cohortOrder, type Candidate } from "./cohort.ts";
-import type { CanaryStep, RolloutPolicy } from "./policy.ts";
+import type { CanaryStep, People, RolloutPolicy } from "./policy.ts";
 
 /** What is known of an instance when the plan is made. */
 export interface PlannedInstance extends Candidate {
@@ -104,6 +104,8 @@ export function planRollout(request: PlanRequest): Planned {
     { digest: target, salt },
   );
   const waves = wavesOf(policy, moved.length);
+  const late = [...lateProblems(policy, waves)];
+  if (late.length > 0) return { problems: late };
   const plan = {
     rollout: request.rollout,
     fleet: request.fleet,
@@ -173,6 +175,17 @@ function* canaryProblems(steps: readonly CanaryStep[]): Iterable<string> {
   for (const [index, { weight = 0 }] of steps.entries())
     if (!(weight >= 0 && weight <= 100)) yield `step ${index + 1} has the weight ${weight}: a share of the traffic is from 0 to 100`;
 }
+
+/** Whoever is to approve after a wave that there is not would never be asked. */
+function* lateProblems({ gates }: RolloutPolicy, { length }: readonly Wave[]): Iterable<string> {
+  for (const { name, people } of gates)
+    for (const wave of people?.waves ?? [])
+      if (wave > length) yield `gate ${name} asks for approvals after wave ${wave}, and this fleet is moved in ${length}`;
+}
+
+/** Whether people have to approve after a wave, from 0. After the last one nothing is left to begin but the switch of blue/green. */
+export const isAskedAfter = ({ waves }: People, wave: number, plan: Pick<RolloutPlan, "waves" | "policy">): boolean =>
+  waves?.includes(wave + 1) ?? (wave < plan.waves.length - 1 || plan.policy.strategy.kind === "blue-green");
 
 /** How long a rollout takes from its beginning to its end, if each move takes so long, gates answer at once and nothing goes wrong. */
 export function shortestMs({ policy, waves, limits, instances, settled }: RolloutPlan, moveMs: number): number {

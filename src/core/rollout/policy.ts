@@ -27,6 +27,16 @@ export interface CanaryStep {
 /** What happens when a gate does not answer (`error`) or cannot tell (`inconclusive`). Going on is not among it. */
 export type Unanswered = "hold" | "halt";
 
+/** Whom a gate waits for, where nothing is measured. */
+export interface People {
+  /** So many must approve, others than whoever started the rollout. */
+  readonly approvals: number;
+  /** After which waves, from 1. Absent: after all but the last, and before the switch of blue/green. */
+  readonly waves?: readonly number[];
+  /** Without them for so long, the gate is inconclusive. Absent: it waits. */
+  readonly withinMs?: number;
+}
+
 /** Asked after the soak of each wave. `failed` always halts. */
 export interface Gate {
   readonly name: string;
@@ -34,6 +44,8 @@ export interface Gate {
   readonly onInconclusive: Unanswered;
   /** Absent: the first answer counts. */
   readonly again?: AskAgain;
+  /** Absent: something is asked that can answer by itself. */
+  readonly people?: People;
 }
 
 /** Of each bad verdict: so many are passed over, and one more counts. Errors are counted in a row, the others in all, for each wave. */

@@ -12,8 +12,8 @@ import {
   type Weight,
 } from "./model.ts";
 import { numberOf } from "./amount.ts";
-import { limitsOf, roomIn, type Limits, type PlannedInstance, type RolloutPlan, type Wave } from "./plan.ts";
-import type { Gate } from "./policy.ts";
+import { isAskedAfter, limitsOf, roomIn, type Limits, type PlannedInstance, type RolloutPlan, type Wave } from "./plan.ts";
+import type { Gate, People } from "./policy.ts";
 import { Roster, type Slot } from "./roster.ts";
 import { Timers } from "./timers.ts";
 
@@ -30,6 +30,9 @@ interface GateState {
   /** Bad answers of that gate that were passed over, and when it is asked again. */
   bad: Record<Exclude<Verdict, "passed">, number>;
   againAtMs?: number;
+  /** Of a gate that people let pass: who did, and since when it waits for them. */
+  approvedBy: Set<string>;
+  waitsSinceMs?: number;
 }
 
 /** What {@link Rollout.refused} collects. */
@@ -301,7 +304,10 @@ export class Rollout {
       this.gate = firstGate(this.gate.asked, this.gate.index + 1);
       return;
     }
-    if (this.isPassedOver(gate, verdict)) return;
+    if (!this.isPassedOver(gate, verdict)) this.notPassed(gate, verdict, detail);
+  }
+
+  private notPassed(gate: Gate, verdict: Exclude<Verdict, "passed">, detail: string): void {
     const told = `gate ${gate.name}: ${verdict}: ${detail}`;
     if (verdict === "failed") return this.halt(told);
     const then = verdict === "error" ? gate.onError : gate.onInconclusive;
@@ -352,14 +358,14 @@ export class Rollout {
 
   // What people ask for
 
-  private commanded({ command, who, reason = "", planHash, id }: Command): void {
+  private commanded({ command, who, reason = "", planHash, wave, id }: Command): void {
     const refuse = (why: string): void => void this.refused.push({ command, who, why });
     const answer = COMMANDS[this.status][command];
     if (answer !== true) return refuse(answer);
     if (this.supersededBy !== undefined && command !== "abort") return refuse(`it ends: ${this.supersededBy} supersedes it`);
     const told = `${who}${reason === "" ? "" : `: ${reason}`}`;
     const commands: Readonly<Record<CommandName, () => void>> = {
-      approve: () => this.approve(who, planHash, refuse),
+      approve: () => this.approve({ who, planHash, wave }, refuse),
       pause: () => void ((this.status = "paused"), (this.reason = `paused by ${told}`)),
       resume: () => this.resume(),
       abort: () => {
@@ -377,16 +383,37 @@ export class Rollout {
     commands[command]();
   }
 
-  private approve(who: string, planHash: string | undefined, refuse: (why: string) => void): void {
+  private approve(
+    { who, planHash, wave }: { who: string; planHash: string | undefined; wave: number | undefined },
+    refuse: (why: string) => void,
+  ): void {
+    const isOfPlan = this.status === "awaiting-approval";
+    if (!isOfPlan && this.peopleWaitedFor === undefined) return refuse("it is approved already, and no wave is waiting for approvals now");
     if (planHash !== this.planHash) return refuse(`the plan is ${this.planHash}, not ${planHash ?? "(none named)"}`);
     if (who === this.startedBy) return refuse(`${who} started it: somebody else has to approve`);
+    const waiting = isOfPlan ? "the plan" : `wave ${this.wave + 1}`;
+    if (wave !== undefined && (isOfPlan || wave !== this.wave + 1)) return refuse(`${waiting} is waiting for approvals, not wave ${wave}`);
+    if (!isOfPlan) return void this.gate.approvedBy.add(who);
     this.approvals.add(who);
     if (this.approvals.size >= this.plan.policy.approvals) this.status = "running";
+  }
+
+  /** Who has approved of what waits for approvals: the wave of that number, else the plan. Undefined: nothing does. */
+  get asksFor(): { readonly wave?: number; readonly by: readonly string[]; readonly needed: number } | undefined {
+    if (this.status === "awaiting-approval") return { by: [...this.approvals], needed: this.plan.policy.approvals };
+    const people = ENDS.has(this.status) ? undefined : this.peopleWaitedFor;
+    return people && { wave: this.wave + 1, by: [...this.gate.approvedBy], needed: people.approvals };
+  }
+
+  /** Whose approvals the open gate waits for; nothing: it asks something else, or is not reached yet. */
+  private get peopleWaitedFor(): People | undefined {
+    return this.gate.waitsSinceMs === undefined ? undefined : this.plan.policy.gates[this.gate.index]?.people;
   }
 
   private resume(): void {
     this.status = "running";
     this.reason = "";
+    if (this.gate.waitsSinceMs !== undefined) this.gate.waitsSinceMs = this.nowMs;
   }
 
   private skip(id: string | undefined, reason: string, refuse: (why: string) => void): void {
@@ -576,11 +603,24 @@ export class Rollout {
   private gatesPassed(): boolean {
     const gate = this.plan.policy.gates[this.gate.index];
     if (gate === undefined) return true;
+    if (gate.people !== undefined) return this.peoplePassed(gate, gate.people);
     if (this.gate.key !== undefined || this.nowMs < (this.gate.againAtMs ?? 0)) return false;
     delete this.gate.againAtMs;
     this.gate.asked += 1;
     this.gate.key = `${this.plan.rollout}//gate-${this.gate.asked}`;
     this.actions.push({ kind: "ask-gate", key: this.gate.key, gate: gate.name, wave: this.wave });
+    return false;
+  }
+
+  private peoplePassed(gate: Gate, people: People): boolean {
+    const { approvedBy } = this.gate;
+    if (!isAskedAfter(people, this.wave, this.plan) || approvedBy.size >= people.approvals) {
+      this.gate = firstGate(this.gate.asked, this.gate.index + 1);
+      return this.gatesPassed();
+    }
+    this.gate.waitsSinceMs ??= this.nowMs;
+    if (people.withinMs !== undefined && this.nowMs - this.gate.waitsSinceMs >= people.withinMs)
+      this.notPassed(gate, "inconclusive", `${approvedBy.size} of ${people.approvals} approved in time`);
     return false;
   }
 
@@ -712,7 +752,9 @@ export class Rollout {
     if (sums.moving > 0) return beingMoved(sums.moving);
     if (this.open > 0) return this.roomWaitedFor();
     if (sums.sick > 0) return `the health of ${sums.sick === 1 ? "one moved instance" : `${sums.sick} moved instances`}`;
-    const { key, againAtMs } = this.gate;
+    const { key, againAtMs, approvedBy } = this.gate;
+    const people = this.peopleWaitedFor;
+    if (people !== undefined) return `approvals of wave ${this.wave + 1}: ${approvedBy.size} of ${people.approvals}`;
     return key === undefined && againAtMs === undefined
       ? `the soak of wave ${this.wave + 1}`
       : `gate ${this.plan.policy.gates[this.gate.index]?.name ?? ""}${againAtMs === undefined ? "" : ", once more"}`;
@@ -739,7 +781,8 @@ export class Rollout {
     const { strategy } = this.plan.policy;
     const soak = this.soakFromMs === undefined ? undefined : this.soakFromMs + (this.plan.waves[this.wave]?.soakMs ?? 0);
     const kept = this.stage === "keeping" && strategy.kind === "blue-green" ? this.keptFromMs + strategy.keepOldMs : undefined;
-    const times = [this.deadlines.nextMs, this.silences.nextMs, this.illnesses.nextMs, this.gate.againAtMs, soak, kept].filter(
+    const people = (this.gate.waitsSinceMs ?? 0) + (this.peopleWaitedFor?.withinMs ?? Number.NaN);
+    const times = [this.deadlines.nextMs, this.silences.nextMs, this.illnesses.nextMs, this.gate.againAtMs, soak, kept, people].filter(
       (time) => time !== undefined && time > this.nowMs,
     ) as number[];
     return times.length === 0 ? undefined : Math.min(...times);
@@ -749,7 +792,9 @@ export class Rollout {
 const beingMoved = (count: number): string =>
   count === 1 ? "one instance that is being moved" : `${count} instances that are being moved`;
 
-const firstGate = (asked: number, index = 0): GateState => ({ index, asked, bad: { failed: 0, error: 0, inconclusive: 0 } });
+const firstGate = (asked: number, index = 0): GateState => ({
+  ...{ index, asked, bad: { failed: 0, error: 0, inconclusive: 0 }, approvedBy: new Set() },
+});
 
 /** Touched by the rollout, and still there. What fell silent before its turn is left alone. */
 const isToGoBack = ({ phase, attempt }: Slot): boolean =>

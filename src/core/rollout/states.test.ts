@@ -128,7 +128,11 @@ describe("the drawing of the states", () => {
         fc.nat(1),
         anyEvents,
         (policy, strategy, size, approvals, events) => {
-          const gates = [{ name: "g", onError: "hold", onInconclusive: "halt" }] as const;
+          const people = { approvals: 1, withinMs: 3000 };
+          const gates = [
+            { name: "g", onError: "hold", onInconclusive: "halt" },
+            { name: "p", onError: "hold", onInconclusive: "hold", people },
+          ] as const;
           const plan = tryPlan({ ...policy, strategy, gates, approvals, minHealthy: { count: 0 } }, size);
           if (plan === undefined) return;
           const rollout = new Rollout(plan, "hash", "starter", 0);

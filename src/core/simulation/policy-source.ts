@@ -1,6 +1,7 @@
-import type { AskAgain, CanaryStep, RolloutPolicy, Strategy } from "../rollout/policy.ts";
+import type { AskAgain, CanaryStep, Gate, People, RolloutPolicy, Strategy } from "../rollout/policy.ts";
 import type { PolicySource } from "./scenario.ts";
 
+type GateSource = NonNullable<PolicySource["gates"]>[number];
 type CanarySource = Extract<PolicySource["strategy"], { canary: unknown }>["canary"][number];
 
 const NONE = { count: 0 } as const;
@@ -15,12 +16,21 @@ export const policyOf = (source: PolicySource): RolloutPolicy => ({
   unreachable: { allowed: source.unreachable?.allowed ?? { percent: 10 }, afterMs: source.unreachable?.after ?? 300_000 },
   timeoutMs: source.timeout ?? 600_000,
   graceMs: source.grace ?? 30_000,
-  gates: (source.gates ?? []).map(({ name, onError, onInconclusive, again }) => ({
-    ...{ name, onError, onInconclusive },
-    ...(again === undefined ? {} : { again: againOf(again) }),
-  })),
+  gates: (source.gates ?? []).map(gateOf),
   onHalt: source.onHalt,
   approvals: source.approvals ?? 0,
+});
+
+const gateOf = (gate: GateSource): Gate => ({
+  ...{ name: gate.name, onError: gate.onError, onInconclusive: gate.onInconclusive },
+  ...("again" in gate && gate.again !== undefined ? { again: againOf(gate.again) } : {}),
+  ...("approvals" in gate ? { people: peopleOf(gate.approvals) } : {}),
+});
+
+const peopleOf = ({ count = 1, waves, within }: Extract<GateSource, { approvals: unknown }>["approvals"]): People => ({
+  approvals: count,
+  ...(waves === undefined ? {} : { waves }),
+  ...(within === undefined ? {} : { withinMs: within }),
 });
 
 const againOf = ({
@@ -28,7 +38,7 @@ const againOf = ({
   failed = 0,
   error = 0,
   inconclusive = 0,
-}: NonNullable<NonNullable<PolicySource["gates"]>[number]["again"]>): AskAgain => ({
+}: NonNullable<Extract<GateSource, { again?: unknown }>["again"]>): AskAgain => ({
   everyMs: every,
   allowed: { failed, error, inconclusive },
 });

@@ -32,11 +32,26 @@ const strategy = z.union([
 
 const unanswered = () => z.enum(["hold", "halt"]);
 
-const gate = z.strictObject({
+const gateFields = {
   name: name(),
-  errorRateBelow: share().describe("Passes while fewer requests of a hundred to moved instances fail"),
   onError: unanswered().describe("When the metrics give no answer. Going on is not possible"),
-  onInconclusive: unanswered().describe("When what they say decides nothing: no samples, no numbers"),
+  onInconclusive: unanswered().describe("When what they say decides nothing: no samples, no numbers; or nobody approved in time"),
+};
+
+const approvalGate = z.strictObject({
+  ...gateFields,
+  approvals: z
+    .strictObject({
+      count: z.int().min(1).optional().describe("So many must approve. 1 if absent"),
+      waves: z.array(z.int().min(1)).min(1).optional().describe("After these waves. After all but the last if absent"),
+      within: span().optional().describe("Later is inconclusive. It waits for ever if absent"),
+    })
+    .describe("Passes when people have approved the wave"),
+});
+
+const metricsGate = z.strictObject({
+  ...gateFields,
+  errorRateBelow: share().describe("Passes while fewer requests of a hundred to moved instances fail"),
   again: z
     .strictObject({
       every: span(),
@@ -65,7 +80,7 @@ export const policySchema = z.strictObject({
     .describe("Absent: 10 % may be silent, for 5 minutes"),
   timeout: span().optional().describe("How long moving one instance may take. 10m if absent"),
   grace: span().optional().describe("How long a moved instance may be unhealthy. 30s if absent"),
-  gates: z.array(gate).optional(),
+  gates: z.array(z.union([metricsGate, approvalGate])).optional(),
   onHalt: z.enum(["hold", "roll-back"]),
   approvals: z.int().min(0).optional().describe("How many must approve. 0 if absent"),
 });
@@ -159,6 +174,7 @@ const fault = z.discriminatedUnion("fault", [
     reason: name().optional(),
     id: name().optional(),
     plan: z.string().optional().describe("Hash that is approved; the right one if absent"),
+    wave: z.int().min(1).optional().describe("Wave that is approved; whichever waits if absent"),
   }),
 ]);
 

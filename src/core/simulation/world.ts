@@ -291,7 +291,8 @@ export class World implements RolloutHands {
   }
 
   private answerGate({ key, gate }: Extract<Action, { kind: "ask-gate" }>): void {
-    const limit = this.request.gates.find(({ name }) => name === gate)?.errorRateBelow ?? 0;
+    const asked = this.request.gates.find(({ name }) => name === gate);
+    const limit = asked !== undefined && "errorRateBelow" in asked ? asked.errorRateBelow : 0;
     const rate = this.images.get(this.target)?.errorRate ?? 0;
     const told = this.metrics === undefined ? undefined : METRICS[this.metrics];
     const truth: Answer =
