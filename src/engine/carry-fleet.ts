@@ -51,8 +51,9 @@ export interface CarryOptions {
 const LOOK_MS = 200;
 /** So many looks in a row may fail: ten seconds. */
 const LOOKS = 50;
-/** While something is under way. */
-const BUSY_MS = 60;
+/** While something is under way, and until what was moved is seen to be well: for so long at most, since some machines take minutes. */
+const BUSY_MS = 50;
+const WATCHED_MS = 5000;
 /** What could not be begun is tried again. */
 const RETRY_MS = 1000;
 /** How long requests may take to end when an instance is taken out. A guess for web services. */
@@ -92,6 +93,8 @@ class FleetCarrier {
   private readonly gates: GateProbes;
   private readonly sickSince = new Map<string, number>();
   private wakeAtMs = 0;
+  /** When the rollout was told something last. */
+  private toldAtMs = 0;
   /** As the rollout was told last; null: not by this process. */
   private freeze: string | null | undefined = null;
   private supersededBy: string | undefined;
@@ -138,8 +141,19 @@ class FleetCarrier {
       signal.throwIfAborted();
       const turn = await this.turn();
       if (this.options.onTurn(turn)) return;
-      await this.pause(turn.underWay > 0 || this.inbox.length > 0 ? BUSY_MS : LOOK_MS);
+      await this.pause(this.paceMs(turn.underWay));
     }
+  }
+
+  /** How long until the next look: not beyond the moment at which the rollout wants to decide. */
+  private paceMs(underWay: number): number {
+    const open = this.current;
+    if (open === undefined) return underWay > 0 ? BUSY_MS : LOOK_MS;
+    const { moving, returning } = open.reconciler.rollout.roster.sums;
+    const nowMs = open.base.now();
+    const isWatched = moving + returning > 0 && nowMs - this.toldAtMs < WATCHED_MS;
+    const pace = underWay > 0 || this.inbox.length > 0 || isWatched ? BUSY_MS : LOOK_MS;
+    return Math.min(pace, Math.max(0, Math.ceil(this.wakeAtMs - nowMs)));
   }
 
   /** What is under way is left as it is: whoever carries the fleet on next finds it and finishes it. */
@@ -199,6 +213,7 @@ class FleetCarrier {
       ...this.surroundings(reconciler.rollout),
       ...this.taken(reconciler.rollout),
     ];
+    if (observations.length > 0) this.toldAtMs = nowMs;
     if (observations.length > 0 || nowMs >= this.wakeAtMs) {
       const decision = reconciler.tick(observations, nowMs);
       for (const action of decision.actions) if (action.kind === "move") this.begunAtMs.set(action.id, nowMs);

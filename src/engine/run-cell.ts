@@ -94,7 +94,7 @@ function diedAtBoot(cell: Cell): BakehouseError {
 
 /** All cells of the store, the oldest first, with what those that run say of themselves. */
 export const listCells = async ({ cells }: Pick<RunCellParts, "cells">): Promise<readonly ShownCell[]> =>
-  Promise.all(cells.list().map(({ id }) => showCell(cells.find(id))));
+  Promise.all(cells.all().map(showCell));
 
 /** How long a machine may take to say how it is; one that is starting up may be too busy. */
 const ASK_MS = 5000;

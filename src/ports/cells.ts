@@ -130,6 +130,8 @@ export interface Cells {
   start(request: CellRequest, signal: AbortSignal): Promise<Cell>;
   /** All that are not tidied away, the oldest first. */
   list(): readonly CellState[];
+  /** The same, with what can be asked of each. */
+  all(): readonly Cell[];
   /** By name or id, or the beginning of one that no other cell shares. @throws CELL_NOT_FOUND */
   find(reference: string): Cell;
   /** Removes what dead owners left: processes, namespaces, cgroups, folders. */

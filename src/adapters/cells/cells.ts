@@ -35,6 +35,7 @@ export function localCells(store: Store, trees: Pick<ImageTrees, "ensureUnpacked
   return {
     start: (request, signal) => start(store, trees, request, signal),
     list: () => cellFolders(store).map(stateOf),
+    all: () => cellFolders(store).map((cell) => cellOf(store, cell)),
     find: (reference) => cellOf(store, find(store, reference)),
     tidy: () => tidy(store),
   };

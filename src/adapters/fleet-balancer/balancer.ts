@@ -143,7 +143,7 @@ const POLL_MS = 20;
 /** A guess; seen: at once when nothing is kept. */
 const REMOVE_MS = 5000;
 /** Between two looks at what is not up, or about to go down: one that came up should not wait for the pace of those that are well. */
-const FAST_MS = 100;
+const FAST_MS = 50;
 
 /**
  * `http-server-close`: a connection that is kept for a client's next request outlives the server that it leads to, and HAProxy 2.6 has given

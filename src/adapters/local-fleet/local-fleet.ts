@@ -60,14 +60,15 @@ class LocalFleet implements FleetProvider {
     const notes = this.notes.open();
     await this.ensureBalancer(notes);
     const served = new Map((await this.balancer?.servers())?.map((server) => [server.id, server]) ?? []);
-    const states = new Map(this.cells.list().map((state) => [state.name, state]));
+    const machines = new Map(this.cells.all().map((cell) => [cell.state.name, cell]));
     const releases = this.notes.releases();
     const observedAt = new Date().toISOString();
     return Promise.all(
       notes.map(async (note): Promise<InstanceReport> => {
-        const state = states.get(note.id);
+        const machine = machines.get(note.id);
+        const state = machine?.state;
         const place = { id: note.id, slot: note.slot, zone: note.zone, provided: note.image, observedAt };
-        const cell = isUp(state) ? this.cells.find(note.id) : undefined;
+        const cell = isUp(state) ? machine : undefined;
         const mounted = cell?.mounted();
         if (state === undefined || cell === undefined || mounted === undefined) {
           const isStarting = cell !== undefined || (state === undefined && note.startedAt === undefined);

@@ -23,7 +23,7 @@ export const command = defineCommand({
       });
     return withImages({ global, terminal }, async (parts) => {
       const cells = await parts.cells();
-      const found = options.all ? cells.list().map(({ id }) => cells.find(id)) : references.map((reference) => cells.find(reference));
+      const found = options.all ? cells.all() : references.map((reference) => cells.find(reference));
       const stopped = await Promise.all(
         found.map(async (cell) => {
           const { id, name } = cell.state;

@@ -205,22 +205,23 @@ sub forget {
   close $socket;
 }
 
-my @timers; # [time, what to do]
-sub after { my ($seconds, $do) = @_; push @timers, [time + $seconds, $do] }
+my (%timers, $timers_made); # [time, what to do], by their number
+sub after { my ($seconds, $do) = @_; $timers{++$timers_made} = [time + $seconds, $do]; return $timers_made }
 
 sub loop {
+  my $looked_at = 0;
   while (!defined $ended) {
     my ($reads, $writes) = ("", "");
     vec($reads, $_, 1) = 1 for keys %on_read;
     vec($writes, $_, 1) = 1 for keys %on_write;
-    my $found = select $reads, $writes, undef, (@timers ? 1 : undef);
+    my $found = select $reads, $writes, undef, (%timers ? 1 : undef);
     if ($found > 0) {
       for my $number (grep { vec $reads, $_, 1 } keys %on_read) { $on_read{$number}->() if $on_read{$number} }
       for my $number (grep { vec $writes, $_, 1 } keys %on_write) { $on_write{$number}->() if $on_write{$number} }
     }
-    my @due = grep { $_->[0] <= time } @timers;
-    @timers = grep { $_->[0] > time } @timers;
-    $_->[1]->() for @due;
+    next if !%timers || time == $looked_at;
+    $looked_at = time;
+    (delete $timers{$_})->[1]->() for grep { $timers{$_}[0] <= $looked_at } keys %timers;
   }
   write_file("egress", egress_lines());
   write_file("ended", "$ended\n");
@@ -348,15 +349,14 @@ sub dial {
   fcntl $socket, F_SETFL, O_NONBLOCK;
   return $then->($socket) if connect $socket, $to;
   if ($! != EINPROGRESS) { close $socket; return $then->(undef, "refused") }
-  my $done = 0;
+  my $too_late = after(CONNECT_SECONDS, sub { forget($socket); $then->(undef, "timeout") });
   on_write($socket, sub {
-    $done = 1;
+    delete $timers{$too_late};
     my $error = unpack "i", getsockopt $socket, SOL_SOCKET, SO_ERROR;
     delete $on_write{fileno $socket};
     if ($error) { forget($socket); return $then->(undef, "refused") }
     $then->($socket);
   });
-  after(CONNECT_SECONDS, sub { if (!$done) { forget($socket); $then->(undef, "timeout") } });
 }
 
 # Both ways, until both have ended.
@@ -391,6 +391,12 @@ sub pump {
       delete $on_read{fileno $from};
       if ($buffer eq "") { shutdown $to, 1; $done->() }
       return;
+    }
+    if ($buffer eq "") { # nothing waits before it: most of what is short goes out at once
+      my $sent = syswrite $to, $bytes;
+      return $broken->() if !defined $sent && $! != EAGAIN;
+      return if ($sent //= 0) == $count;
+      substr $bytes, 0, $sent, "";
     }
     $buffer .= $bytes;
     delete $on_read{fileno $from} if length $buffer > BUFFERED_AT_MOST;
