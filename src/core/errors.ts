@@ -51,6 +51,7 @@ export const ERROR_CODES = {
   SCENARIO_INVALID: { http: 422, exit: 2, means: "A scenario does not match its schema" },
   FLEET_NOT_FOUND: { http: 404, exit: 2, means: "No fleet has this name" },
   INSTANCE_NOT_FOUND: { http: 404, exit: 2, means: "The fleet has no such instance" },
+  INSTANCE_UNREACHABLE: { http: 503, exit: 1, means: "A machine that is there already does not answer" },
   INSTANCE_FAILED: { http: 500, exit: 1, means: "An instance could not be made or brought to a release" },
   ROLLOUT_NOT_FOUND: { http: 404, exit: 2, means: "No rollout has this id" },
   ROLLOUT_REFUSED: { http: 409, exit: 4, means: "A rollout may not start, or does not take this command" },

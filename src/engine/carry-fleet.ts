@@ -131,7 +131,8 @@ class FleetCarrier {
       digestOf: parts.digestOf,
       sleep: parts.sleep,
       drainMs: DRAIN_MS,
-      mendMs: (fleet.fleet.rollout ?? DEFAULT_POLICY).timeoutMs,
+      timeoutMs: (fleet.fleet.rollout ?? DEFAULT_POLICY).timeoutMs,
+      isInCharge: () => this.current === undefined || this.current.records.holds(this.current.epoch),
     });
   }
 
@@ -420,9 +421,11 @@ class FleetCarrier {
 
   private noteHealth(): void {
     const nowMs = this.parts.clock.elapsedMs();
-    for (const { id, health } of this.reports) {
-      if (health === "healthy") this.sickSince.delete(id);
-      else if (!this.sickSince.has(id)) this.sickSince.set(id, nowMs);
+    for (const { id, slot, health } of this.reports) {
+      if (health === "healthy") {
+        this.sickSince.delete(id);
+        this.unmended.delete(slot);
+      } else if (!this.sickSince.has(id)) this.sickSince.set(id, nowMs);
     }
   }
 

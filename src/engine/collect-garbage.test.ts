@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -236,6 +236,27 @@ describe("collecting garbage", () => {
     expect(going(await collect({ packagesOlderThanMs: 0, apply: false }), "packages")).toEqual([`packages/ab/${"ab".repeat(32)}.deb`]);
     await collect({ apply: true, packages: true });
     expect((await collect()).items.filter(({ kind }) => kind === "packages")).toEqual([]);
+  });
+
+  it("removes machines to clone whose image is gone or that nobody used for long, and none that an instance runs from", async () => {
+    const kept = (key: string, image: ImageDigest): void => {
+      mkdirSync(fixture.store.path("vm-snapshots", key), { recursive: true });
+      writeFileSync(fixture.store.path("vm-snapshots", key, "memory"), "x".repeat(1000));
+      fixture.store.writeNote(`vm-snapshots/${key}/snapshot.json`, { image });
+    };
+    const gone = `sha256:${"9".repeat(64)}`;
+    kept("gone", gone);
+    kept("runs", gone);
+    kept("there", releases[4] ?? base);
+    mkdirSync(fixture.store.path("fleets", "shop", "web", "instances"), { recursive: true });
+    fixture.store.writeNote("fleets/shop/web/instances/web-1-ab.json", { id: "web-1-ab", snapshot: "runs" });
+    fixture.store.writeNote("fleets/shop/web/instances/web-2-cd.json", { id: "web-2-cd", snapshot: "gone", endedAt: OLD });
+    const report = await collect();
+    expect(going(report, "snapshots")).toEqual(["vm-snapshots/gone"]);
+    expect(whyOf(report, "vm-snapshots/runs")).toBe("machine to clone: web-1-ab runs from it");
+    expect(whyOf(report, "vm-snapshots/gone")).toBe("machine to clone: the image is gone");
+    expect(going(await collect({ packagesOlderThanMs: 0, apply: true }), "snapshots")).toEqual(["vm-snapshots/gone", "vm-snapshots/there"]);
+    expect(readdirSync(fixture.store.path("vm-snapshots"))).toEqual(["runs"]);
   });
 
   it("refuses to guess when the index cannot be read", async () => {

@@ -471,6 +471,7 @@ const WORDS: Readonly<Record<StoreArea, string>> = {
   plans: "note",
   logs: "log",
   artifacts: "list of contents",
+  snapshots: "machine to clone",
   temporary: "half-written file",
 };
 
@@ -510,6 +511,13 @@ function judgeAreas({ store, contents }: CollectGarbageParts, options: CollectGa
         ? { keep: true, why: `${WORDS.artifacts}: the image is here` }
         : { keep: false, why: `${WORDS.artifacts}: the image is gone` },
     ),
+    ...judged("snapshots", ({ image, usedBy }, ageMs) => {
+      const what = WORDS.snapshots;
+      if (usedBy !== undefined) return { keep: true, why: `${what}: ${usedBy} runs from it` };
+      if (image === undefined || !present.has(hexOf(image))) return { keep: false, why: `${what}: the image is gone` };
+      const keep = ageMs < options.packagesOlderThanMs;
+      return { keep, why: `${what}: ${keep ? "used" : "not used"} in the last ${days(options.packagesOlderThanMs)}` };
+    }),
     ...(["apt", "plans", "logs"] as const).flatMap((area) =>
       judged(area, () => ({ keep: true, why: `${WORDS[area]}: gc leaves these alone` })),
     ),

@@ -1,3 +1,4 @@
+import { BakehouseError } from "../core/errors.ts";
 import type { ImageDigest } from "../core/digest.ts";
 import { differOnlyInVolume, type FleetRelease } from "../core/fleet/release.ts";
 import type { InstanceReport } from "../core/fleet/instance.ts";
@@ -26,8 +27,10 @@ export interface MoverParts {
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   /** How long requests may take to end when an instance is taken out. */
   readonly drainMs: number;
-  /** How long mending may take; a rollout keeps its own deadlines. */
-  readonly mendMs: number;
+  /** How long a move or mending may take. A rollout keeps its own deadlines. */
+  readonly timeoutMs: number;
+  /** Whether nobody else carries the fleet on by now. */
+  isInCharge(): boolean;
 }
 
 /** What is under way for one slot. */
@@ -43,6 +46,8 @@ export interface Job {
 type Move = Extract<Action, { readonly kind: "move" }>;
 
 const POLL_MS = 50;
+/** Between two tries to reach a machine that does not answer. */
+const REACH_MS = 1000;
 /** How long a provider may take to stop when it is called off. A guess; after that nobody waits for it. */
 const CALLED_OFF_MS = 10_000;
 
@@ -87,7 +92,7 @@ export class InstanceMover implements RolloutHands {
     const { key } = action;
     switch (action.kind) {
       case "move":
-        return this.begin(key, action.id, action.how !== "in-place", (signal) => this.move(action, signal));
+        return this.begin(key, action.id, action.how !== "in-place", (signal) => this.reach(() => this.move(action, signal), signal));
       case "switch":
         return this.begin(key, FLEET, true, () => this.switchTo(action.to), { tellsDone: true });
       case "retire":
@@ -105,7 +110,7 @@ export class InstanceMover implements RolloutHands {
 
   /** Mends what healing found. What fails is seen by the next look. */
   mend(remedy: Remedy, key: string): void {
-    const { provider, mendMs: withinMs } = this.parts;
+    const { provider, timeoutMs: withinMs } = this.parts;
     if (remedy.kind === "end") return this.begin(key, remedy.instance, false, (signal) => this.end(remedy.instance, signal), { withinMs });
     const { slot } = remedy;
     if (remedy.kind === "admit") return this.begin(key, slot.slot, false, () => this.admit(remedy.instance), { withinMs });
@@ -187,6 +192,29 @@ export class InstanceMover implements RolloutHands {
     }
   }
 
+  /** A machine that does not answer is asked again for as long as a move may take. Then it is silent, which is for the rollout to judge. */
+  private async reach(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    const over = new AbortController();
+    let isLate = false;
+    void this.parts.sleep(this.parts.timeoutMs, over.signal).then(
+      () => (isLate = !over.signal.aborted),
+      () => undefined,
+    );
+    try {
+      while (!isLate) {
+        try {
+          return await work();
+        } catch (error) {
+          if (!(error instanceof BakehouseError) || error.code !== "INSTANCE_UNREACHABLE") throw error;
+        }
+        await this.parts.sleep(REACH_MS, signal);
+        signal.throwIfAborted();
+      }
+    } finally {
+      over.abort();
+    }
+  }
+
   private async move({ key, id: slot, to, how }: Move, signal: AbortSignal): Promise<void> {
     const { provider } = this.parts;
     const image = to as ImageDigest;
@@ -218,6 +246,7 @@ export class InstanceMover implements RolloutHands {
 
   private async activate(id: string, release: FleetRelease, signal: AbortSignal): Promise<void> {
     const { provider, drainMs } = this.parts;
+    await provider.prepare?.(id, release, signal);
     await provider.drain(id, drainMs, signal);
     try {
       await provider.activate(id, release, signal);
@@ -232,6 +261,7 @@ export class InstanceMover implements RolloutHands {
     const wanted = this.weights({ id, image });
     for (const [other, weight] of wanted) if (other !== id && this.isWrong(other, weight)) await this.give(other, weight);
     const weight = wanted.get(id) ?? FULL;
+    if (!this.parts.isInCharge()) throw new Error("another process carries the fleet on");
     this.given.set(id, weight);
     await provider.admit(id, weight);
   }

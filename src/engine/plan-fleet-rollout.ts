@@ -62,7 +62,7 @@ export async function planFleetRollout(parts: FleetParts, options: PlanFleetOpti
   const provider = parts.provider(fleet);
   const reports = await provider.observe();
   const policy = fleet.fleet.rollout ?? DEFAULT_POLICY;
-  const instances = instancesOf(fleet, reports);
+  const instances = instancesOf(fleet, reports, provider.can);
   const nothingMoves = instances.every(({ running }) => running === release.image);
   const back = backOf(parts, fleet, release.image, policy, options.back);
   const planned = planRollout({
@@ -153,7 +153,11 @@ function backOf(
 }
 
 /** One for each slot, as it is at this moment. */
-function instancesOf({ fleet, size }: KnownFleet, reports: readonly InstanceReport[]): readonly PlannedInstance[] {
+function instancesOf(
+  { fleet, size }: KnownFleet,
+  reports: readonly InstanceReport[],
+  { replace }: FleetProvider["can"],
+): readonly PlannedInstance[] {
   return slotsOf(fleet, size).map(({ slot, zone }) => {
     const mine = reports.filter((report) => report.slot === slot && report.bootedAt !== undefined);
     const report = mine.find(({ serving }) => serving) ?? mine[0];
@@ -162,7 +166,9 @@ function instancesOf({ fleet, size }: KnownFleet, reports: readonly InstanceRepo
       : fleet.neverFirst.includes(slot)
         ? ({ ring: "never-first" } as const)
         : {};
-    return { id: slot, zone, running: report?.running, healthy: report?.health === "healthy", ...ring };
+    // one that is made anew is being started then; one that is given does not answer
+    const silent = !replace && reports.some((each) => each.slot === slot && each.health === "unknown") ? { silent: true } : {};
+    return { id: slot, zone, running: report?.running, healthy: report?.health === "healthy", ...ring, ...silent };
   });
 }
 

@@ -33,9 +33,16 @@ export interface FleetProvider {
    */
   launch(place: InstancePlace, release: FleetRelease, signal: AbortSignal): Promise<void>;
   /**
+   * Brings a machine what `activate` needs, while it goes on serving: what takes long there. Absent: it has it already.
+   *
+   * @throws as `activate`
+   */
+  prepare?(id: string, release: FleetRelease, signal: AbortSignal): Promise<void>;
+  /**
    * Exchanges the release volume while the machine runs, and starts `entry` again. The one before is kept for the way back.
    *
-   * @throws INSTANCE_FAILED when it cannot be done; the machine then runs what it ran before
+   * @throws INSTANCE_FAILED when it cannot be done; the machine then runs what it ran before. INSTANCE_UNREACHABLE when it does not
+   * answer: what became of it is not known, and it may be asked again
    */
   activate(id: string, release: FleetRelease, signal: AbortSignal): Promise<void>;
   /** Lets it take traffic as soon as it is healthy. @param weight  share of what others take, 0–100; 100 where `can.weigh` is not */

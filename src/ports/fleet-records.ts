@@ -4,6 +4,7 @@ import type { Recipe } from "../core/recipe/model.ts";
 import type { Release } from "../core/rollout/admit.ts";
 import type { Action, Command, RolloutStatus } from "../core/rollout/model.ts";
 import type { RolloutPlan } from "../core/rollout/plan.ts";
+import type { Baseline } from "./gate-baselines.ts";
 import type { RolloutOrigin, RolloutRecords } from "./rollout-records.ts";
 import type { Owner } from "./store.ts";
 
@@ -97,6 +98,8 @@ export interface FleetRolloutRecords extends RolloutRecords {
   /** What a replay is held against: the actions that were marked as done, and every state that was shown, in order. */
   begun(): readonly BegunAction[];
   shown(): readonly ShownState[];
+  /** Whether nobody took the rollout over since that epoch was given. */
+  holds(epoch: number): boolean;
   /** Commands that no moment has yet: `append` of a moment that has one takes it from here. */
   pending(): readonly GivenCommand[];
   /** What others are shown; the same epoch as `append`. @throws LEASE_LOST */
@@ -157,6 +160,10 @@ export interface FleetRecords {
   healings(key: string, since: string): readonly Healing[];
   healed(key: string, healing: Healing): void;
   forgiveHealings(key: string): void;
+
+  /** What untouched instances of a fleet said to a gate, as it was kept last. */
+  baseline(key: string, gate: string): Baseline | undefined;
+  keepBaseline(key: string, gate: string, baseline: Baseline): void;
 
   /** The newest first. */
   rollouts(key?: string): readonly RolloutSummary[];

@@ -6,7 +6,7 @@ import type { GateSubjects } from "../core/gates/subjects.ts";
 export interface GateProbes {
   /**
    * Asked after the soak of each wave. Towards the end too few are untouched: comparisons then take what untouched ones said when they
-   * were last asked by these same probes (by the self-test, too), and are inconclusive when they never were.
+   * were last asked in this rollout (by the self-test, too), and are inconclusive when they never were.
    */
   ask(gate: ProbedGate, subjects: GateSubjects, signal: AbortSignal): Promise<GateAnswer>;
   /**

@@ -1,8 +1,8 @@
-import type { DiffId, Sha256 } from "../core/digest.ts";
+import type { DiffId, ImageDigest, Sha256 } from "../core/digest.ts";
 import type { StepRecord } from "./store.ts";
 
 /** Parts of a store whose files are found by age rather than by reference. */
-export type StoreArea = "packages" | "recorded" | "downloads" | "lent" | "apt" | "plans" | "logs" | "artifacts" | "temporary";
+export type StoreArea = "packages" | "recorded" | "downloads" | "lent" | "apt" | "plans" | "logs" | "artifacts" | "snapshots" | "temporary";
 
 export interface StoreItem {
   /** Below the store's root. */
@@ -10,6 +10,9 @@ export interface StoreItem {
   readonly sizeBytes: number;
   /** When it was last written or read, as far as the file system tells; ISO 8601, UTC. */
   readonly usedAt: string;
+  /** Of a snapshot: what it was made from, and an instance that runs from it. */
+  readonly image?: ImageDigest;
+  readonly usedBy?: string;
 }
 
 export interface WorkFolder {

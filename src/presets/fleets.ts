@@ -12,7 +12,7 @@ import { sshFleet } from "../adapters/ssh-fleet/ssh-fleet.ts";
 import { vmFleet } from "../adapters/vm-fleet/vm-fleet.ts";
 import { readImage } from "../engine/image-content.ts";
 import type { FleetProvider } from "../ports/fleet-provider.ts";
-import type { KnownFleet } from "../ports/fleet-records.ts";
+import { fleetKey, type KnownFleet } from "../ports/fleet-records.ts";
 import type { FleetParts } from "../engine/fleet-parts.ts";
 import type { ImageParts } from "./images.ts";
 
@@ -51,6 +51,10 @@ export async function fleetParts(
       gateProbes({
         fleet: provider,
         secret: (name) => secretsOf(fleet).resolve([name]).get(name),
+        baselines: {
+          read: (gate) => records.baseline(fleetKey(fleet), gate),
+          keep: (gate, baseline) => records.keepBaseline(fleetKey(fleet), gate, baseline),
+        },
       }),
     machineClock,
     owner: thisProcess,

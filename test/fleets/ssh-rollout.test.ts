@@ -1,7 +1,10 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { httpGet } from "../../src/adapters/ssh-fleet/probe.ts";
 import { startMachine, type TestMachine } from "../../src/adapters/ssh-fleet/machine.testing.ts";
@@ -12,7 +15,7 @@ const ZONES = ["a", "a", "b"] as const;
 let machines: readonly TestMachine[] = [];
 let cli = "";
 
-const recipe = (): string => `name: shop
+const recipe = (timeout = "10s"): string => `name: shop
 layers:
   base: { steps: [rootfs: base] }
   release:
@@ -27,7 +30,7 @@ fleets:
     pinned: shop/release
     identity: key
     health: { http: /, interval: 200ms, healthy: 1 }
-    rollout: { strategy: { rolling: { batch: 1, soak: 500ms } }, maxUnavailable: 1, timeout: 10s, onHalt: roll-back }
+    rollout: { strategy: { rolling: { batch: 1, soak: 500ms } }, maxUnavailable: 1, timeout: ${timeout}, onHalt: roll-back }
     hosts:
 ${machines.map(({ host }, index) => `      - { name: ${host.name}, address: ${host.address}, zone: ${ZONES[index] ?? "b"}, hostKey: ${host.hostKey} }\n`).join("")}`;
 
@@ -55,12 +58,24 @@ function run(...words: readonly string[]): { readonly code: number | null; reado
 }
 
 /** @param page  what machines are to answer; nothing: they answer 404 */
-function bake(page?: string): void {
+function bake(page?: string, moreBytes = 0): void {
   rmSync(join(folder, "app"), { recursive: true });
   mkdirSync(join(folder, "app"));
+  if (moreBytes > 0) writeFileSync(join(folder, "app", "more"), randomBytes(moreBytes));
   writeFileSync(join(folder, "app", page === undefined ? "other.html" : "index.html"), page ?? "");
   expect(run("bake", "--quiet").code).toBe(0);
 }
+
+/** How much of a release that is on its way has arrived. */
+function partBytes({ root }: TestMachine): number {
+  const releases = join(root, "var/lib/bakehouse/releases");
+  const parts = readdirSync(releases).filter((name) => name.endsWith(".part"));
+  return Math.max(0, ...parts.map((name) => statSync(join(releases, name), { throwIfNoEntry: false })?.size ?? 0));
+}
+
+/** A machine asks its own service. */
+const ASK_ITSELF = `python3 -c 'import urllib.request as r; print(r.urlopen("http://127.0.0.1/").read().decode(), end="")'`;
+
 const answers = (): Promise<readonly string[]> =>
   Promise.all(
     machines.map(({ host }) =>
@@ -92,20 +107,48 @@ describe("a rollout to own machines", () => {
     expect(await answers()).toEqual(["two", "two", "two"]);
   }, 180_000);
 
-  it("stops where a machine is off, and says what ssh says", async () => {
+  it("moves the others where a machine is off, says what ssh says, and goes on when that machine is there again", async () => {
     await machines[1]?.powerOff();
     bake("three");
-    const stopped = run("rollout", "start");
-    expect(stopped.code, stopped.said).toBe(1);
-    expect(stopped.said).toMatch(/web-2 .*(Connection refused|No route to host|did not answer)/);
+    const held = run("rollout", "start");
+    expect(held.code, held.said).toBe(1);
+    expect(held.said).toContain("web-2 does not answer: moved when it does");
+    expect(held.said).toContain("too many instances do not answer: 1, 0 may");
     expect(run("fleet", "ps").said).toMatch(/^web-2 .*unknown .*(Connection refused|No route to host|did not answer)/m);
-    expect((await answers())[0]).toBe("two");
+    expect(await answers()).toEqual(["two", "nothing", "two"]);
 
     await machines[1]?.boot();
     await expect.poll(answers, { timeout: 30_000 }).toEqual(["two", "two", "two"]);
+    const done = run("rollout", "watch", "web", "--carry");
+    expect(done.code, done.said).toBe(0);
+    expect(await answers()).toEqual(["three", "three", "three"]);
+  }, 180_000);
 
+  it("goes on from where a delivery was cut off, and what was there before serves meanwhile", async () => {
+    writeFileSync(join(folder, "bakehouse.yaml"), recipe("60s"));
+    bake("four", 200_000_000);
+    const rollout = spawn(process.execPath, [cli, "--store", join(folder, "store"), "rollout", "start"], { cwd: folder, stdio: "ignore" });
+    const ended = once(rollout, "exit");
+    const isOnItsWay = (machine: TestMachine): boolean => partBytes(machine) > 20_000_000;
+    while (rollout.exitCode === null && !machines.some(isOnItsWay)) await setTimeout(2);
+    const cut = machines.find(isOnItsWay);
+    if (cut === undefined) throw new Error("nothing was on its way");
+    cut.cable("down");
+    await setTimeout(12_000); // ssh takes nine seconds to see it
+    const arrived = partBytes(cut);
+    expect(arrived).toBeGreaterThan(20_000_000);
+    expect(arrived).toBeLessThan(200_000_000);
+    expect(cut.inside(`exec ${ASK_ITSELF}`)).toBe("three");
+    cut.cable("up");
+    expect(await ended).toEqual([0, null]);
+    expect(await answers()).toEqual(["four", "four", "four"]);
+    expect(partBytes(cut)).toBe(0);
+  }, 240_000);
+
+  it("leaves machines as they are when the fleet is dissolved: they are not ours to end", async () => {
+    const before = await answers();
     const dissolved = run("fleet", "dissolve", "web");
     expect(dissolved.code, dissolved.said).toBe(0);
-    expect(await answers()).toEqual(["two", "two", "two"]); // the machines are not ours to end
+    expect(await answers()).toEqual(before);
   }, 180_000);
 });

@@ -4,6 +4,8 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GateAnswer, GateProbe, ProbedGate } from "../../core/gates/model.ts";
 import { MOST_BYTES } from "./fetch-json.ts";
+import { openSqliteFleets } from "../sqlite-fleets/sqlite-fleets.ts";
+import type { GateBaselines } from "../../ports/gate-baselines.ts";
 import { gateProbes, type GateProbeParts } from "./gate-probes.ts";
 
 // A source of metrics: what it answers at a path, and what it was asked.
@@ -44,8 +46,17 @@ afterAll(() => void server.close().closeAllConnections());
 // Who asks.
 
 const never = new AbortController().signal;
+/** As another process would find them. */
+function recorded(): GateBaselines {
+  const records = openSqliteFleets(":memory:");
+  return {
+    read: (gate) => records.baseline("shop/web", gate),
+    keep: (gate, baseline) => records.keepBaseline("shop/web", gate, baseline),
+  };
+}
 const nobody: GateProbeParts = {
   fleet: { http: () => Promise.reject(new Error("nobody")), logs: () => Promise.reject(new Error("nobody")) },
+  baselines: { read: () => undefined, keep: () => undefined },
 };
 const gateOf = (probe: GateProbe): ProbedGate => ({ name: "gate", onError: "hold", onInconclusive: "hold", probe });
 const moved = (...ids: readonly string[]) => ids.map((id) => ({ id, address: `${id}:80`, sinceMs: 600_000 }));
@@ -145,6 +156,7 @@ describe("a number of the instances themselves", () => {
     ...{ kind: "http", at: { path: "/stats", port: 8000 }, wanted: { value: "rate" }, expected: { below: 1 }, timeoutMs: 200 },
   };
   const fleetOf = (answers: Readonly<Record<string, { status: number; body: string } | "silent">>): GateProbeParts => ({
+    ...nobody,
     fleet: {
       ...nobody.fleet,
       http: (id, request) => {
@@ -185,7 +197,7 @@ describe("a number of the instances themselves", () => {
       },
     };
     const ids = Array.from({ length: 100 }, (_, index) => `web-${index}`);
-    expect(await verdictOf(ask(probe, { fleet }, ids))).toEqual(["passed", "all 100, the worst 0 (web-0), below 1"]);
+    expect(await verdictOf(ask(probe, { ...nobody, fleet }, ids))).toEqual(["passed", "all 100, the worst 0 (web-0), below 1"]);
     expect(most).toBe(16);
   });
 });
@@ -262,8 +274,9 @@ describe("a query to Prometheus", () => {
     expect(await verdictOf(ask(compared()))).toEqual(["inconclusive", expect.stringContaining("too few values to compare, 5 are needed")]);
   });
 
-  it("compares with what untouched ones said last, when too few are left", async () => {
-    const probes = gateProbes(nobody);
+  it("compares with what untouched ones said last, when too few are left, also when another process asks", async () => {
+    const parts = { ...nobody, baselines: recorded() };
+    const probes = gateProbes(parts);
     const gate = gateOf(compared());
     routes.set(API, byInstance({ "web-1": spread(30), "web-8": spread(10) }));
     expect(await verdictOf(probes.ask(gate, { moved: moved("web-1"), untouched: [] }, never))).toEqual([
@@ -271,7 +284,7 @@ describe("a query to Prometheus", () => {
       "too few values to compare, 5 are needed on each side (8 values of moved, 0 of untouched)",
     ]);
     await probes.ask(gate, { moved: moved("web-1"), untouched: moved("web-8", "web-9") }, never);
-    expect(await verdictOf(probes.ask(gate, { moved: moved("web-1", "web-8"), untouched: [] }, never))).toEqual([
+    expect(await verdictOf(gateProbes(parts).ask(gate, { moved: moved("web-1", "web-8"), untouched: [] }, never))).toEqual([
       "failed",
       expect.stringMatching(/untouched ones as they were \d+ s ago, since too few are left$/),
     ]);
@@ -360,6 +373,7 @@ describe("lines of journals", () => {
   const probe = (lines = 100): GateProbe => ({ kind: "log", pattern: "panic", unit: "shop.service", atMost: 0, lines });
   const stamp = (agoMs: number): string => new Date(Date.now() - agoMs).toISOString().replace(/\.\d+Z$/, "+0000");
   const fleetOf = (journals: Readonly<Record<string, readonly string[] | "silent">>): GateProbeParts => ({
+    ...nobody,
     fleet: {
       ...nobody.fleet,
       logs: (id, options) => {

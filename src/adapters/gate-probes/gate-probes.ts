@@ -19,6 +19,7 @@ import { numbersAt } from "../../core/gates/value-path.ts";
 import { cut } from "../../core/gates/words.ts";
 import { readPattern } from "../../core/text/pattern.ts";
 import type { FleetProvider } from "../../ports/fleet-provider.ts";
+import type { Baseline, GateBaselines } from "../../ports/gate-baselines.ts";
 import type { GateProbes } from "../../ports/gate-probes.ts";
 import { fetchJson, parseJson } from "./fetch-json.ts";
 
@@ -27,6 +28,8 @@ export interface GateProbeParts {
   readonly fleet: Pick<FleetProvider, "http" | "logs">;
   /** The value of a secret of the recipe; nothing when it is not there. */
   readonly secret?: (name: string) => string | undefined;
+  /** What untouched instances said, for when too few are left. */
+  readonly baselines: GateBaselines;
 }
 
 /** Instances that are asked at the same time (a guess). */
@@ -36,9 +39,9 @@ const JOURNAL_MS = 30_000;
 
 type Subject = GateInstance & { readonly sinceMs?: number };
 
-/** Gates asked over HTTP and of the fleet's own instances. One for each rollout: what untouched instances said is kept. */
+/** Gates asked over HTTP and of the fleet's own instances. */
 export function gateProbes(parts: GateProbeParts): GateProbes {
-  const kept = new KeptReadings();
+  const keep = (gate: string, asked: Asked): void => parts.baselines.keep(gate, { ...asked, at: new Date().toISOString() });
   const read = (probe: GateProbe, subjects: readonly Subject[], windowMs: number, signal: AbortSignal): Promise<readonly Reading[]> =>
     subjects.length === 0 && probe.kind !== "windows" ? Promise.resolve([]) : readProbe(parts, probe, subjects, windowMs, signal);
 
@@ -54,8 +57,8 @@ export function gateProbes(parts: GateProbeParts): GateProbes {
           read(probe, subjects.untouched, windowMs, signal),
         ]);
         const now = { readings: untouched, instances: subjects.untouched.length };
-        if (samplesIn(untouched) >= comparison.minSamples) kept.keep(gate.name, now);
-        const { readings, remark } = kept.of(gate.name, now);
+        if (samplesIn(untouched) >= comparison.minSamples) keep(gate.name, now);
+        const { readings, remark } = fuller(now, parts.baselines.read(gate.name));
         const answer = judgeGate(gate, { moved, untouched: readings });
         return remark === undefined ? answer : { ...answer, detail: `${answer.detail}; ${remark}` };
       }),
@@ -66,36 +69,21 @@ export function gateProbes(parts: GateProbeParts): GateProbes {
         const readThese = (subjects: readonly Subject[]) => read(probe, subjects, windowOf(probe), signal);
         if (comparisonOf(probe) === undefined) return selfTestGate(gate, { moved: await readThese(standIns), untouched: [] });
         const [moved, rest] = await Promise.all([readThese(standIns), readThese(others)]);
-        kept.keep(gate.name, { readings: standIns === others ? rest : [...moved, ...rest], instances: untouched.length });
+        keep(gate.name, { readings: standIns === others ? rest : [...moved, ...rest], instances: untouched.length });
         return selfTestGate(gate, { moved, untouched: rest });
       }),
   };
 }
 
-interface Baseline {
-  readonly readings: readonly Reading[];
-  /** How many instances were asked. */
-  readonly instances: number;
+/** What they say now; what was kept if that is more only because there were more of them. */
+function fuller(now: Asked, kept: Baseline | undefined): { readonly readings: readonly Reading[]; readonly remark?: string } {
+  const isSilent = now.readings.some((reading) => "problem" in reading);
+  if (kept === undefined || isSilent || kept.instances <= now.instances || samplesIn(kept.readings) <= samplesIn(now.readings)) return now;
+  const seconds = Math.round((Date.now() - Date.parse(kept.at)) / 1000);
+  return { readings: kept.readings, remark: `untouched ones as they were ${seconds} s ago, since too few are left` };
 }
 
-/** By gate, what untouched instances said when there were enough of them: towards the end of a rollout too few are left to compare with. */
-class KeptReadings {
-  readonly #kept = new Map<string, Baseline & { readonly at: number }>();
-
-  keep(gate: string, baseline: Baseline): void {
-    this.#kept.set(gate, { ...baseline, at: performance.now() });
-  }
-
-  /** What they say now; what was kept if that is more only because there were more of them. */
-  of(gate: string, now: Baseline): { readonly readings: readonly Reading[]; readonly remark?: string } {
-    const kept = this.#kept.get(gate);
-    const isSilent = now.readings.some((reading) => "problem" in reading);
-    if (kept === undefined || isSilent || kept.instances <= now.instances || samplesIn(kept.readings) <= samplesIn(now.readings))
-      return now;
-    const seconds = Math.round((performance.now() - kept.at) / 1000);
-    return { readings: kept.readings, remark: `untouched ones as they were ${seconds} s ago, since too few are left` };
-  }
-}
+type Asked = Omit<Baseline, "at">;
 
 /** As many as the first wave moves stand for moved ones, the others for untouched ones; one alone stands for both. */
 function divide(untouched: readonly GateInstance[], firstWave: number) {

@@ -22,6 +22,7 @@ import { AUDIT_MIRROR } from "../sqlite-catalog/audit-mirror.ts";
 import { readMarks } from "../sqlite-catalog/read-marks.ts";
 import { openLocks, type Locks } from "./locks.ts";
 import { isAlive, startTimeOf, thisProcess } from "./owners.ts";
+import { writerOf, WRITTEN_PLACES } from "./unfinished.ts";
 
 /** The folder layout that this code writes; see `Store`. */
 const FORMAT = 1;
@@ -354,32 +355,12 @@ function workFolders(root: string, options: LocalStoreOptions): WorkFolders {
   };
 }
 
-/** Where files are written beside their place. The package store tidies its own. */
-const WRITTEN_PLACES = [
-  "",
-  "oci",
-  "oci/blobs/sha256",
-  "diffs",
-  "steps",
-  "plans",
-  "downloads",
-  "downloads/oci",
-  "lent",
-  "recorded",
-  "keys",
-  "artifacts",
-] as const;
-
-/** `.tmp-<pid>-…`, `.new-<pid>-…`, `<name>.new-<pid>-…`, `<name>.part-<pid>`, `<name>.<pid>.<hex>.tmp`: on their way to their place, by that process. */
-const UNFINISHED = /(?:^|\.)(?:(?:tmp|new|part)-(?<by>\d+)(?:-|$)|(?<from>\d+)\.[0-9a-f]+\.tmp$)/;
-
 /** Removes what processes that are gone did not finish writing. */
 function removeUnfinished(root: string): readonly { readonly kind: string; readonly id: string }[] {
   return WRITTEN_PLACES.flatMap((place) =>
     namesIn(join(root, place)).flatMap((name) => {
-      const { by, from } = UNFINISHED.exec(name)?.groups ?? {};
-      const pid = by ?? from;
-      if (pid === undefined || startTimeOf(Number(pid)) !== undefined) return [];
+      const writer = writerOf(name);
+      if (writer === undefined || startTimeOf(writer) !== undefined) return [];
       rmSync(join(root, place, name), { recursive: true, force: true });
       return [{ kind: "unfinished file", id: join(place, name) }];
     }),

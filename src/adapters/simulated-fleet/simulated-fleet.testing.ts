@@ -147,10 +147,11 @@ class SimulatedFleet implements FleetProvider {
     };
   }
 
-  /** One that answers. @throws INSTANCE_NOT_FOUND */
+  /** One that answers. @throws INSTANCE_NOT_FOUND, INSTANCE_UNREACHABLE */
   private up(id: string): Machine {
     const machine = this.world.find(id);
-    if (machine?.bootedMs === undefined || machine.isSilent === true || this.world.isDead(machine)) throw notFound(id);
+    if (machine?.isSilent === true) throw new BakehouseError("INSTANCE_UNREACHABLE", `${id} does not answer`);
+    if (machine?.bootedMs === undefined || this.world.isDead(machine)) throw notFound(id);
     return machine;
   }
 

@@ -380,3 +380,16 @@ describe("a full disk", () => {
     }
   });
 });
+
+describe("what untouched instances said to a gate", () => {
+  it("is there for the next process, whatever numbers it has, and goes with the fleet", () => {
+    const baseline = { readings: [{ from: "web-1", numbers: [0.25, Number.NaN, Infinity, -Infinity] }], instances: 3, at: NOW };
+    records.keepBaseline(KEY, "latency", { ...baseline, instances: 1 });
+    records.keepBaseline(KEY, "latency", baseline);
+    expect(open().baseline(KEY, "latency")).toEqual(baseline);
+    expect(open().baseline(KEY, "other")).toBeUndefined();
+    expect(open().baseline("shop/other", "latency")).toBeUndefined();
+    records.forget(KEY);
+    expect(open().baseline(KEY, "latency")).toBeUndefined();
+  });
+});

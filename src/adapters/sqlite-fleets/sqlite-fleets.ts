@@ -22,6 +22,7 @@ import type {
   RolloutSummary,
   ShownState,
 } from "../../ports/fleet-records.ts";
+import type { Baseline } from "../../ports/gate-baselines.ts";
 import type { Owner } from "../../ports/store.ts";
 import type { RolloutOrigin } from "../../ports/rollout-records.ts";
 import { storeError } from "../local-store/files.ts";
@@ -53,6 +54,7 @@ CREATE TABLE IF NOT EXISTS shown (rollout TEXT NOT NULL, number INTEGER NOT NULL
   reason TEXT NOT NULL, waiting_for TEXT NOT NULL, PRIMARY KEY (rollout, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS commands (number INTEGER PRIMARY KEY, rollout TEXT NOT NULL, value TEXT NOT NULL, at TEXT NOT NULL, taken INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS queued (key TEXT NOT NULL, rollout TEXT NOT NULL, value TEXT NOT NULL, number INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS baselines (key TEXT NOT NULL, gate TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (key, gate));
 CREATE TABLE IF NOT EXISTS carriers (key TEXT PRIMARY KEY, owner TEXT NOT NULL);
 `;
 
@@ -186,7 +188,7 @@ class SqliteFleets implements FleetRecords {
 
   forget(key: string): void {
     this.atOnce(() => {
-      for (const table of ["fleets", "denied", "healings", "queued", "carriers"])
+      for (const table of ["fleets", "denied", "healings", "queued", "baselines", "carriers"])
         this.db.prepare(`DELETE FROM ${table} WHERE key = ?`).run(key);
     });
   }
@@ -201,6 +203,17 @@ class SqliteFleets implements FleetRecords {
 
   allow(key: string, digest: ImageDigest): boolean {
     return this.db.prepare("DELETE FROM denied WHERE key = ? AND digest = ?").run(key, digest).changes > 0;
+  }
+
+  baseline(key: string, gate: string): Baseline | undefined {
+    const [row] = this.rows("SELECT value FROM baselines WHERE key = ? AND gate = ?", key, gate);
+    return row === undefined ? undefined : (JSON.parse(text(row["value"]), andOddNumbers) as Baseline);
+  }
+
+  keepBaseline(key: string, gate: string, baseline: Baseline): void {
+    this.db
+      .prepare("INSERT OR REPLACE INTO baselines (key, gate, value) VALUES (?, ?, ?)")
+      .run(key, gate, JSON.stringify(baseline, withOddNumbers));
   }
 
   stops(): readonly LineStop[] {
@@ -324,6 +337,7 @@ class SqliteFleets implements FleetRecords {
           this.db.prepare("UPDATE rollouts SET epoch = epoch + 1 WHERE id = ?").run(id);
           return Number(state()["epoch"]);
         }),
+      holds: (epoch) => state()["epoch"] === epoch,
       moments: () =>
         moments().map((row): Moment => ({
           nowMs: Number(row["now_ms"]),
@@ -417,6 +431,12 @@ class SqliteFleets implements FleetRecords {
     }
   }
 }
+
+/** JSON has neither NaN nor infinities, which metrics have. */
+const withOddNumbers = (_: string, value: unknown): unknown =>
+  typeof value === "number" && !Number.isFinite(value) ? { number: String(value) } : value;
+const andOddNumbers = (_: string, value: unknown): unknown =>
+  typeof value === "object" && value !== null && "number" in value ? Number(value.number) : value;
 
 const text = (value: string | number | null | undefined): string => {
   if (typeof value !== "string") throw new Error(`Not a text: ${String(value)}`);

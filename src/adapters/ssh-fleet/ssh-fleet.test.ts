@@ -61,7 +61,7 @@ describe("a fleet of own machines", () => {
       if ((statSync(part, { throwIfNoEntry: false })?.size ?? 0) > 20 * MB) machine.cable("down");
     }, 2);
     await expect(provider.activate("web-1", large, never)).rejects.toMatchObject({
-      code: "INSTANCE_FAILED",
+      code: "INSTANCE_UNREACHABLE",
       message: expect.stringMatching(
         /^web-1 \(.*\) cannot be brought to shop\/release-large: .* MB more of 200\.\d MB were handed/,
       ) as string,
@@ -111,7 +111,7 @@ describe("a fleet of own machines", () => {
     const off = await reportOf(provider, "web-1");
     expect(off).toMatchObject({ provided: two.image, running: undefined, health: "unknown", serving: false });
     expect(off?.why).toMatch(/did not answer within 5 s|No route to host|Connection (refused|timed out)/);
-    await expect(provider.activate("web-1", two, never)).rejects.toMatchObject({ code: "INSTANCE_FAILED" });
+    await expect(provider.activate("web-1", two, never)).rejects.toMatchObject({ code: "INSTANCE_UNREACHABLE" });
     await machine.boot();
     await expect.poll(() => reportOf(provider, "web-1"), PATIENT).toMatchObject({ running: two.image, health: "healthy", serving: true });
     expect(Date.parse((await reportOf(provider, "web-1"))?.bootedAt ?? "")).toBeGreaterThan(Date.parse(before?.bootedAt ?? ""));
@@ -127,7 +127,7 @@ describe("a fleet of own machines", () => {
     expect(report).toMatchObject({ running: undefined, health: "unknown", serving: false });
     expect(report?.why).toMatch(/^its host key \(SHA256:\S+\) is not the one in the recipe; nothing was sent to it$/);
     await expect(wary.activate("web-1", fleet.release("secret"), never)).rejects.toMatchObject({
-      code: "INSTANCE_FAILED",
+      code: "INSTANCE_UNREACHABLE",
       message: expect.stringContaining("is not the one in the recipe; nothing was sent") as string,
     });
     expect(fleet.sent).toHaveLength(sent);

@@ -85,8 +85,8 @@ export function sshFleet({ store, folder, onSend }: SshFleetParts, fleet: SshFle
     return { running: fitting.find(({ image }) => image === note?.image)?.image ?? newest.image };
   };
 
-  const bring = async (machine: Machine, release: FleetRelease, signal: AbortSignal): Promise<void> => {
-    const { host, connection, looks } = machine;
+  /** Brings what is to be activated, where it is not there already. */
+  const send = async ({ host, connection }: Machine, release: FleetRelease, signal: AbortSignal): Promise<MachineNote["volume"]> => {
     const { volume } = release;
     if (volume === undefined)
       throw new MachineRefused(`${release.name} has no release volume, and the root of an own machine is not exchanged`);
@@ -101,25 +101,42 @@ export function sshFleet({ store, folder, onSend }: SshFleetParts, fleet: SshFle
         kind === "erofs" ? Promise.resolve(erofsPayload(store, volume.blob)) : tarPayload(store, volume.blob, notes.tars),
       onSend: (sent: Sent) => onSend?.(sent),
     };
+    const examined = await examine(delivery);
+    if (examined.refuses !== undefined) throw new MachineRefused(examined.refuses);
+    if (!isRootOf(release.diffs, examined.diffs)) throw new MachineRefused(rootDiffers(release.diffs, examined.diffs));
+    await deliver(delivery, examined);
+    return volume;
+  };
+
+  const bring = async (machine: Machine, release: FleetRelease, signal: AbortSignal): Promise<void> => {
+    const { host, connection, looks } = machine;
     for (let tries = 0; ; tries++) {
-      const examined = await examine(delivery);
-      if (examined.refuses !== undefined) throw new MachineRefused(examined.refuses);
-      if (!isRootOf(release.diffs, examined.diffs)) throw new MachineRefused(rootDiffers(release.diffs, examined.diffs));
-      await deliver(delivery, examined);
+      const volume = await send(machine, release, signal);
       const parameters = [fleet.root, hexOf(volume.blob), volume.path, release.entry ?? ""];
       const ran = await connection.run(SWITCH, parameters, { timeoutMs: SWITCH_MS, signal });
       if (ran.code === 7 && tries < TRIES) continue; // another brought its own meanwhile, and removed this
       if (ran.code !== 0) throw refusal(ran);
       if (ran.stdout.includes("changed")) looks.forget();
-      break;
+      machine.observing = undefined; // it may have looked before
+      return notes.brought(host.name, { image: release.image, volume });
     }
-    machine.observing = undefined; // it may have looked before
-    notes.brought(host.name, { image: release.image, volume });
   };
 
   /** One at a time, also among processes: others would send the same bytes. */
   const alone = <T>(id: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
     store.withLock(`fleet-${fleet.name}-${id}`, { signal }, work);
+
+  const changing = async (
+    id: string,
+    release: FleetRelease,
+    signal: AbortSignal,
+    work: (machine: Machine) => Promise<unknown>,
+  ): Promise<void> => {
+    const machine = find(id);
+    await alone(id, signal, () => work(machine)).catch((error: unknown) => {
+      throw failed(machine.host, `cannot be brought to ${release.name}`, error);
+    });
+  };
 
   const tell = async ({ host, connection }: Machine, word: "drain" | "admit"): Promise<void> => {
     const mark = (): ReturnType<SshConnection["run"]> =>
@@ -142,12 +159,8 @@ export function sshFleet({ store, folder, onSend }: SshFleetParts, fleet: SshFle
           hint: "add a host to the fleet in the recipe",
         }),
       ),
-    activate: async (id, release, signal) => {
-      const machine = find(id);
-      await alone(id, signal, () => bring(machine, release, signal)).catch((error: unknown) => {
-        throw failed(machine.host, `cannot be brought to ${release.name}`, error);
-      });
-    },
+    prepare: (id, release, signal) => changing(id, release, signal, (machine) => send(machine, release, signal)),
+    activate: (id, release, signal) => changing(id, release, signal, (machine) => bring(machine, release, signal)),
     admit: async (id) => {
       const machine = find(id);
       await tell(machine, "admit").catch((error: unknown) => Promise.reject(failed(machine.host, "cannot be let into traffic", error)));
@@ -247,7 +260,7 @@ const reasonOf = (error: unknown): string => (error instanceof Error ? error.mes
 function failed(host: SshHost, what: string, error: unknown): unknown {
   if (!(error instanceof HostSilent || error instanceof MachineRefused)) return error;
   return new BakehouseError(
-    "INSTANCE_FAILED",
+    error instanceof HostSilent ? "INSTANCE_UNREACHABLE" : "INSTANCE_FAILED",
     `${host.name} (${host.address}) ${what}: ${error.message}`,
     { details: { instance: host.name } },
     error,

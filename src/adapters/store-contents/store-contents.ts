@@ -2,12 +2,14 @@ import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync, renameSync, rmSync, type Stats } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { isSha256, type Sha256 } from "../../core/digest.ts";
+import { isSha256, type ImageDigest, type Sha256 } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
 import type { StepFile, StoreArea, StoreContents, StoreItem, WorkFolder } from "../../ports/store-contents.ts";
 import type { Owner, StepRecord, Store } from "../../ports/store.ts";
+import { isUnfinished, WRITTEN_PLACES } from "../local-store/unfinished.ts";
 import { namesIn, readIfThere } from "../local-store/files.ts";
 import { isAlive } from "../local-store/owners.ts";
+import { snapshotsInUse } from "../fleet-notes/snapshots-in-use.ts";
 import { unpackInto } from "../image-trees/index.ts";
 import { compareDiff } from "./compare-diff.ts";
 import { sizeOfTree } from "./tree-size.ts";
@@ -113,7 +115,7 @@ function readIndex(file: string): { readonly entries: readonly unknown[] } | { r
 /** When it came to its place: a rename, as every adoption ends with, changes the inode's time. */
 const changedMs = (path: string): number => lstatSync(path, { throwIfNoEntry: false })?.ctimeMs ?? 0;
 
-const AREAS: Readonly<Record<Exclude<StoreArea, "temporary">, (store: Store) => readonly string[]>> = {
+const AREAS: Readonly<Record<Exclude<StoreArea, "temporary" | "snapshots">, (store: Store) => readonly string[]>> = {
   packages: (store) => filesBelow(store, "packages", 2),
   recorded: (store) => filesBelow(store, "recorded", 2),
   downloads: (store) => filesBelow(store, "downloads", 1),
@@ -126,35 +128,35 @@ const AREAS: Readonly<Record<Exclude<StoreArea, "temporary">, (store: Store) => 
 
 function itemsOf(store: Store, area: StoreArea): readonly StoreItem[] {
   if (area === "temporary")
-    return TEMPORARY_PLACES.flatMap((folder) =>
+    return WRITTEN_PLACES.flatMap((folder) =>
       namesIn(store.path(folder))
-        .filter(isTemporary)
+        .filter(isUnfinished)
         .map((name) => itemAt(store, `${folder}/${name}`)),
     );
+  if (area === "snapshots") return snapshotsIn(store);
   return AREAS[area](store).map((path) => itemAt(store, path));
 }
 
-const TEMPORARY_PLACES = [
-  "",
-  "oci",
-  "oci/blobs/sha256",
-  "diffs",
-  "steps",
-  "plans",
-  "packages",
-  "downloads",
-  "lent",
-  "work",
-  "artifacts",
-] as const;
-
-const isTemporary = (name: string): boolean =>
-  name.startsWith(".tmp-") || name.startsWith(".part-") || /\.part-\d+$/.test(name) || /\.new-[A-Za-z0-9]{6}$/.test(name);
+/** Machines that are kept to be cloned. */
+function snapshotsIn(store: Store): readonly StoreItem[] {
+  const inUse = snapshotsInUse(store);
+  return namesIn(store.path("vm-snapshots"))
+    .filter((key) => !isUnfinished(key))
+    .map((key) => {
+      const { image } = (store.readNote(`vm-snapshots/${key}/snapshot.json`) ?? {}) as { readonly image?: ImageDigest };
+      const usedBy = inUse.get(key);
+      return {
+        ...itemAt(store, `vm-snapshots/${key}`),
+        ...(image === undefined ? {} : { image }),
+        ...(usedBy === undefined ? {} : { usedBy }),
+      };
+    });
+}
 
 /** Items `depth` folders below an area's own; folders at that depth count as one. */
 function filesBelow(store: Store, path: string, depth: number): readonly string[] {
   return namesIn(store.path(path))
-    .filter((name) => !isTemporary(name))
+    .filter((name) => !isUnfinished(name))
     .flatMap((name) => {
       const child = `${path}/${name}`;
       return depth > 1 && lstatSync(store.path(child), { throwIfNoEntry: false })?.isDirectory() === true
@@ -176,14 +178,14 @@ function itemAt(store: Store, path: string): StoreItem {
 
 /** Reading counts as use, as far as the mount keeps access times (relatime: once a day, which is enough here). */
 function newestTime(path: string, stats: Stats): number {
-  const own = Math.max(stats.mtimeMs, stats.ctimeMs, stats.atimeMs);
+  const own = timeOf(stats);
   return stats.isDirectory()
-    ? readdirSync(path).reduce(
-        (newest, name) => Math.max(newest, lstatSync(join(path, name), { throwIfNoEntry: false })?.mtimeMs ?? 0),
-        own,
-      )
+    ? readdirSync(path).reduce((newest, name) => Math.max(newest, timeOf(lstatSync(join(path, name), { throwIfNoEntry: false }))), own)
     : own;
 }
+
+const timeOf = (stats: Stats | undefined): number =>
+  Math.max(0, ...(stats === undefined ? [] : [stats.mtimeMs, stats.ctimeMs, stats.atimeMs]));
 
 function workFolder(store: Store, id: string): WorkFolder {
   const owner = store.readNote(`work/${id}/owner.json`) as Owner | undefined;

@@ -27,6 +27,7 @@ import type { ImageTrees, OpenTree } from "../../ports/image-trees.ts";
 import type { Acceleration, Machines } from "../../ports/machines.ts";
 import type { Store } from "../../ports/store.ts";
 import { pathWithSystemFolders } from "../host-tools/find-program.ts";
+import { snapshotsInUse } from "../fleet-notes/snapshots-in-use.ts";
 import { hostImageRoot } from "../image-root/image-root.ts";
 import { namesIn } from "../local-store/files.ts";
 import { QEMU } from "../machines/qemu-arguments.ts";
@@ -298,17 +299,7 @@ export const shellWord = (word: string): string => `'${word.replaceAll("'", `'\\
 /** What belongs to images that are gone, or that this one takes the place of, and from which nothing runs. */
 function removeStale(store: Store, newKey: string, { image, hardware }: SnapshotNote): void {
   const images = new Set(store.images.entries().map(({ digest }) => digest));
-  const used = new Set(
-    namesIn(store.path("fleets")).flatMap((recipe) =>
-      namesIn(store.path("fleets", recipe)).flatMap((fleet) =>
-        namesIn(store.path("fleets", recipe, fleet, "instances")).map((name) => {
-          const note = store.readNote(`fleets/${recipe}/${fleet}/instances/${name}`) as
-            { readonly snapshot?: string; readonly endedAt?: string } | undefined;
-          return note?.endedAt === undefined ? note?.snapshot : undefined;
-        }),
-      ),
-    ),
-  );
+  const used = snapshotsInUse(store);
   for (const key of namesIn(store.path(FOLDER))) {
     const note = store.readNote(`${FOLDER}/${key}/snapshot.json`) as SnapshotNote | undefined;
     if (note === undefined || used.has(key) || key === newKey) continue;

@@ -43,7 +43,11 @@ that it has.`,
     grace: { value: "age", default: "0", summary: "How long images can be brought back, where the recipe does not say" },
     restore: { value: "image", many: true, summary: "Bring back an image that was set aside: name, digest, or its beginning" },
     recent: { value: "age", default: "24h", summary: "Keep steps without an image, and what failed steps left, while younger than this" },
-    packagesOlderThan: { value: "age", default: "30d", summary: "Remove packages and downloads that were not used for this long" },
+    packagesOlderThan: {
+      value: "age",
+      default: "30d",
+      summary: "Remove packages, downloads and machines to clone that were not used for this long",
+    },
     packages: { summary: "Remove all packages and downloads" },
   },
   examples: [
@@ -145,6 +149,7 @@ const LABELS: Partial<Record<GarbageKind, string>> = {
   recorded: "recording",
   downloads: "download",
   packages: "package",
+  snapshots: "machine to clone",
   logs: "log",
 };
 

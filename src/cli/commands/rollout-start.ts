@@ -1,7 +1,7 @@
 import { announce } from "../cycle/announce.ts";
 import { FLEET_ARGUMENT, RECIPE_OPTION, withFleets } from "../fleets/with-fleets.ts";
 import { liveRollout } from "../fleets/live.ts";
-import { planLines, rolloutLines, short } from "../fleets/words.ts";
+import { planLines, rolloutExitCode, rolloutLines, short } from "../fleets/words.ts";
 import { defineCommand } from "../command.ts";
 import { IMAGE_OPTIONS, imageOptions } from "../fleets/image-options.ts";
 
@@ -9,7 +9,8 @@ export const command = defineCommand({
   name: "rollout start",
   summary: "Bring a fleet to an image, step by step, and stop by itself when something breaks",
   description: `Plans it, shows the plan, and carries it out: until it has ended, or waits for people. Ctrl-C leaves it where it is; \`rollout watch --carry\` or
-\`fleet watch\` goes on. A fleet has one rollout at a time. Exit code 1 when the fleet did not come to the image.`,
+\`fleet watch\` goes on. A fleet has one rollout at a time. Exit code 1 when it ended without the fleet being on the image, or
+stopped by itself.`,
   arguments: { fleet: FLEET_ARGUMENT },
   options: {
     recipe: RECIPE_OPTION,
@@ -52,5 +53,5 @@ export const command = defineCommand({
     }
     return `${rolloutLines(started, terminal)}${started.over ? "" : terminal.colors.dim(`bakehouse rollout explain ${started.id}\n`)}`;
   },
-  exitCode: (started) => ("nothing" in started || "waits" in started || !started.over || started.status === "completed" ? 0 : 1),
+  exitCode: (started) => ("nothing" in started || "waits" in started ? 0 : rolloutExitCode(started)),
 });

@@ -1,12 +1,13 @@
 import { announce } from "../cycle/announce.ts";
 import { ROLLOUT_ARGUMENT, withFleets } from "../fleets/with-fleets.ts";
 import { liveRollout } from "../fleets/live.ts";
-import { rolloutLines } from "../fleets/words.ts";
+import { rolloutExitCode, rolloutLines } from "../fleets/words.ts";
 import { defineCommand } from "../command.ts";
 
 export const command = defineCommand({
   name: "rollout watch",
   summary: "Show a rollout while it goes on",
+  description: "Exit code 1 when it ended without the fleet being on the image, or stopped by itself.",
   arguments: { rollout: ROLLOUT_ARGUMENT },
   options: { carry: { summary: "Carry it on, if nobody does" } },
   examples: [
@@ -29,4 +30,5 @@ export const command = defineCommand({
   },
   render: (view, { terminal }) =>
     `${rolloutLines(view, terminal)}${view.over || view.carried ? "" : terminal.colors.dim(`Nobody carries it on: bakehouse rollout watch ${view.id} --carry\n`)}`,
+  exitCode: (view) => rolloutExitCode(view),
 });

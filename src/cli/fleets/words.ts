@@ -21,6 +21,10 @@ export function statusWord(status: RolloutStatus, colors: Colors): string {
 const BAD: ReadonlySet<RolloutStatus> = new Set(["halted", "rolling-back", "rolled-back", "rollback-failed", "abandoned"]);
 const WAITING: ReadonlySet<RolloutStatus> = new Set(["awaiting-approval", "paused", "held"]);
 
+/** 1: the fleet is not on the image, and will not be before somebody does something. */
+export const rolloutExitCode = ({ over, status }: RolloutView): number =>
+  (over && status !== "completed") || status === "held" || status === "halted" ? 1 : 0;
+
 /** One line for each fleet, and what is wrong with it below. */
 export function fleetLines(status: FleetStatus, terminal: Terminal): string {
   const { bold, dim, yellow, red, green } = terminal.colors;
@@ -103,6 +107,7 @@ export function planLines({ fleet, release, plan, hash, frozen, fit, settled }: 
         )}`,
     ),
     ...(settled > 0 ? [`${count(settled, "instance")} ${settled === 1 ? "runs" : "run"} it already`] : []),
+    ...silentLine(plan.instances.filter(({ silent }) => silent === true)),
     ...gatesLine(plan.policy.gates),
     "",
     ...plan.zones.map(({ zone, size: of, worst }) => `zone ${zone}: ${worst} of ${of} left at the worst moment`),
@@ -116,6 +121,13 @@ export function planLines({ fleet, release, plan, hash, frozen, fit, settled }: 
   ];
   return `${lines.join("\n")}\n`;
 }
+
+const silentLine = (silent: RolloutPlan["instances"]): readonly string[] =>
+  silent.length === 0
+    ? []
+    : [
+        `${silent.map(({ id }) => id).join(", ")} ${silent.length === 1 ? "does" : "do"} not answer: moved when ${silent.length === 1 ? "it does" : "they do"}`,
+      ];
 
 function gatesLine(gates: readonly Gate[]): readonly string[] {
   const names = gates.map(({ name, people }) => (people === undefined ? name : `${name} (${approvalsText(people)})`));

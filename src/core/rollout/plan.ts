@@ -6,6 +6,8 @@ import type { CanaryStep, People, RolloutPolicy } from "./policy.ts";
 export interface PlannedInstance extends Candidate {
   /** Digest that it runs. */
   readonly running: string | undefined;
+  /** It could not be asked: it counts as unreachable until it answers. */
+  readonly silent?: boolean;
 }
 
 /** How an instance comes to the target. */

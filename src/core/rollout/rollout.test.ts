@@ -181,13 +181,13 @@ describe("going back", () => {
 
   test("is not possible to an image that is revoked meanwhile: it is held, and a person may go on without a way back", () => {
     const driven = new Driven();
-    driven.tick();
+    const [move] = driven.tick();
     driven.tick([REVOKED]);
     expect(driven.rollout).toMatchObject({ status: "held", reason: "the image to go back to is revoked: leak" });
     const { refused } = driven.rollout.tick([{ type: "command", command: "roll-back", who: "ada" }], driven.nowMs);
     expect(refused).toMatchObject([{ why: "the image to go back to is revoked: leak" }]);
     driven.tick([{ type: "command", command: "resume", who: "ada" }]);
-    driven.run(() => true);
+    driven.tick([{ type: "action-failed", key: move?.key ?? "", reason: "no" }]);
     expect(driven.rollout.status).toBe("halted"); // although onHalt says roll-back
     expect(movesOf(driven.actions).every(({ to }) => to === "new")).toBe(true);
   });

@@ -96,7 +96,7 @@ export class Rollout {
     this.nowMs = nowMs;
     this.limits = plan.limits;
     this.status = plan.policy.approvals > 0 ? "awaiting-approval" : "running";
-    for (const instance of plan.instances) this.roster.add(instance, "waiting", nowMs);
+    for (const instance of plan.instances) this.roster.add(instance, instance.silent === true ? "unreachable" : "waiting", nowMs);
     for (const instance of plan.settled) this.roster.add(instance, "settled", nowMs);
     for (const slot of this.roster) this.listenFor(slot);
     this.openWave();
@@ -456,7 +456,7 @@ export class Rollout {
       if ((slot.phase !== "moving" && slot.phase !== "returning") || slot.attempt !== mark) continue;
       const answers = slot.heard && this.nowMs - slot.lastSeenMs < afterMs;
       if (answers || slot.phase === "returning") this.fail(slot, `is not healthy on the image in time`);
-      else this.settle(slot, "unreachable");
+      else this.lose(slot);
     }
     for (const { index, mark } of this.illnesses.due(this.nowMs)) {
       const slot = this.roster.at(index);
@@ -472,9 +472,15 @@ export class Rollout {
   }
 
   private silent(slot: Slot): void {
+    if (slot.phase === "waiting" || slot.phase === "moved") return this.lose(slot);
     this.roster.change(slot, { healthy: false, healthMark: slot.healthMark + 1 });
-    if (slot.phase === "waiting" || slot.phase === "moved") this.settle(slot, "unreachable");
-    else this.listenFor({ ...slot, lastSeenMs: this.nowMs });
+    this.listenFor({ ...slot, lastSeenMs: this.nowMs });
+  }
+
+  /** Nobody knows whether it serves: it counts as out of service, too. */
+  private lose(slot: Slot): void {
+    this.roster.change(slot, { healthy: false, healthMark: slot.healthMark + 1 });
+    this.settle(slot, "unreachable");
   }
 
   // What follows
@@ -767,7 +773,10 @@ export class Rollout {
   private roomWaitedFor(): string {
     const { id } = this.roster.at(this.again[0] ?? Math.min(this.next, this.roster.length - 1));
     if (this.others.ids.has(id)) return `${id}, which others have taken`;
-    return `room in the disruption budget: ${this.roster.sums.down + this.others.up} are down, ${this.limits.maxUnavailable} may`;
+    const { size, down } = this.strain;
+    const { maxUnavailable, minHealthy } = this.limits;
+    const least = down < maxUnavailable ? `, but ${minHealthy} of ${size} must be healthy` : "";
+    return `room in the disruption budget: ${down} are down, ${maxUnavailable} may${least}`;
   }
 
   private returnOf(): string | undefined {
