@@ -5,7 +5,7 @@ import type { InstanceReport } from "../core/fleet/instance.ts";
 import { slotsOf, type FleetSlot } from "../core/fleet/slots.ts";
 import { DEFAULT_POLICY } from "../core/fleet/default-policy.ts";
 import { numberOf } from "../core/rollout/amount.ts";
-import { ENDS, type Observation } from "../core/rollout/model.ts";
+import { APPROVALS, ENDS, type Observation } from "../core/rollout/model.ts";
 import type { FleetPolicy } from "../core/fleet/model.ts";
 import type { Verdict } from "../core/checks/verdict.ts";
 import { isProbed } from "../core/gates/model.ts";
@@ -13,7 +13,7 @@ import { gateSubjects } from "../core/gates/subjects.ts";
 import type { GateProbes } from "../ports/gate-probes.ts";
 import type { Rollout } from "../core/rollout/rollout.ts";
 import type { FleetProvider } from "../ports/fleet-provider.ts";
-import { fleetKey, type FleetRolloutRecords, type KnownFleet, type RolloutSummary } from "../ports/fleet-records.ts";
+import { fleetKey, type FleetRolloutRecords, type KnownFleet, type RolloutSummary, type ShownState } from "../ports/fleet-records.ts";
 import type { FleetParts } from "./fleet-parts.ts";
 import { fleetRelease } from "./fleet-release.ts";
 import { findFleet } from "./find-fleet.ts";
@@ -171,6 +171,7 @@ class FleetCarrier {
     await this.recordStart();
     const rollout = this.carryRollout();
     if (rollout?.ended === true) await this.endRollout();
+    else if (rollout !== undefined) await this.showRollout(rollout);
     this.mover.balance();
     const { remedies, left } = this.options.heals === false ? NOTHING : this.heal();
     return {
@@ -205,7 +206,7 @@ class FleetCarrier {
   private carryRollout(): FleetTurn["rollout"] {
     const open = this.current ?? this.takeOver();
     if (open === undefined) return undefined;
-    const { reconciler, records, epoch, base } = open;
+    const { reconciler, records, base } = open;
     const nowMs = base.now();
     const observations = [
       ...this.inbox.splice(0),
@@ -225,12 +226,7 @@ class FleetCarrier {
     }
     const { rollout } = reconciler;
     const ended = ENDS.has(rollout.status);
-    const state = { status: rollout.status, reason: rollout.reason, waitingFor: this.waitingFor, ended };
     if (ended) this.settleFleet(rollout);
-    else if (JSON.stringify(state) !== this.shown) {
-      records.show(epoch, state);
-      this.shown = JSON.stringify(state);
-    }
     return { id: records.id, state: rollout, waitingFor: this.waitingFor, ended };
   }
 
@@ -401,6 +397,22 @@ class FleetCarrier {
     if (summary !== undefined) await recordStartOnce(this.parts, summary);
   }
 
+  /** What others see of it. That it waits for people, or stopped by itself, is recorded first: whoever dies in between has it done by the next. */
+  private async showRollout({ id, state: { status, reason, plan }, waitingFor }: NonNullable<FleetTurn["rollout"]>): Promise<void> {
+    if (this.current === undefined) return;
+    const { records, epoch } = this.current;
+    const state = { status, reason, waitingFor, ended: false };
+    if (JSON.stringify(state) === this.shown) return;
+    const stop = stopOf(state);
+    const last = records.shown().at(-1);
+    if (stop !== undefined && (last === undefined || stopOf(last)?.reason !== stop.reason)) {
+      const deed = { what: `${id} ${stop.what}`, rollout: id, status, image: plan.target as ImageDigest, reason: stop.reason };
+      await recordDeedOnce(this.parts, stop.action, this.key, deed, last?.at ?? this.openRollout()?.startedAt ?? "");
+    }
+    records.show(epoch, state);
+    this.shown = JSON.stringify(state);
+  }
+
   /** First into the audit log, then that it is over: whoever dies in between has it recorded by the next. */
   private async endRollout(): Promise<void> {
     if (this.current === undefined) return;
@@ -521,6 +533,19 @@ class FleetCarrier {
       void this.parts.sleep(ms, stop.signal).then(go, () => undefined);
     });
   }
+}
+
+/** Why nothing goes on by itself, where that is so. */
+function stopOf({ status, reason, waitingFor }: Pick<ShownState, "status" | "reason" | "waitingFor">): Stop | undefined {
+  if (status === "held" || status === "halted" || status === "rolling-back") return { action: "rollout-stopped", what: status, reason };
+  if (!waitingFor.startsWith(APPROVALS)) return undefined;
+  return { action: "rollout-waits", what: "waits", reason: waitingFor.replace(/: \d+ of \d+$/, "") };
+}
+
+interface Stop {
+  readonly action: "rollout-stopped" | "rollout-waits";
+  readonly what: string;
+  readonly reason: string;
 }
 
 /** What the keys of healing begin with. */

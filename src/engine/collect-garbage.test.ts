@@ -244,7 +244,7 @@ describe("collecting garbage", () => {
       writeFileSync(fixture.store.path("vm-snapshots", key, "memory"), "x".repeat(1000));
       fixture.store.writeNote(`vm-snapshots/${key}/snapshot.json`, { image });
     };
-    const gone = `sha256:${"9".repeat(64)}`;
+    const gone: ImageDigest = `sha256:${"9".repeat(64)}`;
     kept("gone", gone);
     kept("runs", gone);
     kept("there", releases[4] ?? base);

@@ -16,7 +16,7 @@ export async function recordDeed(
 /**
  * The same, unless that stands in the log already: whoever did it may have died before or after it was written.
  *
- * @param since  when the rollout began, ISO 8601: an older one may have had its name
+ * @param since  the earliest time at which it can have been written, ISO 8601: it may have happened before, too
  */
 export async function recordDeedOnce(
   parts: Pick<FleetParts, "catalog" | "clock" | "baker">,
@@ -33,7 +33,8 @@ export async function recordDeedOnce(
         each.subject === subject &&
         each.at >= since &&
         "rollout" in each.details &&
-        each.details.rollout === details.rollout,
+        each.details.rollout === details.rollout &&
+        (!("reason" in each.details) || each.details.reason === details.reason),
     );
     return { ...(isThere ? {} : { body: { action, subject, details } }), result: undefined };
   });

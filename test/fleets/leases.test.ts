@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { followRollout } from "../../src/engine/follow-rollout.ts";
 import { startRollout } from "../../src/engine/start-rollout.ts";
 import { convergeFleet } from "../../src/engine/converge-fleet.ts";
+import type { FleetTurn } from "../../src/engine/carry-fleet.ts";
 import { isOver, Killed, shopImages, Site, type ShopImages } from "./simulated.ts";
 
 let images: ShopImages;
@@ -136,6 +137,43 @@ describe("starting a rollout", () => {
     expect(started.id).toBeUndefined();
     expect(started.settled).toBe(6);
     expect(site.records.rollouts()).toEqual([]);
+  });
+});
+
+describe("the audit log", () => {
+  const gates = [
+    { name: "go-ahead", onError: "hold", onInconclusive: "hold", people: { approvals: 1, waves: [1] } },
+    { name: "metrics", onError: "hold", onInconclusive: "hold", probe: { kind: "log", pattern: "panic", atMost: 0, lines: 1 } },
+  ] as const;
+  const rollout = { gates, onHalt: "hold", strategy: { kind: "canary", steps: [{ to: { count: 1 }, soakMs: 500 }] } } as const;
+  const seen = async (site: Site): Promise<readonly string[]> =>
+    (await site.ledger.records()).flatMap(({ action, details }) =>
+      action === "rollout-commanded" || !("what" in details) ? [] : [`${details.what.split(":")[0] ?? ""}: ${details.reason ?? ""}`],
+    );
+  const EXPECTED = [
+    "web-r1: ",
+    "web-r1 waits: approvals of wave 1",
+    "web-r1 held: gate metrics: error: no answer",
+    "web-r1 halted: gate metrics: failed: panic",
+  ];
+
+  it.each([0, 1, 2, 3, 4, 5, 6, 7, 8])("has each stop and each wait for approvals once, whoever dies at write %i", async (number) => {
+    const site = new Site(images, { size: 3, rollout });
+    await site.converge();
+    const id = await site.begun();
+    const until = (reached: (turn: FleetTurn) => boolean) => async (): Promise<void> => {
+      if (number > 0) await site.carry(reached, site.process("dan@host", { at: "write", number, when: "after" })).catch(() => undefined);
+      await site.carry(reached);
+      await site.carry(reached, site.process("cem@host")); // another one begins where it stands
+    };
+    await until(({ rollout: { state } = {} }) => state?.asksFor !== undefined)();
+    site.gate = () => ({ verdict: "error", detail: "no answer", data: {} });
+    await site.command({ command: "approve", planHash: site.view(id).planHash });
+    await until(({ rollout: { state } = {} }) => state?.status === "held")();
+    site.gate = () => ({ verdict: "failed", detail: "panic", data: {} });
+    await site.command({ command: "resume" });
+    await until(({ rollout: { state } = {} }) => state?.status === "halted")();
+    expect(await seen(site)).toEqual(EXPECTED);
   });
 });
 

@@ -64,6 +64,8 @@ function about(record: AuditRecord): string {
     case "revoked":
       return `${record.details.name}: ${record.details.reason}`;
     case "rollout-started":
+    case "rollout-stopped":
+    case "rollout-waits":
     case "rollout-ended":
     case "rollout-commanded":
     case "fleet-scaled":

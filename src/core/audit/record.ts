@@ -73,6 +73,10 @@ export type AuditBody =
 /** What people, and rollouts by themselves, did to fleets. */
 export type FleetAction =
   | "rollout-started"
+  /** By itself: held, halted, or on its way back. */
+  | "rollout-stopped"
+  /** For approvals. */
+  | "rollout-waits"
   | "rollout-ended"
   | "rollout-commanded"
   | "fleet-scaled"
@@ -85,7 +89,7 @@ export type FleetAction =
 export interface FleetDeed {
   readonly what: string;
   readonly rollout?: string;
-  /** Of a rollout that ended: how. */
+  /** Of a rollout that ended or stopped: how. */
   readonly status?: RolloutStatus;
   readonly image?: ImageDigest;
   /** Of the rollout's plan. */

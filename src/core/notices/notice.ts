@@ -98,6 +98,22 @@ export const NOTICES = {
     summary: "A fleet began to be brought to an image",
     data: z.strictObject({ fleet, rollout, image: digest, by }),
   },
+  "rollout.waiting": {
+    version: 1,
+    summary: "A rollout waits for people to approve its plan, or a wave",
+    data: z.strictObject({ fleet, rollout, image: digest, waitingFor: z.string().describe("What is to be approved") }),
+  },
+  "rollout.stopped": {
+    version: 1,
+    summary: "A rollout stopped: it begins nothing more by itself, or goes back",
+    data: z.strictObject({
+      fleet,
+      rollout,
+      image: digest,
+      status: z.string().describe("held, halted or rolling-back"),
+      reason: z.string().describe("Why"),
+    }),
+  },
   "rollout.ended": {
     version: 1,
     summary: "A rollout has ended: the fleet runs the image, or went back, or was left as it was",

@@ -56,10 +56,17 @@ function happeningOf(record: AuditRecord): Happening | undefined {
       if (rollout === undefined || image === undefined) return undefined;
       return { type: "rollout.started", subject: record.subject, data: { fleet: record.subject, rollout, image, by } };
     }
+    case "rollout-waits": {
+      const { rollout, image, reason: waitingFor = "" } = record.details;
+      if (rollout === undefined || image === undefined) return undefined;
+      return { type: "rollout.waiting", subject: record.subject, data: { fleet: record.subject, rollout, image, waitingFor } };
+    }
+    case "rollout-stopped":
     case "rollout-ended": {
       const { rollout, image, status, reason = "" } = record.details;
       if (rollout === undefined || image === undefined || status === undefined) return undefined;
-      return { type: "rollout.ended", subject: record.subject, data: { fleet: record.subject, rollout, image, status, reason } };
+      const type = record.action === "rollout-ended" ? "rollout.ended" : "rollout.stopped";
+      return { type, subject: record.subject, data: { fleet: record.subject, rollout, image, status, reason } };
     }
     case "line-stopped":
       // on every fleet: no recipe in particular is told

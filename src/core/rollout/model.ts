@@ -26,6 +26,9 @@ export type RolloutStatus =
 
 export const ENDS: ReadonlySet<RolloutStatus> = new Set(["completed", "rolled-back", "rollback-failed", "abandoned"]);
 
+/** How it begins, what a rollout waits for that people have to approve. */
+export const APPROVALS = "approvals of ";
+
 /** What becomes of one instance. */
 export type InstancePhase =
   "settled" | "waiting" | "moving" | "moved" | "failed" | "unreachable" | "skipped" | "left" | "returning" | "returned" | "stuck";

@@ -1,6 +1,7 @@
 import type { Verdict } from "../checks/verdict.ts";
 import { COMMANDS } from "./commands.ts";
 import {
+  APPROVALS,
   ENDS,
   type Action,
   type Command,
@@ -748,7 +749,7 @@ export class Rollout {
       const ending = sums.moving > 0 ? beingMoved(sums.moving) : this.stageText();
       return `${ending}, before ${this.supersededBy} takes over`;
     }
-    if (this.status === "awaiting-approval") return `approvals of plan ${this.planHash}: ${this.approvals.size} of ${approvals}`;
+    if (this.status === "awaiting-approval") return `${APPROVALS}plan ${this.planHash}: ${this.approvals.size} of ${approvals}`;
     if (this.status === "paused" || this.status === "held" || this.status === "halted") return this.reason;
     if (this.status === "rolling-back") return this.returnOf() ?? this.stageKey ?? "the traffic to be shared evenly again";
     if (this.isFrozen) return `the end of a freeze: ${this.freeze ?? ""}`;
@@ -760,7 +761,7 @@ export class Rollout {
     if (sums.sick > 0) return `the health of ${sums.sick === 1 ? "one moved instance" : `${sums.sick} moved instances`}`;
     const { key, againAtMs, approvedBy } = this.gate;
     const people = this.peopleWaitedFor;
-    if (people !== undefined) return `approvals of wave ${this.wave + 1}: ${approvedBy.size} of ${people.approvals}`;
+    if (people !== undefined) return `${APPROVALS}wave ${this.wave + 1}: ${approvedBy.size} of ${people.approvals}`;
     return key === undefined && againAtMs === undefined
       ? `the soak of wave ${this.wave + 1}`
       : `gate ${this.plan.policy.gates[this.gate.index]?.name ?? ""}${againAtMs === undefined ? "" : ", once more"}`;
