@@ -1,22 +1,24 @@
 import { z } from "zod";
 import { defineCheck } from "../core/checks/check.ts";
 import { failed, lastLines, noAnswer, passed, undecided } from "./lib/answers.ts";
-import { matcher, pattern, unitName } from "./lib/options.ts";
+import { lineFinder, linePattern, unitName } from "./lib/options.ts";
 import { serviceFile, startAtBoot } from "./lib/self-test.ts";
 
 const PRIORITIES = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"] as const;
 
 const options = z.strictObject({
   priority: z.enum(PRIORITIES).default("err").describe("Lines of this priority and graver are looked at"),
-  pattern: pattern().optional().describe("Only lines that match; all when absent"),
+  pattern: linePattern().optional().describe("Only lines that match; all when absent"),
   unit: unitName().optional().describe("Only lines of this unit"),
-  except: z.array(pattern()).default([]).describe("Lines that match one of these are meant"),
+  except: z.array(linePattern()).default([]).describe("Lines that match one of these are meant"),
 });
+
+const LONGEST_SHOWN = 200;
 
 /** Looks for lines that should not be in the journal. */
 export const logAbsent = defineCheck({
   id: "log-absent",
-  version: 1,
+  version: 2,
   summary: "The journal holds no lines of this kind",
   description: `Reads the journal of the start inside the booted machine when the other checks are done. Lines of priority \`err\` and graver,
 unless the options say otherwise. A journal without any line at all is no good news: the verdict is inconclusive.`,
@@ -40,12 +42,22 @@ unless the options say otherwise. A journal without any line at all is no good n
       { timeoutMs: 15_000, signal },
     );
     if (asked.code > 1 || asked.timedOut) throw new Error(`journalctl: ${asked.stderr.trim() || `ended with ${asked.code}`}`);
-    const only = wanted.pattern === undefined ? undefined : matcher(wanted.pattern);
-    const meant = wanted.except.map(matcher);
-    const lines = asked.stdout
+    const wants = wanted.pattern === undefined ? () => true : lineFinder(wanted.pattern);
+    const meant = wanted.except.map(lineFinder);
+    const found = asked.stdout
       .split("\n")
-      .filter((line) => line !== "" && (only === undefined || only.test(line)) && !meant.some((expression) => expression.test(line)));
+      .filter((line) => line !== "" && !meant.some((means) => means(line) === true))
+      .map((line) => ({ line, isWanted: wants(line) }));
+    const lines = found.flatMap(({ line, isWanted }) => (isWanted === true ? [line] : []));
+    const unread = found.filter(({ isWanted }) => isWanted === undefined).map(({ line }) => line);
     const what = wanted.pattern === undefined ? `of priority ${wanted.priority}` : `that match ${wanted.pattern}`;
+    if (lines.length === 0 && unread.length > 0)
+      return undecided(
+        `${unread.length === 1 ? "1 line is" : `${unread.length} lines are`} too long to be searched for ${wanted.pattern ?? ""}`,
+        {
+          excerpt: unread.map((line) => `${line.slice(0, LONGEST_SHOWN)}…`).slice(0, 20),
+        },
+      );
     if (lines.length === 0) return passed(`no lines ${what}`, { answered: { lines: 0 } });
     return failed(`${lines.length === 1 ? "1 line" : `${lines.length} lines`} ${what}`, {
       answered: { lines: lines.length },

@@ -64,7 +64,7 @@ function named(declared: readonly DeclaredCheck[], registry: CheckRegistry, name
       : `The image declares no check of type ${name}, and ${name} needs options to be run by itself`,
     {
       hint:
-        suggestion(name, [...names, ...(definition === undefined ? registry.keys() : [])], "checks of the image") ??
+        suggestion(name, [...new Set([...names, ...(definition === undefined ? registry.keys() : [])])], "checks of the image") ??
         "declare it under `checks:` in the recipe",
     },
   );

@@ -96,6 +96,19 @@ describe("a folder", () => {
     });
   });
 
+  test("laid over a tree refuses what no machine would see, all of it at once", async () => {
+    for (const path of ["run/app/pid", "tmp/x", "etc/app.conf", "srv/tmp/fine"]) image.put(`tree/${path}`);
+    await expect(image.run(copy, { from: "tree", to: "/" })).rejects.toMatchObject({
+      code: "INPUT_INVALID",
+      help: {
+        details: [
+          { file: "tree/run/app/pid", message: expect.stringContaining('"/run/app/pid" would not be seen below /run') as string },
+          { file: "tree/tmp/x", message: expect.stringContaining('"/tmp/x" would not be seen below /tmp') as string },
+        ],
+      },
+    });
+  });
+
   test("laid over a tree leaves its directories and links to directories alone", async () => {
     image.root.makeDirectory("/etc/ssl/private", { mode: 0o710, gid: 42 });
     image.root.makeDirectory("/usr/lib");

@@ -11,6 +11,7 @@ import {
   baseName,
   cleanPath,
   glob,
+  hiddenPlaceProblem,
   joinPath,
   listOf,
   mode,
@@ -78,6 +79,7 @@ export const copy = defineStep({
 - Nothing of the host shows: owner and mode come from the options, not from the checkout or the umask. Times are the image's own.
 - **Symbolic links** in a folder stay links if they stay inside of it. One that leads out, or is absolute, is refused.
 - \`.git\`, \`.bakehouse\`, \`bakehouse.lock\` and what \`.bakehouseignore\` beside the recipe lists (same syntax as \`.gitignore\`) are never copied.
+- What would go below \`/run\`, \`/tmp\` or another place that no machine sees is refused, also as a part of a tree.
 - **Templates**: \`{{version}}\` becomes the parameter's value, \`{{!version}}\` gives \`{{version}}\`. A name that is no parameter is
   refused with file, line and column. With \`template: true\` files that are not text are copied as they are.`,
   examples: [
@@ -162,7 +164,7 @@ class Copier {
     this.#flush();
   }
 
-  /** @throws INPUT_INVALID with the problems of all templates of all sources */
+  /** @throws INPUT_INVALID with the problems of all templates of all sources, and all files that no machine would see */
   finish(): void {
     if (this.#problems.length > 0) throw problemsError("INPUT_INVALID", this.#problems);
     this.#context.log(
@@ -187,6 +189,8 @@ class Copier {
   #entry(entry: InputEntry, path: string, source: string): void {
     const { root, address } = this.#context;
     if (entry.kind === "directory") return this.#directory(path);
+    const hidden = hiddenPlaceProblem(path);
+    if (hidden !== undefined) return void this.#problems.push({ file: source, message: hidden });
     inImage(address, () => {
       if (entry.kind === "symlink") {
         this.#flush();

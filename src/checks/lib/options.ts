@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { DURATION, parseDuration } from "../../core/recipe/duration.ts";
+import { findsIn, readPattern } from "../../core/text/pattern.ts";
 
 /** Pieces that the options of several checks are made of. */
 
@@ -46,6 +47,23 @@ function isPattern(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** A regular expression without references to groups, for texts of which there may be many: matched in a time that does not explode. */
+export const linePattern = () =>
+  z.string().superRefine((text, context) => {
+    const read = readPattern(text);
+    if (typeof read === "string") context.addIssue({ code: "custom", message: `${JSON.stringify(text)} ${read}` });
+  });
+
+/** @returns nothing where it was not decided, such as for a line of more than 4096 characters */
+export function lineFinder(text: string): (line: string) => boolean | undefined {
+  const read = readPattern(text);
+  if (typeof read === "string") throw new Error(`${JSON.stringify(text)} ${read}`);
+  return (line) => {
+    const found = findsIn(read, line);
+    return typeof found === "string" ? undefined : found;
+  };
 }
 
 export const matcher = (text: string): RegExp => new RegExp(text, "mu");

@@ -38,7 +38,7 @@ const HIDDEN_PLACES: readonly (readonly [place: RegExp, instead: string])[] = [
 ];
 
 /** What would be in the image and on no machine. Such a place itself may be made: programs mount something on it. */
-function hiddenPlaceProblem(path: string): string | undefined {
+export function hiddenPlaceProblem(path: string): string | undefined {
   const names = path.split("/");
   const above = names.slice(1).map((_, index) => names.slice(0, index + 1).join("/"));
   for (const [place, instead] of HIDDEN_PLACES) {
