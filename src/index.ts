@@ -30,7 +30,7 @@ export type {
   RunOptions,
 } from "./presets/create-bakehouse.ts";
 export type { EmbeddedOptions } from "./presets/embedded.ts";
-export type { BakeResult } from "./engine/bake.ts";
+export type { BakeResult } from "./engine/bake-input.ts";
 export type { BakedImage } from "./engine/assemble-image.ts";
 export type { CheckOutcome } from "./engine/check-image.ts";
 export type { SelfTestOutcome } from "./engine/self-test.ts";

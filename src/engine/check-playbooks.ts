@@ -1,5 +1,5 @@
 import type { PlaybookChange, PlaybookSummary } from "../ports/ansible-runner.ts";
-import type { BakeInput } from "./bake.ts";
+import type { BakeInput } from "./bake-input.ts";
 import type { BoundStep } from "./bound-recipe.ts";
 import type { EngineParts } from "./parts.ts";
 import type { BakePlan } from "./plan-bake.ts";

@@ -1,6 +1,7 @@
 import type { Sha256 } from "../core/digest.ts";
 import type { Lock, RecordedResponse } from "../core/lock/model.ts";
-import { bakeBelow, type BakeInput } from "./bake.ts";
+import { bakeBelow } from "./bake.ts";
+import type { BakeInput } from "./bake-input.ts";
 import type { BoundStep } from "./bound-recipe.ts";
 import type { BaseSystem } from "./lock-recipe.ts";
 import type { EngineParts } from "./parts.ts";

@@ -19,7 +19,8 @@ import {
   type RecipeFile,
 } from "../adapters/local-host/recipe-files.ts";
 import { bindSteps, wantedLayers, type BoundStep } from "../engine/bound-recipe.ts";
-import { bake, type BakeOptions, type BakeResult } from "../engine/bake.ts";
+import { bake } from "../engine/bake.ts";
+import type { BakeOptions, BakeResult } from "../engine/bake-input.ts";
 import { requireFreshLock } from "../engine/check-lock.ts";
 import type { CheckImageParts, CheckOutcome } from "../engine/check-image.ts";
 import type { SelfTestOutcome } from "../engine/self-test.ts";

@@ -13,7 +13,7 @@ import { readLockText, writeLockText } from "../adapters/local-host/recipe-files
 import { declarationOf } from "../engine/declared-checks.ts";
 import type { CycleWork } from "../engine/cycle-work.ts";
 import type { CascadeParts } from "../engine/cascade.ts";
-import type { BakeResult } from "../engine/bake.ts";
+import type { BakeResult } from "../engine/bake-input.ts";
 import type { NotifyPlace } from "../engine/deliver-notices.ts";
 import type { Promoted } from "../engine/cycle-work.ts";
 import type { CheckOutcome } from "../engine/check-image.ts";

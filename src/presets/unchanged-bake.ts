@@ -8,7 +8,7 @@ import { openStatCache } from "../adapters/recipe-inputs/stat-cache.ts";
 import type { Sha256 } from "../core/digest.ts";
 import { BakehouseError } from "../core/errors.ts";
 import { BUILD } from "../core/version.ts";
-import type { BakeResult } from "../engine/bake.ts";
+import type { BakeResult } from "../engine/bake-input.ts";
 import { findStanding, type AskedBake } from "../engine/standing-bake.ts";
 import { hashOnce, type LookedInputs } from "../engine/step-key.ts";
 

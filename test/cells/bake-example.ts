@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { inject } from "vitest";
-import type { BakeResult } from "../../src/engine/bake.ts";
+import type { BakeResult } from "../../src/engine/bake-input.ts";
 import { createBakehouse, type Bakehouse, type LoadedRecipe } from "../../src/presets/create-bakehouse.ts";
 import { copyTree, debianStore, once } from "../shared-store.ts";
 

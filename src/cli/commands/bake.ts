@@ -1,6 +1,6 @@
 import { BakehouseError } from "../../core/errors.ts";
 import type { Happening } from "../../core/notices/notice.ts";
-import type { BakeResult } from "../../engine/bake.ts";
+import type { BakeResult } from "../../engine/bake-input.ts";
 import type { LookedInputs } from "../../engine/step-key.ts";
 import type { Bakehouse, LoadedRecipe, RunOptions } from "../../presets/create-bakehouse.ts";
 import { defineCommand } from "../command.ts";

@@ -2,7 +2,7 @@ import { fstatSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
 import { shortDigest } from "../../core/digest.ts";
 import { BakehouseError } from "../../core/errors.ts";
-import type { BakeResult } from "../../engine/bake.ts";
+import type { BakeResult } from "../../engine/bake-input.ts";
 import type { Bakehouse, LoadOptions, RunOptions } from "../../presets/create-bakehouse.ts";
 import type { Terminal } from "../terminal.ts";
 import { formatDuration } from "../text.ts";
