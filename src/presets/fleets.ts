@@ -36,7 +36,7 @@ export async function fleetParts(
       const { resolve } = secretsOf({ secrets, file });
       switch (fleet.provider) {
         case "ssh":
-          return sshFleet({ store, folder: dirname(file) }, fleet);
+          return sshFleet({ store, folder: dirname(file) }, recipe, fleet);
         case "vm":
           return vmFleet(
             { ...machines, store, secrets: resolve, epochSeconds: (image) => readImage(store, image).epochSeconds },

@@ -57,7 +57,7 @@ export async function openTestFleet(names: readonly string[], options: Omit<Test
   const sent: Sent[] = [];
   const opened: FleetProvider[] = [];
   const reopen = (change: Partial<SshFleet> = {}): FleetProvider => {
-    const provider = sshFleet({ store, folder, onSend: (one) => sent.push(one) }, { ...fleet, ...change });
+    const provider = sshFleet({ store, folder, onSend: (one) => sent.push(one) }, "shop", { ...fleet, ...change });
     opened.push(provider);
     return provider;
   };

@@ -20,12 +20,14 @@ interface ReleaseNote {
 /**
  * What is remembered of a fleet of own machines:
  *
- *     <store>/fleets/<fleet>/machines/<host>.json    what it was brought to (`MachineNote`); written once it is there
- *     <store>/fleets/<fleet>/volumes/<hex>.json      releases that have this volume (`ReleaseNote[]`); written before it is sent
- *     <store>/fleets/<fleet>/tars/<hex>.tar          the volume as a tar, for machines that cannot mount it
+ *     <store>/fleets/<recipe>/<fleet>/machines/<host>.json    what it was brought to (`MachineNote`); written once it is there
+ *     <store>/fleets/<recipe>/<fleet>/volumes/<hex>.json      releases that have this volume (`ReleaseNote[]`); written before it is sent
+ *     <store>/fleets/<recipe>/<fleet>/tars/<hex>.tar          the volume as a tar, for machines that cannot mount it
+ *
+ * @param key  of the fleet, `<recipe>/<name>`
  */
-export function fleetNotes(store: Store, fleet: string) {
-  const folder = `fleets/${fleet}`;
+export function fleetNotes(store: Store, key: string) {
+  const folder = `fleets/${key}`;
   const machine = (id: string): string => `${folder}/machines/${id}.json`;
   const volume = (blob: Sha256): string => `${folder}/volumes/${hexOf(blob)}.json`;
   const releasesOf = (blob: Sha256): readonly ReleaseNote[] => (store.readNote(volume(blob)) as readonly ReleaseNote[] | undefined) ?? [];

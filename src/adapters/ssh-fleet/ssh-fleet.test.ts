@@ -151,6 +151,7 @@ describe("a fleet of own machines", () => {
         folder: join(fleet.store.root, ".."),
         onSend: () => void machine.inside("head -c 5000000 /dev/zero > /srv/small/other"),
       },
+      "shop",
       { ...fleet.fleet, root: "/srv/small" },
     );
     await expect(filling.activate("web-1", middling, never)).rejects.toMatchObject({
@@ -169,7 +170,7 @@ describe("a fleet of own machines", () => {
     const store = openLocalStore(join(folder, "store"));
     writeFileSync(join(folder, "copy"), readFileSync(fleet.store.blobs.path(two.volume.blob)));
     store.blobs.adopt(join(folder, "copy"), two.volume.blob);
-    const stranger = sshFleet({ store, folder: join(fleet.store.root, "..") }, fleet.fleet);
+    const stranger = sshFleet({ store, folder: join(fleet.store.root, "..") }, "shop", fleet.fleet);
     const all = [
       provider.activate("web-1", one, never),
       fleet.reopen().activate("web-1", one, never),

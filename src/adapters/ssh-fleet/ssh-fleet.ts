@@ -30,8 +30,8 @@ export interface SshFleetParts {
  * Own machines, reached by OpenSSH, as the instances of a fleet. They are given, so none is made or ended: only the release volume
  * of each is exchanged. What is kept on them is drawn in `scripts.ts`, what is remembered here in `notes.ts`.
  */
-export function sshFleet({ store, folder, onSend }: SshFleetParts, fleet: SshFleet): FleetProvider {
-  const notes = fleetNotes(store, fleet.name);
+export function sshFleet({ store, folder, onSend }: SshFleetParts, recipe: string, fleet: SshFleet): FleetProvider {
+  const notes = fleetNotes(store, `${recipe}/${fleet.name}`);
   const identity = isAbsolute(fleet.identity) ? fleet.identity : resolve(folder, fleet.identity);
   const machines = new Map(fleet.hosts.map((host) => [host.name, machineOf(host, sshConnection(host, identity), fleet)]));
   const find = (id: string): Machine => {
@@ -124,7 +124,7 @@ export function sshFleet({ store, folder, onSend }: SshFleetParts, fleet: SshFle
 
   /** One at a time, also among processes: others would send the same bytes. */
   const alone = <T>(id: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> =>
-    store.withLock(`fleet-${fleet.name}-${id}`, { signal }, work);
+    store.withLock(`fleet-${recipe}-${fleet.name}-${id}`, { signal }, work);
 
   const changing = async (
     id: string,
