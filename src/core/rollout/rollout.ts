@@ -74,6 +74,8 @@ export class Rollout {
   private failedBefore = 0;
   private stage: Stage = "waves";
   private stageKey: string | undefined;
+  /** Whether the old set of blue/green was begun to be ended: from then on there is only the new one. */
+  private isOldGone = false;
   private keptFromMs = 0;
   /** Why the image to go back to may not be applied any more. */
   private barredBack: string | undefined;
@@ -112,7 +114,7 @@ export class Rollout {
       for (const observation of observations) this.observe(observation);
       this.alarms();
       this.countOthers();
-      this.advance();
+      if (!ENDS.has(this.status)) this.advance(); // what was told may have been the last
     }
     const wakeAtMs = this.wakeAt();
     return {
@@ -186,7 +188,7 @@ export class Rollout {
   /** Why it cannot go back; nothing: it can. */
   private get noWayBack(): string | undefined {
     if (this.plan.back === undefined) return "there is no image to go back to";
-    if (this.stageKey?.endsWith(RETIRED_OLD) === true) return "the old set is being ended already";
+    if (this.isOldGone) return "the old set is being ended already";
     return this.barredBack;
   }
 
@@ -640,8 +642,7 @@ export class Rollout {
       if (ready >= needed) this.enter("switching", { kind: "switch", to: "new" });
       else this.hold(`the new set is too small to switch to: ${ready} of ${size} are healthy, ${needed} must be`);
     }
-    if (this.stage === "keeping" && this.roster.sums.sick === 0 && this.nowMs - this.keptFromMs >= strategy.keepOldMs)
-      this.enter("retiring", { kind: "retire", set: "old" });
+    if (this.stage === "keeping" && this.roster.sums.sick === 0 && this.nowMs - this.keptFromMs >= strategy.keepOldMs) this.retireOld();
   }
 
   private enter(
@@ -672,10 +673,16 @@ export class Rollout {
   private windDown(by: string): void {
     if (this.roster.sums.moving > 0 || this.stageKey !== undefined) return;
     this.reason = [`superseded by ${by}`, ...(this.reason === "" ? [] : [this.reason])].join("; ");
-    if (this.plan.policy.strategy.kind !== "blue-green" || this.status === "awaiting-approval") return this.abandon();
+    const isOneSet = this.plan.policy.strategy.kind !== "blue-green" || this.isOldGone;
+    if (isOneSet || this.status === "awaiting-approval") return this.abandon();
     // of two sets, one has to go: the old one only when the new one serves and nothing was wrong with it
-    if (this.stage === "keeping" && this.status !== "halted") return this.enter("retiring", { kind: "retire", set: "old" });
+    if (this.stage === "keeping" && this.status !== "halted") return this.retireOld();
     this.retireNew();
+  }
+
+  private retireOld(): void {
+    this.isOldGone = true;
+    this.enter("retiring", { kind: "retire", set: "old" });
   }
 
   private retireNew(): void {
@@ -813,8 +820,7 @@ const isToGoBack = ({ phase, attempt }: Slot): boolean =>
 /** Not listened to: gone, known to be silent, or under a deadline of their own. */
 const QUIET: ReadonlySet<InstancePhase> = new Set(["left", "unreachable", "moving", "returning"]);
 
-/** How the keys end of the actions that end a set. */
+/** How the key ends of the action that ends the new set. */
 const RETIRED_NEW = "//retire-new";
-const RETIRED_OLD = "//retire-old";
 
 const SILENT = "too many instances do not answer:";

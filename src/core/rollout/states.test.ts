@@ -180,3 +180,34 @@ test("a release whose old set is being ended cannot go back to it: it stays halt
   driven.tick([{ type: "action-done", key: "r//retire-old" }]);
   expect(driven.rollout).toMatchObject({ status: "halted", reason: "the image is revoked: leak" });
 });
+
+test("a release that is superseded while its old set is kept ends that one, and nothing else", () => {
+  const driven = new Driven({ strategy: { kind: "blue-green", soakMs: 0, keepOldMs: 60_000 } }, 2);
+  driven.tick(driven.tick().flatMap((action) => (action.kind === "move" ? [driven.report(action.id, "new")] : [])));
+  driven.tick([{ type: "action-done", key: "r//switch-new" }]);
+  expect(driven.tick([{ type: "superseded", by: "next" }])).toMatchObject([{ kind: "retire", set: "old" }]);
+  expect(driven.tick([{ type: "action-done", key: "r//retire-old" }])).toEqual([]);
+  expect(driven.rollout).toMatchObject({ status: "completed", reason: "superseded by next" });
+});
+
+describe("a release that was halted while its old set was ended keeps the new set, the only one that is left", () => {
+  const halted = (): Driven => {
+    const driven = endingOldSet(false);
+    driven.tick([{ type: "revoked", digest: "new", reason: "leak" }]);
+    driven.tick([{ type: "action-done", key: "r//retire-old" }]);
+    return driven;
+  };
+
+  test("when somebody wants to go back", () => {
+    const driven = halted();
+    const decision = driven.rollout.tick([{ type: "command", command: "roll-back", who: "ada" }], driven.nowMs);
+    expect(decision).toMatchObject({ actions: [], refused: [{ why: "the old set is being ended already" }] });
+    expect(driven.rollout.status).toBe("halted");
+  });
+
+  test("when another rollout supersedes it", () => {
+    const driven = halted();
+    expect(driven.tick([{ type: "superseded", by: "next" }])).toEqual([]);
+    expect(driven.rollout.status).toBe("abandoned");
+  });
+});
