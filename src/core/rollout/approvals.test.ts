@@ -51,6 +51,8 @@ describe("a gate that waits for people", () => {
     const driven = soaked(new Driven(asking({ waves: [2] }), 3));
     expect(driven.rollout).toMatchObject({ wave: 1, asksFor: undefined });
     expect(problemsOf(asking({ waves: [4] }), 3)).toEqual(["gate go-ahead asks for approvals after wave 4, and this fleet is moved in 3"]);
+    const there = { instances: [{ id: "i0", zone: "z", running: "new", healthy: true }] };
+    expect(problemsOf(asking({ waves: [1] }), 1, there)).toEqual([]); // nothing moves
   });
 
   test("asks before blue/green switches, which has one wave", () => {

@@ -178,8 +178,9 @@ function* canaryProblems(steps: readonly CanaryStep[]): Iterable<string> {
     if (!(weight >= 0 && weight <= 100)) yield `step ${index + 1} has the weight ${weight}: a share of the traffic is from 0 to 100`;
 }
 
-/** Whoever is to approve after a wave that there is not would never be asked. */
+/** Whoever is to approve after a wave that there is not would never be asked. Where nothing moves there is nothing to approve. */
 function* lateProblems({ gates }: RolloutPolicy, { length }: readonly Wave[]): Iterable<string> {
+  if (length === 0) return;
   for (const { name, people } of gates)
     for (const wave of people?.waves ?? [])
       if (wave > length) yield `gate ${name} asks for approvals after wave ${wave}, and this fleet is moved in ${length}`;
