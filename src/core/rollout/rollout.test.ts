@@ -39,6 +39,23 @@ describe("limits of errors", () => {
     expect(driven.rollout).toMatchObject({ status: "halted", reason: expect.stringContaining("2 failed in wave 3, 1 may") as string });
   });
 
+  test.each(["retried", "gone"])("of a wave are no more because some that failed before are %s", (what) => {
+    const policy = {
+      strategy: { kind: "rolling", batch: { count: 3 }, soakMs: 100 },
+      maxUnavailable: { count: 6 },
+      onHalt: "hold",
+    } as const;
+    const driven = new Driven({ ...policy, errors: { allowed: { count: 1 }, strict: false, perWave: true } }, 9);
+    const failed = ({ key }: Action): Observation => ({ type: "action-failed", key, reason: "no" });
+    const [bad, ...good] = driven.tick() as readonly (Action & { kind: "move" })[];
+    driven.tick([bad].flatMap((move) => (move === undefined ? [] : [failed(move)])));
+    driven.tick(good.map(({ id }) => driven.report(id, "new")));
+    const second = driven.tick([], 200);
+    driven.tick([what === "retried" ? { type: "command", command: "retry-failed", who: "ada" } : { type: "left", id: bad?.id ?? "" }]);
+    driven.tick(second.slice(0, 2).map(failed));
+    expect(driven.rollout).toMatchObject({ status: "halted", reason: expect.stringContaining("2 failed in wave 2, 1 may") as string });
+  });
+
   test("strict counts what is under way: all at once is then never more than one beyond the limit", () => {
     const driven = new Driven(
       { strategy: { kind: "all-at-once", soakMs: 0 }, errors: { allowed: { count: 3 }, strict: true, perWave: false }, onHalt: "hold" },

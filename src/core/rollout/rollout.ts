@@ -351,6 +351,7 @@ export class Rollout {
     const wasOpen = (slot.phase === "waiting" || slot.phase === "moving") && this.isOfWave(slot.index);
     this.roster.change(slot, { phase: "left", out: false, surge: false });
     if (wasOpen) this.open -= 1;
+    this.failedBefore = Math.min(this.failedBefore, this.roster.sums.failed);
     this.limits = limitsOf(this.plan.policy, this.roster.sums.size, this.plan.method);
   }
 
@@ -435,6 +436,7 @@ export class Rollout {
 
   private retryFailed(): void {
     for (const slot of this.roster) if (slot.phase === "failed" || slot.phase === "unreachable") this.moveAgain(slot);
+    this.failedBefore = Math.min(this.failedBefore, this.roster.sums.failed); // what fails again fails in this wave
     if (this.status === "held") this.resume();
   }
 
