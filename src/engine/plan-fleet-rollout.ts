@@ -167,7 +167,9 @@ function instancesOf(
         ? ({ ring: "never-first" } as const)
         : {};
     // one that is made anew is being started then; one that is given does not answer
-    const silent = !replace && reports.some((each) => each.slot === slot && each.health === "unknown") ? { silent: true } : {};
+    const isSilent = ({ slot: of, health, bootedAt }: InstanceReport): boolean =>
+      of === slot && health === "unknown" && bootedAt === undefined;
+    const silent = !replace && reports.some(isSilent) ? { silent: true } : {};
     return { id: slot, zone, running: report?.running, healthy: report?.health === "healthy", ...ring, ...silent };
   });
 }

@@ -61,6 +61,18 @@ describe("a fleet of given machines", () => {
     }
   });
 
+  it("takes none for silent that answers, and was not looked at often enough to say how it is", async () => {
+    let isNew = false;
+    const site = given({ world: { health: () => (isNew ? "unknown" : "healthy") } });
+    await site.converge();
+    isNew = true;
+    const id = await site.begun();
+    isNew = false;
+    expect(site.view(id).counts).toMatchObject({ unreachable: 0 });
+    await site.carry();
+    expect(site.view(id)).toMatchObject({ status: "completed", counts: { moved: 3 } });
+  });
+
   it("asks one that falls silent while it is moved again, until it answers", async () => {
     const site = given();
     await site.converge();
