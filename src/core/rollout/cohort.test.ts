@@ -42,6 +42,13 @@ describe("the order of a fleet", () => {
   });
 });
 
+test("what does not answer goes last, so that the first wave tries something", () => {
+  const [a, b, ...rest] = fleet({ a: 5 }) as [Candidate, Candidate, ...Candidate[]];
+  const silent = { healthy: false, silent: true };
+  const order = cohortOrder([{ ...a, ...silent }, { ...b, ...silent, ring: "first" }, ...rest], release("x"));
+  expect(new Set(order.slice(-2).map(({ id }) => id))).toEqual(new Set([a.id, b.id]));
+});
+
 test("hashes of similar texts are spread evenly", () => {
   const buckets = new Array<number>(16).fill(0);
   for (let index = 0; index < 16_000; index += 1) buckets[Math.floor((hashText(`host-${index}`) / 2 ** 53) * 16)]! += 1;

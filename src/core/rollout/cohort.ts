@@ -21,6 +21,8 @@ export interface Candidate {
   readonly ring?: Ring;
   /** Those that are out of order go before the others: moving them takes nothing from anybody, and they use up the budget meanwhile. */
   readonly healthy: boolean;
+  /** It could not be asked. Those go last, whatever their ring: a wave of them alone would try nothing. */
+  readonly silent?: boolean;
 }
 
 /**
@@ -47,7 +49,8 @@ export function cohortOrder<Instance extends Candidate>(
   return placed.map(({ instance }) => instance);
 }
 
-function rank({ ring, healthy }: Candidate): number {
+function rank({ ring, healthy, silent = false }: Candidate): number {
+  if (silent) return 4;
   if (ring === "first") return 0;
   if (ring === "never-first") return 3;
   return healthy ? 2 : 1;

@@ -6,7 +6,7 @@ import type { CanaryStep, People, RolloutPolicy } from "./policy.ts";
 export interface PlannedInstance extends Candidate {
   /** Digest that it runs. */
   readonly running: string | undefined;
-  /** It could not be asked: it counts as unreachable until it answers. */
+  /** It counts as unreachable until it answers. */
   readonly silent?: boolean;
 }
 
