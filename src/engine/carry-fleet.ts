@@ -12,6 +12,7 @@ import { isProbed } from "../core/gates/model.ts";
 import { gateSubjects } from "../core/gates/subjects.ts";
 import type { GateProbes } from "../ports/gate-probes.ts";
 import type { Rollout } from "../core/rollout/rollout.ts";
+import type { Slot } from "../core/rollout/roster.ts";
 import type { FleetProvider } from "../ports/fleet-provider.ts";
 import { fleetKey, type FleetRolloutRecords, type KnownFleet, type RolloutSummary, type ShownState } from "../ports/fleet-records.ts";
 import type { FleetParts } from "./fleet-parts.ts";
@@ -262,8 +263,9 @@ class FleetCarrier {
     const present = new Set<string>();
     for (const { slot, zone } of this.slots()) {
       present.add(slot);
-      if (rollout.roster.find(slot) === undefined) {
+      if (isAbsent(rollout.roster.find(slot))) {
         const seen = this.seen(slot, rollout);
+        this.told.delete(slot);
         observations.push({ type: "joined", instance: { id: slot, zone, running: seen?.running, healthy: seen?.healthy ?? false } });
         continue;
       }
@@ -376,9 +378,9 @@ class FleetCarrier {
   private isBeingFilled(slot: string, { roster, plan }: Rollout): boolean {
     const { declared } = this.fleet;
     if (declared === undefined || declared === plan.target || this.options.heals === false) return false;
-    const known = roster.find(slot); // undefined: it joins with this look
-    const isNew = known === undefined || known.index >= plan.instances.length + plan.settled.length;
-    if (!isNew || (known !== undefined && known.phase !== "waiting")) return false;
+    const known = roster.find(slot); // absent: it joins with this look
+    const isNew = isAbsent(known) || known.index >= plan.instances.length + plan.settled.length;
+    if (!isNew || (!isAbsent(known) && known.phase !== "waiting")) return false;
     return !this.reports.some((report) => report.slot === slot && report.health === "healthy" && report.serving);
   }
 
@@ -547,6 +549,10 @@ interface Stop {
   readonly what: string;
   readonly reason: string;
 }
+
+/** Of a slot of the fleet: it is new, or the fleet was smaller for a while. */
+const isAbsent = (slot: Slot | undefined): slot is undefined | (Slot & { readonly phase: "left" }) =>
+  slot === undefined || slot.phase === "left";
 
 /** What the keys of healing begin with. */
 const HEALING = "heal/";

@@ -278,6 +278,25 @@ describe("scaling", () => {
     expect(site.world.all()).toHaveLength(2);
   });
 
+  it.each(["at once", "when its machines are gone"])(
+    "down and up again during a rollout, %s: what came back is moved, too",
+    async (when) => {
+      const site = new Site(images, { size: 6 });
+      await site.converge();
+      const id = await site.begun();
+      await site.carry(({ rollout }) => rollout?.state.wave === 1);
+      await scaleFleet(site.process().parts, "web", 1);
+      await site.carry(({ rollout }) => rollout?.state.roster.sums.size === 1);
+      if (when !== "at once") for (const slot of ["web-4", "web-5", "web-6"]) site.world.kill(machineOf(site, slot));
+      await scaleFleet(site.process().parts, "web", 6);
+      await site.carry();
+      await site.converge();
+      expect(site.view(id)).toMatchObject({ status: "completed", counts: { size: 6 } });
+      expect(site.serving).toEqual(all(6, "r2"));
+      expect(site.world.all()).toHaveLength(6);
+    },
+  );
+
   it("an instance that dies during a rollout comes back as what its turn says", async () => {
     const site = new Site(images, { size: 6, rollout: { errors: { allowed: { count: 1 }, strict: false, perWave: false } } });
     await site.converge();

@@ -74,6 +74,22 @@ describe("limits of errors", () => {
   });
 });
 
+test.each([0, 1, 2])("an instance that leaves and comes back is moved, as one of the fleet: the one of wave %i", (wave) => {
+  const strategy = { kind: "rolling", batch: { count: 1 }, soakMs: 1000 } as const;
+  const driven = new Driven({ strategy, maxUnavailable: { count: 3 } }, 3);
+  const id = driven.rollout.plan.instances[wave]?.id ?? "";
+  const [first] = driven.tick() as readonly (Action & { kind: "move" })[];
+  driven.tick([driven.report(first?.id ?? "", "new")]);
+  expect(driven.tick([{ type: "left", id }], 1000)).toHaveLength(wave === 1 ? 0 : 1); // the second wave is open
+  driven.tick([{ type: "joined", instance: { id, zone: "z0", running: "old", healthy: true } }]);
+  expect(driven.rollout.roster.sums.size).toBe(3);
+  const open = new Map(driven.actions.flatMap((action) => (action.kind === "move" ? [[action.id, action] as const] : [])));
+  driven.tick([...open.values()].map((move) => driven.report(move.id, "new")));
+  driven.run();
+  expect(driven.rollout.status).toBe("completed");
+  expect([...driven.rollout.roster].map(({ phase }) => phase)).toEqual(["moved", "moved", "moved"]);
+});
+
 describe("a gate that is asked again", () => {
   /** Answers until the rollout stands otherwise than running; how many answers that took. */
   function answered(

@@ -332,14 +332,18 @@ export class Rollout {
   }
 
   private joined(instance: PlannedInstance): void {
-    if (this.roster.find(instance.id) !== undefined) return;
-    const isSettled = instance.running === this.plan.target;
-    const slot = this.roster.add(instance, isSettled ? "settled" : "waiting", this.nowMs);
+    const known = this.roster.find(instance.id);
+    if (known !== undefined && known.phase !== "left") return;
+    const phase = instance.running === this.plan.target ? "settled" : this.status === "rolling-back" ? "skipped" : "waiting";
+    const slot = known === undefined ? this.roster.add(instance, phase, this.nowMs) : this.cameBack(known, instance, phase);
     this.listenFor(slot);
     this.limits = limitsOf(this.plan.policy, this.roster.sums.size, this.plan.method);
-    if (isSettled) return;
-    if (this.status === "rolling-back") return this.settle(slot, "skipped");
-    this.moveAgain(slot);
+    if (phase === "waiting") this.moveAgain(slot);
+  }
+
+  private cameBack(slot: Slot, { running, healthy }: PlannedInstance, phase: InstancePhase): Slot {
+    this.roster.change(slot, { phase, running, healthy, healthMark: slot.healthMark + 1, lastSeenMs: this.nowMs });
+    return slot;
   }
 
   /** Those that joined on the way: they belong to whatever wave is open. */
