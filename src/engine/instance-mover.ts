@@ -147,6 +147,8 @@ export class InstanceMover implements RolloutHands {
     const run = async (): Promise<void> => {
       await earlier?.done;
       try {
+        // called off before it began; of what is told to the fleet as a whole, each is done in its turn: a switch before the end of a set
+        if (slot !== FLEET) stop.signal.throwIfAborted();
         await this.within(withinMs, stop, work);
         if (tellsDone) this.parts.tell({ type: "action-done", key });
       } catch (error) {
@@ -176,7 +178,8 @@ export class InstanceMover implements RolloutHands {
         await this.parts.sleep(CALLED_OFF_MS, over.signal);
         if (!isOver()) reject(tooLate ?? new Error("the provider does not stop"));
       };
-      stop.signal.addEventListener("abort", () => void giveUp(), { once: true, signal: over.signal });
+      if (stop.signal.aborted) void giveUp();
+      else stop.signal.addEventListener("abort", () => void giveUp(), { once: true, signal: over.signal });
     });
     const limit = async (limitMs: number): Promise<void> => {
       await this.parts.sleep(limitMs, over.signal);
