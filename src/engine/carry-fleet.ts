@@ -107,7 +107,7 @@ class FleetCarrier {
   private waitingFor = "";
   private woken: (() => void) | undefined;
   private mends = 0;
-  /** Slots that are or were mended, by key; and why that failed the last time. */
+  /** Slots that are being mended, by key; and why that failed the last time. */
   private readonly mending = new Map<string, string>();
   private readonly unmended = new Map<string, string>();
   /** What was under way when the last look began: that look may not have seen what came of it. */
@@ -477,6 +477,7 @@ class FleetCarrier {
       if ("slot" in remedy) this.mending.set(key, remedy.slot.slot);
       this.mover.mend(remedy, key);
     }
+    for (const [key, slot] of this.mending) if (this.mover.busy(slot)?.key !== key) this.mending.delete(key);
     const left = healed.left.map(({ slot, why }) => {
       const failure = this.unmended.get(slot);
       return { slot, why: failure === undefined ? why : `${why}; ${failure}` };
@@ -494,11 +495,12 @@ class FleetCarrier {
     return isDenied ? [{ slot, why: `it runs ${shortDigest(running)}, which is on the deny list of the fleet` }] : [];
   }
 
-  /** What healing could not do is of no rollout; it is told with what is left. */
-  private hear(observation: Observation): void {
-    const slot = observation.type === "action-failed" ? this.mending.get(observation.key) : undefined;
+  /** What healing could not do is of no rollout; it is told with what is left. Nor is what became of an earlier rollout's actions. */
+  private hear(observation: Observation & { readonly key: string }): void {
+    const { key } = observation;
+    if (this.current !== undefined && key.startsWith(`${this.current.records.id}/`)) this.inbox.push(observation);
+    const slot = this.mending.get(key);
     if (slot !== undefined && observation.type === "action-failed") this.unmended.set(slot, observation.reason);
-    else this.inbox.push(observation);
   }
 
   /** What a slot is to run; nothing while something is under way for it. */

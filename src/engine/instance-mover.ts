@@ -17,7 +17,7 @@ export interface MoverParts {
   /** As the fleet was seen last. */
   reports(): readonly InstanceReport[];
   /** What a rollout is told when something is done, or cannot be. */
-  tell(observation: Observation): void;
+  tell(observation: Observation & { readonly key: string }): void;
   /** Something ended: look again now. */
   wake(): void;
   deny(digest: ImageDigest, reason: string): void;

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fleetStatus } from "../../src/engine/fleet-status.ts";
 import { scaleFleet } from "../../src/engine/scale-fleet.ts";
+import { startRollout, type StartedRollout } from "../../src/engine/start-rollout.ts";
 import type { FleetTurn } from "../../src/engine/carry-fleet.ts";
-import { shopImages, Site, type ShopImages } from "./simulated.ts";
+import { isOver, shopImages, Site, type ShopImages } from "./simulated.ts";
 
 let images: ShopImages;
 beforeAll(async () => {
@@ -234,6 +235,26 @@ describe("scaling", () => {
     await scaleFleet(site.process().parts, "web", 2);
     await site.converge();
     expect(site.world.all()).toHaveLength(2);
+  });
+
+  it("tells no rollout of machines that could not be ended before it began", async () => {
+    const site = new Site(images, { size: 3 });
+    await site.converge();
+    site.world.inject({ on: "terminate", does: "fails" });
+    await scaleFleet(site.process().parts, "web", 2);
+    const began = site.clock.elapsedMs();
+    let started: Promise<StartedRollout> | undefined;
+    await site.carry((turn) => {
+      if (site.clock.elapsedMs() > began + 5000) started ??= startRollout(site.process().parts, { image: images.r2 });
+      return isOver(turn);
+    });
+    const { id = "" } = (await started) ?? {};
+    expect(
+      site.records
+        .open(id)
+        .moments()[0]
+        ?.observations.filter(({ type }) => type === "action-failed"),
+    ).toEqual([]);
   });
 
   it("up during a rollout: new ones come with what is declared, and move with the wave that is open", async () => {
