@@ -210,6 +210,27 @@ describe("going back", () => {
     expect(driven.rollout.status).toBe("rolled-back");
   });
 
+  test("takes everything at once where it went so: that asks for no budget", () => {
+    const strategy = { kind: "all-at-once", soakMs: 1000 } as const;
+    const driven = new Driven({ strategy, maxUnavailable: { count: 0 }, minHealthy: { percent: 100 } }, 4);
+    driven.tick(movesOf(driven.tick()).map(({ id }) => driven.report(id, "new")));
+    const back = movesOf(driven.tick([{ type: "command", command: "roll-back", who: "ada" }]));
+    expect(back).toHaveLength(4);
+    driven.tick(back.map(({ id }) => driven.report(id, "old")));
+    expect(driven.rollout.status).toBe("rolled-back");
+  });
+
+  test("says what it waits for when what does not come back has used up the budget", () => {
+    const rolling = new Driven({ strategy: { kind: "rolling", batch: { count: 3 }, soakMs: 1000 } }, 3);
+    for (let moves = movesOf(rolling.tick()); moves.length > 0;)
+      moves = movesOf(rolling.tick(moves.map(({ id }) => rolling.report(id, "new"))));
+    const [bad] = movesOf(rolling.tick([{ type: "command", command: "roll-back", who: "ada" }]));
+    rolling.tick([rolling.report(bad?.id ?? "", undefined, false), { type: "action-failed", key: bad?.key ?? "", reason: "no" }]);
+    expect(rolling.rollout.tick([], rolling.nowMs).waitingFor).toBe(
+      "2 instances to be back, and for them room in the disruption budget: 1 are down, 1 may",
+    );
+  });
+
   const REVOKED: Observation = { type: "revoked", digest: "old", reason: "leak" };
 
   test("is not possible to an image that is revoked meanwhile: it is held, and a person may go on without a way back", () => {

@@ -588,12 +588,17 @@ export class Rollout {
     if (phase === "moving") {
       if (errors.strict && sums.failed + sums.moving > this.errorLimit) return undefined;
       if (kind === "blue-green") return "beside";
-      if (kind === "all-at-once") return "in-place";
     }
+    if (kind === "all-at-once") return "in-place"; // it asks for no budget, there or back
     if (!slot.healthy) return "in-place"; // it serves nobody: nothing is lost
     if (sums.surging < limits.maxSurge) return "surge";
-    const maxUnavailable = Math.max(limits.maxUnavailable, phase === "returning" ? 1 : 0);
+    const maxUnavailable = phase === "returning" ? this.mostReturning : limits.maxUnavailable;
     return roomIn(this.strain, { ...limits, maxUnavailable }) > 0 ? "in-place" : undefined;
+  }
+
+  /** How many may be down while the fleet goes back: one, also where other machines come first on the way there. */
+  private get mostReturning(): number {
+    return Math.max(this.limits.maxUnavailable, 1);
   }
 
   /** How many healthy instances others may take away after this decision. Means nothing once it has ended. */
@@ -770,7 +775,7 @@ export class Rollout {
     if (this.stage === "keeping") return "the time for which the old set is kept";
     if (this.weighKey !== undefined) return `the traffic of wave ${this.wave + 1} to be shared`;
     if (sums.moving > 0) return beingMoved(sums.moving);
-    if (this.open > 0) return this.roomWaitedFor();
+    if (this.open > 0) return this.roomWaitedFor(this.again[0] ?? Math.min(this.next, this.roster.length - 1), this.limits);
     if (sums.sick > 0) return `the health of ${sums.sick === 1 ? "one moved instance" : `${sums.sick} moved instances`}`;
     const { key, againAtMs, approvedBy } = this.gate;
     const people = this.peopleWaitedFor;
@@ -784,11 +789,10 @@ export class Rollout {
     return this.stage === "switching" ? "the switch to the new set" : "the end of the set that is not needed any more";
   }
 
-  private roomWaitedFor(): string {
-    const { id } = this.roster.at(this.again[0] ?? Math.min(this.next, this.roster.length - 1));
+  private roomWaitedFor(index: number, { maxUnavailable, minHealthy }: Limits): string {
+    const { id } = this.roster.at(index);
     if (this.others.ids.has(id)) return `${id}, which others have taken`;
     const { size, down } = this.strain;
-    const { maxUnavailable, minHealthy } = this.limits;
     const least = down < maxUnavailable ? `, but ${minHealthy} of ${size} must be healthy` : "";
     return `room in the disruption budget: ${down} are down, ${maxUnavailable} may${least}`;
   }
@@ -796,7 +800,11 @@ export class Rollout {
   private returnOf(): string | undefined {
     const { moving, returning } = this.roster.sums;
     const count = this.back.length + returning + moving;
-    return count === 0 || this.stageKey !== undefined ? undefined : `${count} instances to be back`;
+    if (count === 0 || this.stageKey !== undefined) return undefined;
+    const told = `${count} instances to be back`;
+    const [next] = this.back;
+    if (next === undefined || returning + moving > 0) return told;
+    return `${told}, and for them ${this.roomWaitedFor(next, { ...this.limits, maxUnavailable: this.mostReturning })}`;
   }
 
   private wakeAt(): number | undefined {
