@@ -138,6 +138,33 @@ describe("blue/green", () => {
   });
 });
 
+describe("the way back of blue/green", () => {
+  const returning = (): Driven => {
+    const driven = new Driven({ strategy: { kind: "blue-green", soakMs: 0, keepOldMs: 60_000 } }, 2);
+    driven.tick(driven.tick().flatMap((action) => (action.kind === "move" ? [driven.report(action.id, "new")] : [])));
+    driven.tick([{ type: "action-done", key: "r//switch-new" }]);
+    const decision = driven.tick([{ type: "command", command: "roll-back", who: "ada" }]);
+    expect(decision).toMatchObject([{ kind: "switch", to: "old" }]); // and the new set serves until that is done
+    return driven;
+  };
+
+  test("ends the new set when traffic is at the old one", () => {
+    const driven = returning();
+    expect(driven.tick([{ type: "action-done", key: "r//switch-old" }])).toMatchObject([{ kind: "retire", set: "new" }]);
+    driven.tick([{ type: "action-done", key: "r//retire-new" }]);
+    expect(driven.rollout.status).toBe("rolled-back");
+  });
+
+  test("leaves the new set where it is when traffic cannot be switched", () => {
+    const driven = returning();
+    expect(driven.tick([{ type: "action-failed", key: "r//switch-old", reason: "no answer" }])).toEqual([]);
+    expect(driven.rollout).toMatchObject({
+      status: "rollback-failed",
+      reason: "rolled back by ada; the traffic cannot be switched back: no answer",
+    });
+  });
+});
+
 describe("an instance that falls silent while it is moved", () => {
   test.each([
     ["is unreachable when nothing was heard of it for that long", 4000, { status: "held", failed: 0, unreachable: 1 }],

@@ -19,7 +19,7 @@ import { Roster, type Slot } from "./roster.ts";
 import { Timers } from "./timers.ts";
 
 /** How far a blue/green rollout has come after its waves. */
-type Stage = "waves" | "switching" | "keeping" | "retiring";
+type Stage = "waves" | "switching" | "keeping" | "switching-back" | "retiring";
 
 interface GateState {
   /** Of the wave's gates, the one that is next. */
@@ -269,6 +269,7 @@ export class Rollout {
   private stageFailed(key: string, reason: string): void {
     this.stageKey = undefined;
     if (this.stage === "switching") return this.halt(`switching: ${reason}`);
+    if (this.stage === "switching-back") return this.stayed(reason);
     this.reason = [this.reason, `${key.endsWith(RETIRED_NEW) ? "the new" : "the old"} set is still there: ${reason}`]
       .filter(Boolean)
       .join("; ");
@@ -288,7 +289,15 @@ export class Rollout {
     if (this.stage === "switching") {
       this.stage = "keeping";
       this.keptFromMs = this.nowMs;
-    } else if (this.stage === "retiring") this.retired(key);
+    } else if (this.stage === "switching-back") this.enter("retiring", { kind: "retire", set: "new" });
+    else if (this.stage === "retiring") this.retired(key);
+  }
+
+  /** The new set has the traffic, and stays. */
+  private stayed(reason: string): void {
+    this.reason = [this.reason, `the traffic cannot be switched back: ${reason}`].filter(Boolean).join("; ");
+    if (this.status === "rolling-back") this.end("rollback-failed");
+    else this.abandon();
   }
 
   private retired(key: string): void {
@@ -696,9 +705,10 @@ export class Rollout {
     this.enter("retiring", { kind: "retire", set: "old" });
   }
 
+  /** Only once nothing is sent to it any more. */
   private retireNew(): void {
-    if (this.stage !== "waves") this.actions.push({ kind: "switch", key: `${this.plan.rollout}//switch-old`, to: "old" });
-    this.enter("retiring", { kind: "retire", set: "new" });
+    if (this.stage === "waves") this.enter("retiring", { kind: "retire", set: "new" });
+    else this.enter("switching-back", { kind: "switch", to: "old" });
   }
 
   private goBack(reason: string): void {
@@ -769,7 +779,10 @@ export class Rollout {
     }
     if (this.status === "awaiting-approval") return `${APPROVALS}plan ${this.planHash}: ${this.approvals.size} of ${approvals}`;
     if (this.status === "paused" || this.status === "held" || this.status === "halted") return this.reason;
-    if (this.status === "rolling-back") return this.returnOf() ?? this.stageKey ?? "the traffic to be shared evenly again";
+    if (this.status === "rolling-back") {
+      const stage = this.stageKey === undefined ? undefined : this.stageText();
+      return this.returnOf() ?? stage ?? "the traffic to be shared evenly again";
+    }
     if (this.isFrozen) return `the end of a freeze: ${this.freeze ?? ""}`;
     if (this.stageKey !== undefined) return this.stageText();
     if (this.stage === "keeping") return "the time for which the old set is kept";
@@ -786,6 +799,7 @@ export class Rollout {
   }
 
   private stageText(): string {
+    if (this.stage === "switching-back") return "the switch back to the old set";
     return this.stage === "switching" ? "the switch to the new set" : "the end of the set that is not needed any more";
   }
 
