@@ -186,11 +186,15 @@ class FleetCarrier {
     };
   }
 
+  private look(): Promise<readonly InstanceReport[]> {
+    return this.patiently(() => this.provider.observe());
+  }
+
   /** A load balancer that is being started again, or is too busy to answer, is no reason to let go of the fleet: it is asked again for a while. */
-  private async look(): Promise<readonly InstanceReport[]> {
+  private async patiently<T>(ask: () => Promise<T>): Promise<T> {
     for (let tries = 1; ; tries++) {
       try {
-        return await this.provider.observe();
+        return await ask();
       } catch (error) {
         if (error instanceof BakehouseError || tries >= LOOKS || this.options.signal.aborted) throw error;
         await this.pause(LOOK_MS);
@@ -356,7 +360,7 @@ class FleetCarrier {
     if (this.current !== undefined) return;
     const [next] = this.parts.records.queued(this.key);
     if (next === undefined || this.openRollout() !== undefined) return;
-    await beginQueued(this.parts, this.fleet, next);
+    await this.patiently(() => beginQueued(this.parts, this.fleet, next));
   }
 
   /**

@@ -189,6 +189,20 @@ describe("a release while another rollout is under way", () => {
     expect(site.records.queued("shop/web")).toEqual([]);
   });
 
+  it("waits a little longer when the fleet cannot be looked at as its turn comes", async () => {
+    const site = new Site(images, { fleet: { newRelease: "queue" } });
+    await site.converge();
+    const first = await site.begun();
+    await site.start({ image: images.r3 });
+    let looks = 0;
+    const isOfPlan = (): boolean =>
+      site.view(first).status === "completed" && site.records.openRollout("shop/web") === undefined && ++looks === 2;
+    site.world.inject({ on: "observe", does: "throws", times: 1, when: isOfPlan });
+    await site.carry(({ rollout }) => rollout?.id === "web-r2" && rollout.ended);
+    expect(looks).toBe(2);
+    expect(Object.values(site.serving)).toEqual(Array(6).fill("r3"));
+  });
+
   it("supersedes it: what is under way is finished, and nothing more is begun", async () => {
     const site = new Site(images, { fleet: { newRelease: "supersede" } });
     await site.converge();
