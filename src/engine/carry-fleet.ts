@@ -107,9 +107,9 @@ class FleetCarrier {
   private waitingFor = "";
   private woken: (() => void) | undefined;
   private mends = 0;
-  /** Slots that are being mended, by key; and why that failed the last time. */
+  /** What is being mended, by key; why that failed the last time, and when. */
   private readonly mending = new Map<string, string>();
-  private readonly unmended = new Map<string, string>();
+  private readonly unmended = new Map<string, { readonly why: string; readonly atMs: number }>();
   /** What was under way when the last look began: that look may not have seen what came of it. */
   private wasBusy: ReadonlySet<string> = new Set();
 
@@ -439,10 +439,10 @@ class FleetCarrier {
 
   private noteHealth(): void {
     const nowMs = this.parts.clock.elapsedMs();
-    for (const { id, slot, health } of this.reports) {
+    for (const { id, slot, health, serving } of this.reports) {
       if (health === "healthy") {
         this.sickSince.delete(id);
-        this.unmended.delete(slot);
+        if (serving) this.unmended.delete(slot);
       } else if (!this.sickSince.has(id)) this.sickSince.set(id, nowMs);
     }
   }
@@ -478,13 +478,13 @@ class FleetCarrier {
         });
       this.mends += 1;
       const key = `${HEALING}${this.key}/${at}/${this.mends}`;
-      if ("slot" in remedy) this.mending.set(key, remedy.slot.slot);
+      this.mending.set(key, mendedBy(remedy));
       this.mover.mend(remedy, key);
     }
-    for (const [key, slot] of this.mending) if (this.mover.busy(slot)?.key !== key) this.mending.delete(key);
+    for (const [key, mended] of this.mending) if (this.mover.busy(mended)?.key !== key) this.mending.delete(key);
     const left = healed.left.map(({ slot, why }) => {
       const failure = this.unmended.get(slot);
-      return { slot, why: failure === undefined ? why : `${why}; ${failure}` };
+      return { slot, why: failure === undefined ? why : `${why}; ${failure.why}` };
     });
     return { remedies, left: [...left, ...barred] };
   }
@@ -503,8 +503,9 @@ class FleetCarrier {
   private hear(observation: Observation & { readonly key: string }): void {
     const { key } = observation;
     if (this.current !== undefined && key.startsWith(`${this.current.records.id}/`)) this.inbox.push(observation);
-    const slot = this.mending.get(key);
-    if (slot !== undefined && observation.type === "action-failed") this.unmended.set(slot, observation.reason);
+    const mended = this.mending.get(key);
+    if (mended !== undefined && observation.type === "action-failed")
+      this.unmended.set(mended, { why: observation.reason, atMs: this.parts.clock.elapsedMs() });
   }
 
   /** What a slot is to run; nothing while something is under way for it. */
@@ -523,6 +524,8 @@ class FleetCarrier {
 
   /** A blue/green rollout has two instances in each slot: only what died is ended meanwhile. */
   private mayMend(remedy: Remedy, rollout: Rollout | undefined): boolean {
+    const failure = this.unmended.get(mendedBy(remedy));
+    if (failure !== undefined && this.parts.clock.elapsedMs() - failure.atMs < RETRY_MS) return false;
     if (remedy.kind === "admit" && this.mover.isKeptOut(remedy.instance)) return false;
     if (remedy.kind === "end") {
       const report = this.reports.find(({ id }) => id === remedy.instance);
@@ -555,6 +558,9 @@ interface Stop {
   readonly what: string;
   readonly reason: string;
 }
+
+/** What a job of healing is about: the slot, and where something is only ended, the instance. */
+const mendedBy = (remedy: Remedy): string => (remedy.kind === "end" ? remedy.instance : remedy.slot.slot);
 
 /** Of a slot of the fleet: it is new, or the fleet was smaller for a while. */
 const isAbsent = (slot: Slot | undefined): slot is undefined | (Slot & { readonly phase: "left" }) =>

@@ -237,6 +237,18 @@ describe("scaling", () => {
     expect(site.world.all()).toHaveLength(2);
   });
 
+  it.each(["terminate", "drain"] as const)("tries to end what is not needed once a second at most, where %s fails", async (on) => {
+    const site = new Site(images, { size: 3 });
+    await site.converge();
+    await scaleFleet(site.process().parts, "web", 2);
+    site.world.inject({ on, does: "fails" });
+    const end = site.clock.elapsedMs() + 10_000;
+    await site.carry(() => site.clock.elapsedMs() >= end);
+    const tries = site.world.calls.filter(({ what }) => what === on).length;
+    expect(tries).toBeGreaterThan(5);
+    expect(tries).toBeLessThanOrEqual(11);
+  });
+
   it("tells no rollout of machines that could not be ended before it began", async () => {
     const site = new Site(images, { size: 3 });
     await site.converge();
