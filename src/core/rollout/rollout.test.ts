@@ -179,6 +179,24 @@ describe("an instance that falls silent while it is moved", () => {
   });
 });
 
+test.each([
+  ["stays ill", 1000, "halted"],
+  ["is well within its grace", 100, "completed"],
+])("a moved instance that was silent and comes back ill is no longer unreachable: one that %s", (_what, illMs, status) => {
+  const strategy = { kind: "rolling", batch: { count: 1 }, soakMs: 100 } as const;
+  const driven = new Driven({ strategy, unreachable: { allowed: { count: 1 }, afterMs: 5000 }, graceMs: 500, onHalt: "hold" }, 1);
+  const [move] = driven.tick() as [Action & { kind: "move" }];
+  driven.tick([driven.report(move.id, "new"), { type: "command", command: "pause", who: "ada" }]);
+  driven.tick([], 6000);
+  expect(driven.rollout.roster.sums.unreachable).toBe(1);
+  driven.tick([driven.report(move.id, "new", false), { type: "command", command: "resume", who: "ada" }]);
+  expect(driven.rollout.roster.sums).toMatchObject({ unreachable: 0, sick: 1 });
+  driven.tick([], illMs);
+  driven.tick([driven.report(move.id, "new")]);
+  driven.tick([], 200);
+  expect(driven.rollout.status).toBe(status);
+});
+
 describe("a soak", () => {
   test("begins again when something becomes unhealthy, and counts healthy time only", () => {
     const driven = new Driven({ strategy: { kind: "rolling", batch: { count: 1 }, soakMs: 1000 }, graceMs: 10_000 }, 2);

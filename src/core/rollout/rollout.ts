@@ -216,8 +216,11 @@ export class Rollout {
 
   /** It answers again: what it says is what became of it. */
   private heardAgain(slot: Slot): void {
-    if (slot.running === this.plan.target && slot.healthy) this.roster.change(slot, { phase: "moved" });
-    else if (slot.running !== this.plan.target && this.status !== "rolling-back") this.moveAgain(slot);
+    const isOnTarget = slot.running === this.plan.target;
+    if (isOnTarget && (slot.healthy || slot.attempt > 0)) {
+      this.roster.change(slot, { phase: "moved" });
+      if (!slot.healthy) this.mindHealth(slot); // silent no more: from here on it is ill
+    } else if (!isOnTarget && this.status !== "rolling-back") this.moveAgain(slot);
     this.listenFor(slot);
   }
 
