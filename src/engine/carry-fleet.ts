@@ -129,6 +129,7 @@ class FleetCarrier {
       deny: (digest, reason) => parts.records.deny(this.key, { digest, reason, who: "rollout", at: parts.clock.now().toISOString() }),
       askGate: (gate, signal) => this.askGate(gate, signal),
       zoneOf: (slot) => this.slots().find((each) => each.slot === slot)?.zone ?? "",
+      isSettled: (slot) => this.current?.reconciler.rollout.roster.find(slot)?.phase === "settled",
       digestOf: parts.digestOf,
       sleep: parts.sleep,
       drainMs: DRAIN_MS,

@@ -36,6 +36,7 @@ function mover(provider: Partial<FleetProvider>) {
     deny: () => undefined,
     askGate: () => Promise.resolve({ verdict: "passed", detail: "" }),
     zoneOf: () => "a",
+    isSettled: () => false,
     digestOf: (text) => text,
     sleep,
     drainMs: 1000,

@@ -23,6 +23,8 @@ export interface MoverParts {
   deny(digest: ImageDigest, reason: string): void;
   askGate(gate: string, signal: AbortSignal): Promise<{ readonly verdict: Verdict; readonly detail: string }>;
   zoneOf(slot: string): string;
+  /** Whether what is in a slot ran the target before: it is of both sets of blue/green. */
+  isSettled(slot: string): boolean;
   digestOf(text: string): string;
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   /** How long requests may take to end when an instance is taken out. */
@@ -318,7 +320,8 @@ export class InstanceMover implements RolloutHands {
   }
 
   private async switchTo(to: "new" | "old"): Promise<void> {
-    const isIn = (report: InstanceReport): boolean => (report.running === this.weighed?.target) === (to === "new");
+    const isIn = ({ slot, running }: InstanceReport): boolean =>
+      (running === this.weighed?.target) === (to === "new") || this.parts.isSettled(slot);
     const alive = this.parts.reports().filter(({ bootedAt }) => bootedAt !== undefined);
     for (const report of alive.filter(isIn)) await this.parts.provider.admit(report.id, FULL);
     for (const report of alive.filter((each) => !isIn(each))) await this.parts.provider.admit(report.id, 0);
@@ -327,7 +330,10 @@ export class InstanceMover implements RolloutHands {
   private async retire(set: "new" | "old", signal: AbortSignal): Promise<void> {
     const gone = this.parts
       .reports()
-      .filter(({ running, provided }) => ((running ?? provided) === this.weighed?.target) === (set === "new"));
+      .filter(
+        ({ slot, running, provided }) =>
+          ((running ?? provided) === this.weighed?.target) === (set === "new") && !this.parts.isSettled(slot),
+      );
     await Promise.all(gone.map(({ id }) => this.end(id, signal)));
   }
 

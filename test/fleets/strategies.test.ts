@@ -271,6 +271,21 @@ describe("blue/green", () => {
     expect(site.world.all()).toHaveLength(4);
     expect(site.fleet.declared).toBe(images.r1);
   });
+
+  it("leaves alone what ran the image before, also when it goes back", async () => {
+    const site = new Site(images, { size: 3, rollout: { strategy: { kind: "blue-green", soakMs: 500, keepOldMs: 600_000 } } });
+    await site.converge();
+    const [settled] = site.world.all();
+    site.world.change(settled?.id ?? "", { running: images.r2, provided: images.r2 });
+    const id = await site.begun();
+    await site.carry(({ rollout: now }) => now?.waitingFor === "the time for which the old set is kept");
+    expect(shareOf(site, images.r2)).toBe(100);
+    await site.command({ command: "roll-back" });
+    await site.carry();
+    expect(site.view(id).status).toBe("rolled-back");
+    expect(Math.min(...site.served)).toBe(3);
+    expect(site.serving).toEqual({ ...all(3, "r1"), [settled?.slot ?? ""]: "r2" });
+  });
 });
 
 describe("all at once", () => {
