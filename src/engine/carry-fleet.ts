@@ -85,6 +85,8 @@ class FleetCarrier {
   private readonly mover: InstanceMover;
   private fleet: KnownFleet;
   private reports: readonly InstanceReport[] = [];
+  /** The same by slot: a look at a large fleet must not go through all of it for each of its slots. */
+  private bySlot: ReadonlyMap<string, readonly InstanceReport[]> = new Map();
   private inbox: Observation[] = [];
   private current:
     { readonly records: FleetRolloutRecords; readonly reconciler: Reconciler; readonly epoch: number; readonly base: TimeBase } | undefined;
@@ -168,6 +170,7 @@ class FleetCarrier {
     this.fleet = findFleet(this.parts.records, this.key);
     this.wasBusy = this.mover.busySlots();
     this.reports = await this.look();
+    this.bySlot = Map.groupBy(this.reports, ({ slot }) => slot);
     this.noteHealth();
     await this.beginQueued();
     await this.recordStart();
@@ -289,7 +292,7 @@ class FleetCarrier {
 
   /** The instance that stands for a slot at this moment; undefined: it says nothing. */
   private seen(slot: string, rollout: Rollout): { readonly running: string | undefined; readonly healthy: boolean } | undefined {
-    const reports = this.reports.filter((report) => report.slot === slot);
+    const reports = this.bySlot.get(slot) ?? [];
     const alive = reports.filter(({ bootedAt }) => bootedAt !== undefined);
     const job = this.mover.busy(slot);
     const isBeside = rollout.plan.policy.strategy.kind === "blue-green";
@@ -386,7 +389,7 @@ class FleetCarrier {
     const known = roster.find(slot); // absent: it joins with this look
     const isNew = isAbsent(known) || known.index >= plan.instances.length + plan.settled.length;
     if (!isNew || (!isAbsent(known) && known.phase !== "waiting")) return false;
-    return !this.reports.some((report) => report.slot === slot && report.health === "healthy" && report.serving);
+    return this.bySlot.get(slot)?.some(({ health, serving }) => health === "healthy" && serving) !== true;
   }
 
   /** What the fleet is declared to run from now on. */

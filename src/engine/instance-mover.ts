@@ -68,6 +68,7 @@ export class InstanceMover implements RolloutHands {
   /** The weights that instances were given by this process. */
   private readonly given = new Map<string, number>();
   private balanced = 0;
+  private look: { readonly reports: readonly InstanceReport[]; readonly byId: ReadonlyMap<string, InstanceReport> } | undefined;
 
   constructor(parts: MoverParts) {
     this.parts = parts;
@@ -294,7 +295,7 @@ export class InstanceMover implements RolloutHands {
 
   /** Those at which something else is done are let alone. */
   private isWrong(id: string, weight: number): boolean {
-    const report = this.parts.reports().find((each) => each.id === id);
+    const report = this.seen(id);
     return report !== undefined && !this.jobs.has(report.slot) && this.given.get(id) !== weight;
   }
 
@@ -303,7 +304,7 @@ export class InstanceMover implements RolloutHands {
     const { weighed } = this;
     if (weighed === undefined || weighed.weight === "even") return new Map();
     const running = new Map(this.parts.reports().flatMap(({ id, serving, running: runs }) => (serving ? [[id, runs] as const] : [])));
-    if (more !== undefined) running.set(more.id, more.image ?? this.parts.reports().find(({ id }) => id === more.id)?.running);
+    if (more !== undefined) running.set(more.id, more.image ?? this.seen(more.id)?.running);
     const isNew = (digest: ImageDigest | undefined): boolean => digest === weighed.target;
     const news = [...running.values()].filter(isNew).length;
     const { target, others } = shareWeights(weighed.weight, news, running.size - news);
@@ -347,7 +348,7 @@ export class InstanceMover implements RolloutHands {
   private async untilServing(id: string, signal: AbortSignal): Promise<void> {
     for (;;) {
       signal.throwIfAborted();
-      const report = this.parts.reports().find((each) => each.id === id);
+      const report = this.seen(id);
       if (report?.health === "healthy" && report.serving) return;
       await this.parts.sleep(POLL_MS, signal);
     }
@@ -372,6 +373,13 @@ export class InstanceMover implements RolloutHands {
     const done = ask();
     this.all.add(done);
     void done.finally(() => this.all.delete(done));
+  }
+
+  /** By id, made once for each look: weights are asked of all for each that is let in. */
+  private seen(id: string): InstanceReport | undefined {
+    const reports = this.parts.reports();
+    if (this.look?.reports !== reports) this.look = { reports, byId: new Map(reports.map((report) => [report.id, report])) };
+    return this.look.byId.get(id);
   }
 
   private of(slot: string): readonly InstanceReport[] {
