@@ -234,7 +234,8 @@ class FleetCarrier {
       this.wakeAtMs = Math.min(decision.wakeAtMs ?? Number.POSITIVE_INFINITY, retries ? nowMs + RETRY_MS : Number.POSITIVE_INFINITY);
     }
     const { rollout } = reconciler;
-    const ended = ENDS.has(rollout.status);
+    // what it decided last about the fleet as a whole, such as its traffic, is done before it is over: nobody would do it later
+    const ended = ENDS.has(rollout.status) && !this.mover.isAtFleet;
     if (ended) this.settleFleet(rollout);
     return { id: records.id, state: rollout, waitingFor: this.waitingFor, ended };
   }
@@ -414,7 +415,7 @@ class FleetCarrier {
     const state = { status, reason, waitingFor, ended: false };
     if (JSON.stringify(state) === this.shown) return;
     const stop = stopOf(state);
-    const last = records.shown().at(-1);
+    const last = records.lastShown();
     if (stop !== undefined && (last === undefined || stopOf(last)?.reason !== stop.reason)) {
       const deed = { what: `${id} ${stop.what}`, rollout: id, status, image: plan.target as ImageDigest, reason: stop.reason };
       await recordDeedOnce(this.parts, stop.action, this.key, deed, last?.at ?? this.openRollout()?.startedAt ?? "");

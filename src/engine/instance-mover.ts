@@ -87,6 +87,11 @@ export class InstanceMover implements RolloutHands {
     return new Set(this.jobs.keys());
   }
 
+  /** Whether something is under way that is about no instance in particular. */
+  get isAtFleet(): boolean {
+    return this.jobs.has(FLEET);
+  }
+
   get underWay(): number {
     return this.jobs.size;
   }
@@ -256,9 +261,11 @@ export class InstanceMover implements RolloutHands {
     await provider.drain(id, drainMs, signal);
     try {
       await provider.activate(id, release, signal);
-    } finally {
-      await this.admit(id, release.image); // whatever it runs now: the load balancer looks at its health
+    } catch (error) {
+      await this.admit(id).catch(() => undefined); // whatever it runs now: the load balancer looks at its health; why it failed counts
+      throw error;
     }
+    await this.admit(id, release.image);
   }
 
   /** Where the image gets a share of the traffic, the others are told theirs first: weights mean something only beside each other. */

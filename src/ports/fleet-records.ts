@@ -98,6 +98,7 @@ export interface FleetRolloutRecords extends RolloutRecords {
   /** What a replay is held against: the actions that were marked as done, and every state that was shown, in order. */
   begun(): readonly BegunAction[];
   shown(): readonly ShownState[];
+  lastShown(): ShownState | undefined;
   /** Whether nobody took the rollout over since that epoch was given. */
   holds(epoch: number): boolean;
   /** Commands that no moment has yet: `append` of a moment that has one takes it from here. */

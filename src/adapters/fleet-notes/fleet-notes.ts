@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import type { ImageDigest } from "../../core/digest.ts";
 import type { FleetRelease } from "../../core/fleet/release.ts";
 import type { InstancePlace } from "../../ports/fleet-provider.ts";
@@ -18,13 +19,14 @@ export interface InstanceNote extends InstancePlace {
  * Notes of one fleet of this host:
  *
  *     <store>/fleets/<recipe>/<fleet>/instances/<id>.json
+ *     <store>/fleets/<recipe>/<fleet>/ended/<id>.json     of one that has ended: a look goes through none of them
  *     <store>/fleets/<recipe>/<fleet>/releases/<64 hex digits>.json   a FleetRelease: what is measured is looked up there
  */
 export class FleetNotes<Note extends InstanceNote> {
   private readonly store: Store;
   private readonly folder: string;
-  /** Files of instances that have ended: they are not read again. */
-  private readonly ended = new Set<string>();
+  /** By their files, which never change. */
+  private readonly kept = new Map<string, FleetRelease>();
 
   /** @param folder  below the store */
   constructor(store: Store, folder: string) {
@@ -33,23 +35,25 @@ export class FleetNotes<Note extends InstanceNote> {
   }
 
   read(id: string): Note | undefined {
-    return this.store.readNote(`${this.folder}/instances/${id}.json`) as Note | undefined;
+    return (this.store.readNote(`${this.folder}/instances/${id}.json`) ?? this.store.readNote(`${this.folder}/ended/${id}.json`)) as
+      Note | undefined;
   }
 
   write(note: Note): void {
-    makeFolder(this.store.path(this.folder, "instances"));
-    this.store.writeNote(`${this.folder}/instances/${note.id}.json`, note);
+    const place = note.endedAt === undefined ? "instances" : "ended";
+    makeFolder(this.store.path(this.folder, place));
+    this.store.writeNote(`${this.folder}/${place}/${note.id}.json`, note);
+    if (place === "ended") rmSync(this.store.path(this.folder, "instances", `${note.id}.json`), { force: true });
   }
 
   /** Of instances that have not ended. */
   open(): readonly Note[] {
-    return namesIn(this.store.path(this.folder, "instances")).flatMap((name): readonly Note[] => {
-      if (!name.endsWith(".json") || this.ended.has(name)) return [];
-      const note = this.read(name.slice(0, -".json".length));
-      if (note?.endedAt === undefined) return note === undefined ? [] : [note];
-      this.ended.add(name);
-      return [];
-    });
+    return namesIn(this.store.path(this.folder, "instances"))
+      .filter((name) => name.endsWith(".json"))
+      .flatMap((name): readonly Note[] => {
+        const note = this.store.readNote(`${this.folder}/instances/${name}`) as Note | undefined;
+        return note === undefined ? [] : [note];
+      });
   }
 
   keepRelease(release: FleetRelease): void {
@@ -60,6 +64,10 @@ export class FleetNotes<Note extends InstanceNote> {
   releases(): readonly FleetRelease[] {
     return namesIn(this.store.path(this.folder, "releases"))
       .filter((name) => name.endsWith(".json"))
-      .map((name) => this.store.readNote(`${this.folder}/releases/${name}`) as FleetRelease);
+      .map((name) => {
+        const release = this.kept.get(name) ?? (this.store.readNote(`${this.folder}/releases/${name}`) as FleetRelease);
+        this.kept.set(name, release);
+        return release;
+      });
   }
 }

@@ -377,14 +377,8 @@ class SqliteFleets implements FleetRecords {
           action: JSON.parse(text(row["value"])) as BegunAction["action"],
           at: text(row["at"]),
         })),
-      shown: () =>
-        this.rows("SELECT * FROM shown WHERE rollout = ? ORDER BY number", id).map((row): ShownState => ({
-          moment: Number(row["moment"]),
-          status: text(row["status"]) as RolloutStatus,
-          reason: text(row["reason"]),
-          waitingFor: text(row["waiting_for"]),
-          at: text(row["at"]),
-        })),
+      shown: () => this.rows("SELECT * FROM shown WHERE rollout = ? ORDER BY number", id).map(shownState),
+      lastShown: () => this.rows("SELECT * FROM shown WHERE rollout = ? ORDER BY number DESC LIMIT 1", id).map(shownState)[0],
       pending: () =>
         this.rows("SELECT number, value FROM commands WHERE rollout = ? AND taken = 0 ORDER BY number", id).map((row) => ({
           ...(JSON.parse(text(row["value"])) as Command),
@@ -431,6 +425,14 @@ class SqliteFleets implements FleetRecords {
     }
   }
 }
+
+const shownState = (row: Row): ShownState => ({
+  moment: Number(row["moment"]),
+  status: text(row["status"]) as RolloutStatus,
+  reason: text(row["reason"]),
+  waitingFor: text(row["waiting_for"]),
+  at: text(row["at"]),
+});
 
 /** JSON has neither NaN nor infinities, which metrics have. */
 const withOddNumbers = (_: string, value: unknown): unknown =>

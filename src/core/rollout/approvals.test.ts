@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Driven, problemsOf } from "./driven.testing.ts";
+import { Driven } from "./driven.testing.ts";
 import type { Command, Decision } from "./model.ts";
 import type { People, RolloutPolicy } from "./policy.ts";
 
@@ -50,9 +50,13 @@ describe("a gate that waits for people", () => {
   test("asks only after the waves that it names", () => {
     const driven = soaked(new Driven(asking({ waves: [2] }), 3));
     expect(driven.rollout).toMatchObject({ wave: 1, asksFor: undefined });
-    expect(problemsOf(asking({ waves: [4] }), 3)).toEqual(["gate go-ahead asks for approvals after wave 4, and this fleet is moved in 3"]);
-    const there = { instances: [{ id: "i0", zone: "z", running: "new", healthy: true }] };
-    expect(problemsOf(asking({ waves: [1] }), 1, there)).toEqual([]); // nothing moves
+  });
+
+  test("asks after the last wave where a small fleet has fewer than it names", () => {
+    const driven = soaked(new Driven(asking({ waves: [2, 3] }), 1));
+    expect(driven.rollout.asksFor).toMatchObject({ wave: 1 });
+    decided(driven);
+    expect(driven.rollout.status).toBe("completed");
   });
 
   test("asks before blue/green switches, which has one wave", () => {

@@ -106,8 +106,6 @@ export function planRollout(request: PlanRequest): Planned {
     { digest: target, salt },
   );
   const waves = wavesOf(policy, moved.length);
-  const late = [...lateProblems(policy, waves)];
-  if (late.length > 0) return { problems: late };
   const plan = {
     rollout: request.rollout,
     fleet: request.fleet,
@@ -178,17 +176,13 @@ function* canaryProblems(steps: readonly CanaryStep[]): Iterable<string> {
     if (!(weight >= 0 && weight <= 100)) yield `step ${index + 1} has the weight ${weight}: a share of the traffic is from 0 to 100`;
 }
 
-/** Whoever is to approve after a wave that there is not would never be asked. Where nothing moves there is nothing to approve. */
-function* lateProblems({ gates }: RolloutPolicy, { length }: readonly Wave[]): Iterable<string> {
-  if (length === 0) return;
-  for (const { name, people } of gates)
-    for (const wave of people?.waves ?? [])
-      if (wave > length) yield `gate ${name} asks for approvals after wave ${wave}, and this fleet is moved in ${length}`;
-}
-
-/** Whether people have to approve after a wave, from 0. After the last one nothing is left to begin but the switch of blue/green. */
+/**
+ * Whether people have to approve after a wave, from 0. After the last one nothing is left to begin but the switch of blue/green. A wave
+ * that a small fleet does not have is its last: nobody who is to approve is passed over.
+ */
 export const isAskedAfter = ({ waves }: People, wave: number, plan: Pick<RolloutPlan, "waves" | "policy">): boolean =>
-  waves?.includes(wave + 1) ?? (wave < plan.waves.length - 1 || plan.policy.strategy.kind === "blue-green");
+  waves?.some((each) => Math.min(each, plan.waves.length) === wave + 1) ??
+  (wave < plan.waves.length - 1 || plan.policy.strategy.kind === "blue-green");
 
 /** How long a rollout takes from its beginning to its end, if each move takes so long, gates answer at once and nothing goes wrong. */
 export function shortestMs({ policy, waves, limits, instances, settled }: RolloutPlan, moveMs: number): number {

@@ -31,7 +31,7 @@ export type Unanswered = "hold" | "halt";
 export interface People {
   /** So many must approve, others than whoever started the rollout. */
   readonly approvals: number;
-  /** After which waves, from 1. Absent: after all but the last, and before the switch of blue/green. */
+  /** After which waves, from 1; after the last where there are fewer. Absent: after all but the last, and before the switch of blue/green. */
   readonly waves?: readonly number[];
   /** Without them for so long, the gate is inconclusive. Absent: it waits. */
   readonly withinMs?: number;

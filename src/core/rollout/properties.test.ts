@@ -94,7 +94,9 @@ describe("whatever happens, in whatever order", () => {
             if (action.how === "in-place" && rollout.roster.find(action.id)?.healthy === true) takenDown += 1;
           }
           const { sums } = rollout.roster;
-          const most = Math.max(rollout.limits.maxUnavailable, rollout.status === "rolling-back" ? 1 : 0);
+          const isReturning = rollout.status === "rolling-back";
+          const lost = [...rollout.roster].filter(({ phase, healthy }) => phase === "stuck" && !healthy).length;
+          const most = isReturning ? Math.max(rollout.limits.maxUnavailable, 1) + lost : rollout.limits.maxUnavailable;
           if (takenDown > 0) {
             const held = others + taken.filter((each) => isUp(rollout, each)).length;
             expect(sums.down + held).toBeLessThanOrEqual(most);

@@ -265,14 +265,16 @@ describe("going back", () => {
     expect(driven.rollout.status).toBe("rolled-back");
   });
 
-  test("says what it waits for when what does not come back has used up the budget", () => {
+  test("says what it waits for when others have used up the budget", () => {
     const rolling = new Driven({ strategy: { kind: "rolling", batch: { count: 3 }, soakMs: 1000 } }, 3);
     for (let moves = movesOf(rolling.tick()); moves.length > 0;)
       moves = movesOf(rolling.tick(moves.map(({ id }) => rolling.report(id, "new"))));
-    const [bad] = movesOf(rolling.tick([{ type: "command", command: "roll-back", who: "ada" }]));
-    rolling.tick([rolling.report(bad?.id ?? "", undefined, false), { type: "action-failed", key: bad?.key ?? "", reason: "no" }]);
+    rolling.tick([
+      { type: "others", unavailable: 1 },
+      { type: "command", command: "roll-back", who: "ada" },
+    ]);
     expect(rolling.rollout.tick([], rolling.nowMs).waitingFor).toBe(
-      "2 instances to be back, and for them room in the disruption budget: 1 are down, 1 may",
+      "3 instances to be back, and for them room in the disruption budget: 1 are down, 1 may",
     );
   });
 

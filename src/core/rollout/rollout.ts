@@ -82,6 +82,8 @@ export class Rollout {
   /** The question whether {@link weight} is so; what moves next waits for that. */
   private weighKey: string | undefined;
   private weighed = 0;
+  /** Ill, and not brought back. */
+  private lost = 0;
   /** To be brought back; those that are unhealthy anyway go first. */
   private back: number[] = [];
   private readonly deadlines = new Timers();
@@ -608,9 +610,9 @@ export class Rollout {
     return roomIn(this.strain, { ...limits, maxUnavailable }) > 0 ? "in-place" : undefined;
   }
 
-  /** How many may be down while the fleet goes back: one, also where other machines come first on the way there. */
+  /** How many may be down while the fleet goes back: one at least, and beside those that did not come back. */
   private get mostReturning(): number {
-    return Math.max(this.limits.maxUnavailable, 1);
+    return Math.max(this.limits.maxUnavailable, 1) + this.lost;
   }
 
   /** How many healthy instances others may take away after this decision. Means nothing once it has ended. */
@@ -727,18 +729,32 @@ export class Rollout {
 
   private bringBack(): void {
     if (this.plan.policy.strategy.kind === "blue-green") return; // the old set stands: nothing is applied to it
-    if (this.barredBack !== undefined) this.giveUpReturning();
+    this.countLost();
+    if (this.barredBack !== undefined) this.giveUpReturning(this.barredBack);
     else if (this.plan.back !== undefined) this.startReturning(this.plan.back);
+    if (this.isReturnBlocked) this.giveUpReturning(`nothing more can be taken out beside ${this.lost} that did not come back`);
     const { moving, returning, stuck } = this.roster.sums;
     if (this.back.length + moving + returning > 0) return;
     if (stuck === 0) this.weigh("even"); // what is stuck stays without traffic
     if (this.weighKey === undefined) this.end(stuck > 0 ? "rollback-failed" : "rolled-back");
   }
 
+  private countLost(): void {
+    this.lost = 0;
+    if (this.roster.sums.stuck > 0) for (const { phase, healthy } of this.roster) if (phase === "stuck" && !healthy) this.lost += 1;
+  }
+
+  /** Whether what did not come back alone leaves no room for the others, however well they are. */
+  private get isReturnBlocked(): boolean {
+    const { size, moving, returning } = this.roster.sums;
+    if (this.back.length === 0 || this.lost === 0 || moving + returning > 0) return false;
+    return roomIn({ size, down: this.lost }, { ...this.limits, maxUnavailable: this.mostReturning }) === 0;
+  }
+
   /** What is under way comes to its end; the others stay where they are. */
-  private giveUpReturning(): void {
+  private giveUpReturning(why: string): void {
     for (const index of this.back) if (isToGoBack(this.roster.at(index))) this.roster.change(this.roster.at(index), { phase: "stuck" });
-    if (this.back.length > 0) this.reason = `${this.barredBack ?? ""}; ${this.reason}`;
+    if (this.back.length > 0) this.reason = `${why}; ${this.reason}`;
     this.back = [];
   }
 
