@@ -262,6 +262,7 @@ class FleetCarrier {
     this.shown = "";
     this.wakeAtMs = 0;
     this.current = { records, reconciler, epoch, base: timeBase(this.parts, records) };
+    if (records.moments().length > 0) this.inbox.push({ type: "unwatched" }); // since whoever carried it before looked last
     for (const action of reconciler.unanswered) this.mover.perform(action);
     return this.current;
   }

@@ -42,7 +42,6 @@ export async function followRollout(parts: FleetParts, options: FollowOptions): 
 
 async function carryUntilEnd(parts: FleetParts, key: string, { id, signal, onView }: FollowOptions): Promise<RolloutView> {
   const { startedBy } = parts.records.open(id).origin;
-  const began = parts.clock.elapsedMs();
   let last: RolloutView | undefined;
   await carrying(parts, key, `carries rollout ${id}`, () =>
     carryFleet(parts, key, {
@@ -50,7 +49,7 @@ async function carryUntilEnd(parts: FleetParts, key: string, { id, signal, onVie
       onTurn: (turn: FleetTurn) => {
         const { rollout } = turn;
         if (rollout?.id !== id) return true;
-        last = viewOf(rollout.state, { waitingFor: rollout.waitingFor, startedBy, elapsedMs: parts.clock.elapsedMs() - began });
+        last = viewOf(rollout.state, { waitingFor: rollout.waitingFor, startedBy });
         onView(last);
         return rollout.ended || (needsPeople(last) && turn.underWay === 0);
       },

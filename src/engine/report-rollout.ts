@@ -149,6 +149,9 @@ class Collector {
     else if (slot?.phase === "moved" && slot.healthy) this.sickAt.set(slot.id, { ...mark, what: `${slot.id} became unhealthy` });
   }
 
+  /** As it was told last. */
+  private isFrozen = false;
+
   private observed(mark: Mark, observations: readonly Observation[], { refused }: Decision): ReadonlyMap<string, string> {
     const reasons = new Map<string, string>();
     const unanswered = [...refused];
@@ -167,8 +170,12 @@ class Collector {
           this.event(mark, `${this.nameOf(observation.key)} could not be done`, observation.reason);
           break;
         case "freeze":
-          if (observation.reason === null) this.event(mark, "nothing is frozen any more");
-          else this.event(mark, "frozen: nothing new starts", observation.reason);
+          if (observation.reason !== null) this.event(mark, "frozen: nothing new starts", observation.reason);
+          else if (this.isFrozen) this.event(mark, "nothing is frozen any more");
+          this.isFrozen = observation.reason !== null;
+          break;
+        case "unwatched":
+          this.event(mark, "another process carries it on: a soak begins again");
           break;
         case "revoked":
           this.event(mark, `${observation.digest} was revoked`, observation.reason);

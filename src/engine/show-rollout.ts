@@ -51,10 +51,7 @@ export interface RolloutView {
 }
 
 /** What people are shown of a rollout. */
-export function viewOf(
-  rollout: Rollout,
-  about: { readonly waitingFor: string; readonly startedBy: string; readonly elapsedMs?: number },
-): RolloutView {
+export function viewOf(rollout: Rollout, about: { readonly waitingFor: string; readonly startedBy: string }): RolloutView {
   const { plan, roster, status } = rollout;
   const slots = [...roster];
   const waves = plan.waves.map(({ from, to, soakMs, weight }, index): WaveView => ({
@@ -67,7 +64,7 @@ export function viewOf(
   }));
   const moved = slots.filter(({ phase }) => phase === "moved").length;
   const { failed, unreachable, down, size } = roster.sums;
-  const left = timeLeft(rollout, moved, about.elapsedMs);
+  const left = timeLeft(rollout, moved);
   return {
     id: plan.rollout,
     fleet: plan.fleet,
@@ -92,10 +89,9 @@ export function viewOf(
   };
 }
 
-function timeLeft({ plan, wave, status }: Rollout, moved: number, elapsedMs: number | undefined): number | undefined {
-  if (elapsedMs === undefined || moved === 0 || (status !== "running" && status !== "paused" && status !== "held")) return undefined;
-  const soaked = plan.waves.slice(0, wave).reduce((sum, { soakMs }) => sum + soakMs, 0);
-  const perInstance = Math.max(0, elapsedMs - soaked) / moved;
+function timeLeft({ plan, wave, status, movingMs }: Rollout, moved: number): number | undefined {
+  if (moved === 0 || (status !== "running" && status !== "paused" && status !== "held")) return undefined;
+  const perInstance = movingMs / moved;
   const soaks = plan.waves.slice(wave).reduce((sum, { soakMs }) => sum + soakMs, 0);
   return Math.round((plan.instances.length - moved) * perInstance + soaks);
 }
@@ -110,12 +106,11 @@ const countBy = <K extends string>(keys: readonly K[]): Partial<Record<K, number
 export function replayRollout(records: FleetRolloutRecords): {
   readonly rollout: Rollout;
   readonly waitingFor: string;
-  readonly elapsedMs: number;
 } {
   const { plan, ...origin } = records.origin;
   const moments = records.moments();
   const { rollout, decisions } = decide(plan, origin, moments);
-  return { rollout, waitingFor: decisions.at(-1)?.waitingFor ?? "", elapsedMs: (moments.at(-1)?.nowMs ?? origin.nowMs) - origin.nowMs };
+  return { rollout, waitingFor: decisions.at(-1)?.waitingFor ?? "" };
 }
 
 /** @see viewOf */

@@ -71,6 +71,8 @@ export type Observation =
    * known: those are left alone, and one that is known to be down is not counted twice.
    */
   | { readonly type: "others"; readonly unavailable: number; readonly ids?: readonly string[] }
+  /** Nobody looked for a while: what was well before says nothing about that time. */
+  | { readonly type: "unwatched" }
   | { readonly type: "joined"; readonly instance: PlannedInstance }
   | { readonly type: "left"; readonly id: string }
   /** Another rollout waits for the end of this one: what is under way comes to its end, and nothing more is begun. */

@@ -245,6 +245,15 @@ describe("going back", () => {
   const movesOf = (actions: readonly Action[]): readonly (Action & { kind: "move" })[] =>
     actions.filter((action): action is Action & { kind: "move" } => action.kind === "move");
 
+  test("is not hurried by time in which nobody looked: the soak begins again", () => {
+    const driven = new Driven({ strategy: { kind: "rolling", batch: { count: 1 }, soakMs: 10_000 } });
+    const [move] = movesOf(driven.tick());
+    driven.tick([driven.report(move?.id ?? "", "new")]);
+    expect(driven.tick([{ type: "unwatched" }], 20_000)).toEqual([]);
+    expect(driven.tick([], 9_000)).toEqual([]);
+    expect(movesOf(driven.tick([], 1_500))).toHaveLength(1);
+  });
+
   test("does nothing to an instance that left meanwhile", () => {
     const driven = new Driven({ maxUnavailable: { count: 3 }, strategy: { kind: "rolling", batch: { count: 3 }, soakMs: 1000 } });
     const moves = movesOf(driven.tick());
@@ -253,6 +262,22 @@ describe("going back", () => {
     const decision = driven.tick([{ type: "command", command: "roll-back", who: "ada" }, ...gone]);
     expect(movesOf(decision)).toEqual([]);
     expect(driven.rollout.status).toBe("rolled-back");
+  });
+
+  test("is what a moved instance is brought that crashes again and again, each time for less than its grace", () => {
+    const driven = new Driven({ graceMs: 10_000 });
+    const [move] = movesOf(driven.tick());
+    driven.tick([driven.report(move?.id ?? "", "new")]);
+    let times = 0;
+    for (; driven.rollout.status === "running" && times < 100; times += 1) {
+      driven.tick([driven.report(move?.id ?? "", "new", false)], 500);
+      if (driven.rollout.status === "running") driven.tick([driven.report(move?.id ?? "", "new")], 400);
+    }
+    expect(times).toBe(11);
+    expect(driven.rollout).toMatchObject({
+      status: "rolling-back",
+      reason: expect.stringContaining("became unhealthy 11 times after it was moved") as string,
+    });
   });
 
   test("takes everything at once where it went so: that asks for no budget", () => {

@@ -52,6 +52,8 @@ export class Rollout {
   reason = "";
   /** The one that is moved, from 0; the number of waves when all are done. */
   wave = 0;
+  /** For how long something was being moved. */
+  movingMs = 0;
   /** The share of the traffic that was asked for last. */
   weight: Weight = "even";
   readonly roster = new Roster();
@@ -109,7 +111,9 @@ export class Rollout {
 
   /** @param nowMs  monotonic; never less than before */
   tick(observations: readonly Observation[], nowMs: number): Decision {
+    const beforeMs = this.nowMs;
     this.nowMs = Math.max(nowMs, this.nowMs);
+    if (this.roster.sums.moving > 0) this.movingMs += this.nowMs - beforeMs;
     this.actions = [];
     this.refused = [];
     if (!ENDS.has(this.status)) {
@@ -148,6 +152,9 @@ export class Rollout {
         return this.taken(observation.unavailable, observation.ids);
       case "superseded":
         if (this.status !== "rolling-back") this.supersededBy ??= observation.by;
+        return;
+      case "unwatched":
+        this.soakFromMs = undefined;
         return;
       case "joined":
         return this.joined(observation.instance);
@@ -206,10 +213,18 @@ export class Rollout {
       heard: true,
       ...(changed ? { healthMark: slot.healthMark + 1 } : {}),
     });
-    if (changed && !healthy && slot.phase === "moved") this.mindHealth(slot);
+    if (changed && !healthy && slot.phase === "moved") this.fellIll(slot);
     if (slot.phase === "moving" && running === this.plan.target && healthy) this.settle(slot, "moved");
     else if (slot.phase === "returning" && running === this.plan.back && healthy) this.settle(slot, "returned");
     else if (slot.phase === "unreachable") this.heardAgain(slot);
+  }
+
+  /** One that comes up and goes down again is as bad as one that stays down, however short each time is. */
+  private fellIll(slot: Slot): void {
+    this.roster.change(slot, { flaps: slot.flaps + 1 });
+    if (slot.flaps > MOST_FLAPS && !this.others.ids.has(slot.id))
+      this.fail(slot, `became unhealthy ${slot.flaps} times after it was moved`);
+    else this.mindHealth(slot);
   }
 
   private mindHealth({ index, healthMark }: Slot): void {
@@ -588,7 +603,7 @@ export class Rollout {
     const attempt = slot.attempt + 1;
     // what is taken down runs nothing until it says so itself: a move that fails half way leaves who knows what
     const unknown = how === "in-place" ? { running: undefined } : {};
-    this.roster.change(slot, { phase, attempt, out: how === "in-place", surge: how === "surge", heard: false, ...unknown });
+    this.roster.change(slot, { phase, attempt, flaps: 0, out: how === "in-place", surge: how === "surge", heard: false, ...unknown });
     this.deadlines.set(slot.index, attempt, this.nowMs + this.plan.policy.timeoutMs);
     this.actions.push({ kind: "move", key: this.keyOf(slot), id: slot.id, to, how });
     return true;
@@ -869,5 +884,8 @@ const QUIET: ReadonlySet<InstancePhase> = new Set(["left", "unreachable", "movin
 
 /** How the key ends of the action that ends the new set. */
 const RETIRED_NEW = "//retire-new";
+
+/** So often a moved instance may become unhealthy for less than its grace (a guess: a soak of minutes sees a service that crashes in a loop). */
+const MOST_FLAPS = 10;
 
 const SILENT = "too many instances do not answer:";

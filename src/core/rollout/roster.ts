@@ -19,6 +19,8 @@ export interface Slot {
   readonly lastSeenMs: number;
   /** Counts every change of health: what an alarm about health is about. */
   readonly healthMark: number;
+  /** How often it became unhealthy since it was moved. */
+  readonly flaps: number;
   /** Whether it was heard of since the move under way began. */
   readonly heard: boolean;
 }
@@ -51,7 +53,7 @@ export class Roster {
   add({ id, zone, running, healthy }: PlannedInstance, phase: InstancePhase, nowMs: number): Slot {
     const slot = {
       ...{ index: this.slots.length, id, zone, phase, running, healthy },
-      ...{ attempt: 0, out: false, surge: false, sequence: -1, lastSeenMs: nowMs, healthMark: 0, heard: false },
+      ...{ attempt: 0, flaps: 0, out: false, surge: false, sequence: -1, lastSeenMs: nowMs, healthMark: 0, heard: false },
     };
     this.slots.push(slot);
     this.byId.set(id, slot.index);

@@ -61,6 +61,7 @@ const OBSERVATIONS: Readonly<Record<Exclude<Observation["type"], "command">, rea
     { type: "others", unavailable: -1 },
     { type: "others", unavailable: 2, ids: ["i1", "nobody"] },
   ],
+  unwatched: [{ type: "unwatched" }],
   joined: [
     { type: "joined", instance: { id: "late", zone: "z0", running: "old", healthy: true } },
     { type: "joined", instance: { id: "late", zone: "z0", running: "new", healthy: false } },
