@@ -230,7 +230,7 @@ describe("a self-test", () => {
     expect(outcome.tested.filter(({ trusted }) => !trusted)).toEqual([]);
     expect(outcome.tested).toHaveLength(6);
     const [paper] = bakehouse.parts.papers.of(outcome.image, PREDICATES.selfTest);
-    expect(paper?.annotations["dev.bakehouse.checks.trusted"]).toBe("http@1,tcp@1,no-egress@1,hygiene@1,script@1,log-absent@1");
+    expect(paper?.annotations["dev.bakehouse.checks.trusted"]).toBe("http@1,tcp@1,no-egress@1,hygiene@1,script@1,log-absent@2");
     expect(await noCells()).toEqual([]);
   });
 
