@@ -5,7 +5,8 @@ import type { ImageDigest } from "../core/digest.ts";
 import type { FleetParts } from "./fleet-parts.ts";
 import { findRollout } from "./find-fleet.ts";
 import { recordDeed } from "./record-deed.ts";
-import { replayRollout, showRollout, viewOf, type RolloutView } from "./show-rollout.ts";
+import type { GivenCommand } from "../ports/fleet-records.ts";
+import { replayRollout, showRollout, type RolloutView } from "./show-rollout.ts";
 
 export interface CommandOptions extends Omit<Command, "who"> {
   /** Id of a rollout, or its fleet. */
@@ -16,10 +17,10 @@ export interface CommandOptions extends Omit<Command, "who"> {
 
 export interface Commanded {
   readonly view: RolloutView;
-  /** Why it was not done; absent: it was, or is about to be. */
-  readonly refused?: string;
-  /** Whether somebody carries the rollout on, and has read it. */
+  /** Whether somebody carries the rollout on. */
   readonly carried: boolean;
+  /** What nobody has read yet. */
+  readonly pending: readonly GivenCommand[];
 }
 
 /** How long whoever carries the rollout is given to read the command. */
@@ -63,15 +64,7 @@ export async function commandRollout(parts: FleetParts, options: CommandOptions,
   const carried = parts.records.carrier(fleet) !== undefined;
   for (const end = parts.clock.elapsedMs() + READ_MS; carried && records.pending().length > 0 && parts.clock.elapsedMs() < end;)
     await parts.sleep(POLL_MS, signal);
-  const view = showRollout(parts.records.open(id));
-  if (carried) return { view, carried };
-  // nobody carries it: what it will be as soon as somebody does
-  const { rollout, waitingFor } = replayRollout(parts.records.open(id));
-  const then = rollout.tick(
-    records.pending().map((each) => ({ type: "command", ...each })),
-    nowMs,
-  );
-  return { view: viewOf(rollout, { waitingFor: then.waitingFor || waitingFor, startedBy: records.origin.startedBy }), carried };
+  return { view: showRollout(parts.records.open(id)), carried, pending: records.pending() };
 }
 
 const refused = (id: string, command: string, why: string): BakehouseError =>

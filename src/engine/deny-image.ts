@@ -20,11 +20,13 @@ export async function denyImage(parts: FleetParts, fleet: string, reference: str
   return { key, digest };
 }
 
-/** @throws FLEET_NOT_FOUND, IMAGE_NOT_FOUND when none on the list begins so */
+/** @param beginning  of a digest, or what `findImage` takes @throws FLEET_NOT_FOUND, IMAGE_NOT_FOUND when it is not on the list */
 export async function allowImage(parts: FleetParts, fleet: string, beginning: string, reason: string): Promise<Listed> {
   const key = fleetKey(findFleet(parts.records, fleet));
-  const hex = beginning.replace(/^sha256:/, "");
-  const found = parts.records.denied(key).filter(({ digest }) => hex.length >= 4 && digest.slice("sha256:".length).startsWith(hex));
+  const hex = /^(?:sha256:)?[0-9a-f]{4,64}$/.test(beginning)
+    ? beginning.replace(/^sha256:/, "")
+    : fleetRelease(parts.store, beginning).image.slice("sha256:".length);
+  const found = parts.records.denied(key).filter(({ digest }) => digest.slice("sha256:".length).startsWith(hex));
   const [only] = found;
   if (only === undefined || found.length > 1)
     throw new BakehouseError(

@@ -35,6 +35,8 @@ export function explainRollout(parts: FleetParts, reference: string | undefined)
       because.push(`${stop.owner} stopped the line${stop.until === undefined ? "" : ` until ${stop.until}`}: ${stop.reason}`);
       commands.push(`bakehouse line release ${stop.id} --reason "…"`);
     }
+  const pending = view.over ? [] : parts.records.open(id).pending();
+  for (const { command, who } of pending) because.push(`${command} by ${who} is written down, and nobody has read it yet`);
   const bad = view.instances.filter(({ phase }) => phase === "failed" || phase === "unreachable" || phase === "stuck");
   switch (view.status) {
     case "awaiting-approval":
@@ -54,7 +56,7 @@ export function explainRollout(parts: FleetParts, reference: string | undefined)
       commands.push(`bakehouse rollout abort ${id}`);
       break;
     default:
-      if (view.approvals?.wave !== undefined)
+      if (view.approvals?.wave !== undefined && !pending.some(({ command }) => command === "approve"))
         commands.push(`bakehouse rollout approve ${id} --plan ${view.planHash} --wave ${view.approvals.wave}`);
       if (!view.over && view.waitingFor !== "" && !because.some((why) => why.includes("stopped the line")))
         because.push(`it waits for ${view.waitingFor}`);

@@ -29,21 +29,26 @@ const needsPeople = ({ status, approvals }: RolloutView): boolean => NEEDS_PEOPL
 export async function followRollout(parts: FleetParts, options: FollowOptions): Promise<RolloutView> {
   const { origin } = parts.records.open(options.id);
   const key = origin.plan.fleet;
-  if (options.carries && parts.records.carrier(key) === undefined && !showRollout(parts.records.open(options.id)).over) {
-    try {
-      return await carryUntilEnd(parts, key, options);
-    } catch (error) {
-      // somebody was faster, or took over: look on
-      if (!(error instanceof BakehouseError) || (error.code !== "RESOURCE_BUSY" && error.code !== "LEASE_LOST")) throw error;
+  for (;;) {
+    if (options.carries && parts.records.carrier(key) === undefined && !showRollout(parts.records.open(options.id)).over) {
+      try {
+        return await carryUntilEnd(parts, key, options);
+      } catch (error) {
+        // somebody was faster, or took over: look on
+        if (!(error instanceof BakehouseError) || (error.code !== "RESOURCE_BUSY" && error.code !== "LEASE_LOST")) throw error;
+      }
     }
+    const view = await lookOn(parts, options);
+    if (!options.carries || view.over || needsPeople(view)) return view;
+    await parts.sleep(POLL_MS, options.signal); // whoever carried it is gone: it is ours now
+    options.signal.throwIfAborted();
   }
-  return lookOn(parts, options);
 }
 
 async function carryUntilEnd(parts: FleetParts, key: string, { id, signal, onView }: FollowOptions): Promise<RolloutView> {
   const { startedBy } = parts.records.open(id).origin;
   let last: RolloutView | undefined;
-  await carrying(parts, key, `carries rollout ${id}`, () =>
+  const carried = carrying(parts, key, `carries rollout ${id}`, () =>
     carryFleet(parts, key, {
       signal,
       onTurn: (turn: FleetTurn) => {
@@ -55,6 +60,12 @@ async function carryUntilEnd(parts: FleetParts, key: string, { id, signal, onVie
       },
     }),
   );
+  await carried.catch((error: unknown) => {
+    if (!(error instanceof BakehouseError) || error.code !== "CANCELLED") throw error;
+    throw new BakehouseError("CANCELLED", `${error.message}; ${id} stays where it is, and machines go on serving`, {
+      hint: `bakehouse rollout watch ${id} --carry`,
+    });
+  });
   return last ?? showRollout(parts.records.open(id));
 }
 

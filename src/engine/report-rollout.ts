@@ -3,7 +3,7 @@ import { amountText } from "../core/rollout/amount.ts";
 import { ENDS, type Action, type Command, type Decision, type InstancePhase, type Observation } from "../core/rollout/model.ts";
 import type { RolloutPlan } from "../core/rollout/plan.ts";
 import type { RolloutPolicy, Strategy } from "../core/rollout/policy.ts";
-import { Rollout } from "../core/rollout/rollout.ts";
+import { Rollout, type AskedFor } from "../core/rollout/rollout.ts";
 import type { Roster, Slot } from "../core/rollout/roster.ts";
 import {
   rolloutMarkdown,
@@ -70,6 +70,8 @@ class Collector {
   private signal: (Mark & { readonly what: string }) | undefined;
   private halt: (Mark & { readonly reason: string }) | undefined;
   private backMs: number | undefined;
+  /** The gate whose approvals did not come in time, and its wave, as it was told last. */
+  private late: string | undefined;
 
   constructor(summary: RolloutSummary, records: FleetRolloutRecords) {
     this.summary = summary;
@@ -128,6 +130,7 @@ class Collector {
   private moment(mark: Mark, nowMs: number, observations: readonly Observation[]): void {
     const { rollout } = this;
     const before: Before = { status: rollout.status, reason: rollout.reason, wave: rollout.wave };
+    const asked = rollout.asksFor;
     for (const observation of observations) this.noteSickness(mark, observation);
     const decision = rollout.tick(observations, nowMs);
     const reasons = this.observed(mark, observations, decision);
@@ -135,6 +138,7 @@ class Collector {
     const [ended, begun] = [this.steps.filter(({ phase }) => !BEGUN.has(phase)), this.steps.filter(({ phase }) => BEGUN.has(phase))];
     this.steps = [];
     this.changed(mark, ended, reasons);
+    if (asked !== undefined) this.peopleAnswered(mark, asked, observations);
     this.wavesMoved(mark, before);
     this.status(mark, before);
     for (const action of decision.actions) this.begun(mark, action);
@@ -146,7 +150,26 @@ class Collector {
     if (observation.type !== "report") return;
     const slot = this.rollout.roster.find(observation.id);
     if (observation.healthy) this.sickAt.delete(observation.id);
-    else if (slot?.phase === "moved" && slot.healthy) this.sickAt.set(slot.id, { ...mark, what: `${slot.id} became unhealthy` });
+    else if (slot?.phase === "moved" && slot.healthy) {
+      this.sickAt.set(slot.id, { ...mark, what: `${slot.id} became unhealthy` });
+      this.event(mark, `${slot.id} became unhealthy: the soak begins again`);
+    }
+  }
+
+  /** What became of a gate that waited for people. */
+  private peopleAnswered(mark: Mark, { gate, wave, by, needed }: AskedFor, observations: readonly Observation[]): void {
+    if (gate === undefined || wave === undefined) return;
+    const { status, reason, asksFor } = this.rollout;
+    const isLate = status !== "running" && reason.startsWith(`gate ${gate}: inconclusive`);
+    if (asksFor?.gate === gate && asksFor.wave === wave && !isLate) return;
+    const now = observations.flatMap((told) => (told.type === "command" && told.command === "approve" ? [told.who] : []));
+    const people = [...new Set([...by, ...now])];
+    const verdict = isLate ? "inconclusive" : "passed";
+    if (isLate ? this.late === `${gate} ${wave}` : people.length < needed) return; // told already; or the rollout ended otherwise
+    if (isLate) this.late = `${gate} ${wave}`;
+    const detail = isLate ? `${by.length} of ${needed} approved in time` : `approved by ${people.join(", ")}`;
+    this.gates.push({ ...mark, gate, wave, verdict, detail });
+    this.event(mark, `gate ${gate} of wave ${wave}: ${verdict}`, detail);
   }
 
   /** As it was told last. */

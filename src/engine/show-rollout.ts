@@ -1,7 +1,7 @@
 import { decide } from "../core/rollout/decide.ts";
 import { ENDS, type InstancePhase, type RolloutStatus } from "../core/rollout/model.ts";
 import type { RolloutMethod } from "../core/rollout/plan.ts";
-import type { Rollout } from "../core/rollout/rollout.ts";
+import type { AskedFor, Rollout } from "../core/rollout/rollout.ts";
 import type { FleetRolloutRecords } from "../ports/fleet-records.ts";
 
 export interface WaveView {
@@ -26,7 +26,7 @@ export interface RolloutView {
   readonly planHash: string;
   readonly startedBy: string;
   /** Present while it waits for people: to approve the plan, or the wave of that number. */
-  readonly approvals?: { readonly wave?: number; readonly by: readonly string[]; readonly needed: number };
+  readonly approvals?: AskedFor;
   readonly method?: RolloutMethod;
   readonly waves: readonly WaveView[];
   readonly instances: readonly {

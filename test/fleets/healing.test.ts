@@ -21,6 +21,15 @@ const machineOf = (site: Site, slot: string): string => {
 };
 const all = (size: number, image: string) => Object.fromEntries(Array.from({ length: size }, (_, index) => [`web-${index + 1}`, image]));
 
+/** Carries it to its end, in which the fleet has so many instances, all of them moved. */
+async function expectAllMoved(site: Site, id: string, size: number): Promise<void> {
+  await site.carry();
+  await site.converge();
+  expect(site.view(id)).toMatchObject({ status: "completed", counts: { size } });
+  expect(site.serving).toEqual(all(size, "r2"));
+  expect(site.world.all()).toHaveLength(size);
+}
+
 describe("converging", () => {
   it("fills each slot once with the image that the fleet follows, spread over the zones", async () => {
     const site = new Site(images, { size: 5, zones: ["a", "b", "c"] });
@@ -304,11 +313,7 @@ describe("scaling", () => {
     const moving = site.view(id).instances.find(({ phase }) => phase === "moving");
     expect(moving).toBeDefined();
     await scaleFleet(site.process().parts, "web", 2);
-    await site.carry();
-    await site.converge();
-    expect(site.view(id)).toMatchObject({ status: "completed", counts: { size: 2 } });
-    expect(site.serving).toEqual(all(2, "r2"));
-    expect(site.world.all()).toHaveLength(2);
+    await expectAllMoved(site, id, 2);
   });
 
   it.each(["at once", "when its machines are gone"])(
@@ -322,11 +327,7 @@ describe("scaling", () => {
       await site.carry(({ rollout }) => rollout?.state.roster.sums.size === 1);
       if (when !== "at once") for (const slot of ["web-4", "web-5", "web-6"]) site.world.kill(machineOf(site, slot));
       await scaleFleet(site.process().parts, "web", 6);
-      await site.carry();
-      await site.converge();
-      expect(site.view(id)).toMatchObject({ status: "completed", counts: { size: 6 } });
-      expect(site.serving).toEqual(all(6, "r2"));
-      expect(site.world.all()).toHaveLength(6);
+      await expectAllMoved(site, id, 6);
     },
   );
 

@@ -35,6 +35,25 @@ describe("the report of a rollout", () => {
     expect(report.durationMs).toBe(Date.parse(report.timeline.at(-1)?.at ?? "") - Date.parse(report.startedAt));
   });
 
+  it("tells who let a wave go on, and that nobody had in time", async () => {
+    const people = { approvals: 1, waves: [1], withinMs: 5000 };
+    const gates = [{ name: "go-ahead", onError: "hold", onInconclusive: "hold", people }] as const;
+    const site = new Site(images, {
+      size: 3,
+      rollout: { gates, strategy: { kind: "canary", steps: [{ to: { count: 1 }, soakMs: 500 }] } },
+    });
+    await site.converge();
+    const id = await site.begun();
+    await site.carry(({ rollout }) => rollout?.state.status === "held");
+    await site.command({ command: "approve", planHash: site.view(id).planHash });
+    await site.command({ command: "resume" });
+    await site.carry();
+    expect(reported(site).gates).toMatchObject([
+      { gate: "go-ahead", wave: 1, verdict: "inconclusive", detail: "0 of 1 approved in time" },
+      { gate: "go-ahead", wave: 1, verdict: "passed", detail: "approved by bea@host" },
+    ]);
+  });
+
   it("tells what failed and why, and how long halting and going back took", async () => {
     const site = new Site(images, { world: never });
     await site.roll();

@@ -1,3 +1,5 @@
+import type { FleetPlan } from "../../engine/plan-fleet-rollout.ts";
+import type { RolloutView } from "../../engine/show-rollout.ts";
 import { announce } from "../cycle/announce.ts";
 import { FLEET_ARGUMENT, RECIPE_OPTION, withFleets } from "../fleets/with-fleets.ts";
 import { liveRollout } from "../fleets/live.ts";
@@ -5,12 +7,17 @@ import { planLines, rolloutExitCode, rolloutLines, short } from "../fleets/words
 import { defineCommand } from "../command.ts";
 import { IMAGE_OPTIONS, imageOptions } from "../fleets/image-options.ts";
 
+type Outcome =
+  | { readonly nothing: true; readonly plan: FleetPlan }
+  | { readonly waits: string; readonly id: string }
+  | (RolloutView & { readonly detached?: true });
+
 export const command = defineCommand({
   name: "rollout start",
   summary: "Bring a fleet to an image, step by step, and stop by itself when something breaks",
   description: `Plans it, shows the plan, and carries it out: until it has ended, or waits for people. Ctrl-C leaves it where it is; \`rollout watch --carry\` or
 \`fleet watch\` goes on. A fleet has one rollout at a time. Exit code 1 when it ended without the fleet being on the image, or
-stopped by itself.`,
+stopped by itself; 4 when it waits for approvals or was paused.`,
   arguments: { fleet: FLEET_ARGUMENT },
   options: {
     recipe: RECIPE_OPTION,
@@ -27,7 +34,7 @@ stopped by itself.`,
     const { followRollout } = await import("../../engine/follow-rollout.ts");
     const { showRollout } = await import("../../engine/show-rollout.ts");
     const { terminal, global } = context;
-    const result = await withFleets(context, options.recipe, async (parts) => {
+    const result = await withFleets(context, options.recipe, async (parts): Promise<Outcome> => {
       const started = await startRollout(parts, {
         ...imageOptions(args.fleet, options),
         ...(options.plan === undefined ? {} : { planHash: options.plan }),
@@ -36,7 +43,7 @@ stopped by itself.`,
       if (started.queued !== undefined) return { waits: started.queued, id: id ?? "" };
       if (id === undefined) return { nothing: true as const, plan: started };
       if (!global.quiet && !global.json) terminal.err(`${planLines(started, { ...terminal, colors: terminal.errorColors })}\n`);
-      if (options.detach) return showRollout(parts.records.open(id));
+      if (options.detach) return { ...showRollout(parts.records.open(id)), detached: true as const };
       const live = liveRollout(terminal, { quiet: global.quiet || global.json });
       const view = await followRollout(parts, { id, signal, carries: true, onView: live.show });
       live.end();
@@ -53,5 +60,5 @@ stopped by itself.`,
     }
     return `${rolloutLines(started, terminal)}${started.over ? "" : terminal.colors.dim(`bakehouse rollout explain ${started.id}\n`)}`;
   },
-  exitCode: (started) => ("nothing" in started || "waits" in started ? 0 : rolloutExitCode(started)),
+  exitCode: (started) => ("nothing" in started || "waits" in started || started.detached === true ? 0 : rolloutExitCode(started)),
 });

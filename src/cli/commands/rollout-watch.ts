@@ -7,7 +7,8 @@ import { defineCommand } from "../command.ts";
 export const command = defineCommand({
   name: "rollout watch",
   summary: "Show a rollout while it goes on",
-  description: "Exit code 1 when it ended without the fleet being on the image, or stopped by itself.",
+  description:
+    "Exit code 1 when it ended without the fleet being on the image, or stopped by itself; 4 when it waits for approvals or was paused.",
   arguments: { rollout: ROLLOUT_ARGUMENT },
   options: { carry: { summary: "Carry it on, if nobody does" } },
   examples: [

@@ -20,5 +20,9 @@ export async function control(
   );
 }
 
-export const renderCommanded = ({ view, carried }: Commanded, { terminal }: { readonly terminal: Terminal }): string =>
-  `${rolloutLines(view, terminal)}${carried || view.over ? "" : terminal.colors.dim(`Written down; nobody carries it on at this moment: bakehouse rollout watch ${view.id} --carry\n`)}`;
+export const renderCommanded = ({ view, pending }: Commanded, { terminal }: { readonly terminal: Terminal }): string => {
+  const written = pending.map(({ command, who }) => `${command} by ${who}`).join(", ");
+  if (written === "" || view.over) return rolloutLines(view, terminal);
+  const hint = terminal.colors.dim(`bakehouse rollout watch ${view.id} --carry`);
+  return `${rolloutLines(view, terminal)}Written down, and done as soon as somebody carries the rollout on: ${written}\n${hint}\n`;
+};

@@ -21,9 +21,11 @@ export function statusWord(status: RolloutStatus, colors: Colors): string {
 const BAD: ReadonlySet<RolloutStatus> = new Set(["halted", "rolling-back", "rolled-back", "rollback-failed", "abandoned"]);
 const WAITING: ReadonlySet<RolloutStatus> = new Set(["awaiting-approval", "paused", "held"]);
 
-/** 1: the fleet is not on the image, and will not be before somebody does something. */
-export const rolloutExitCode = ({ over, status }: RolloutView): number =>
-  (over && status !== "completed") || status === "held" || status === "halted" ? 1 : 0;
+/** 1: it ended without the fleet being on the image, or stopped by itself. 4: it waits for people. */
+export const rolloutExitCode = ({ over, status, approvals }: RolloutView): number => {
+  if ((over && status !== "completed") || status === "held" || status === "halted") return 1;
+  return approvals !== undefined || status === "paused" ? 4 : 0;
+};
 
 /** One line for each fleet, and what is wrong with it below. */
 export function fleetLines(status: FleetStatus, terminal: Terminal): string {
@@ -91,9 +93,12 @@ export function instanceTable(status: FleetStatus, terminal: Terminal): string {
 export function planLines({ fleet, release, plan, hash, frozen, fit, settled }: FleetPlan, terminal: Terminal): string {
   const { bold, dim, yellow } = terminal.colors;
   const size = plan.instances.length + plan.settled.length;
+  const key = `${fleet.recipe}/${fleet.fleet.name}`;
+  const image = `${release.name} ${short(release.image)}`;
+  if (plan.instances.length === 0) return `${bold(key)}: every instance runs ${bold(image)} already\n`;
   const from = [...new Set(plan.instances.map(({ running }) => short(running)))].join(", ");
   const lines = [
-    `${bold(`${fleet.recipe}/${fleet.fleet.name}`)}: ${from === "" ? "nothing" : from} → ${bold(`${release.name} ${short(release.image)}`)}, ${strategyText(plan)}`,
+    `${bold(key)}: ${from} → ${bold(image)}, ${strategyText(plan)}`,
     plan.method === undefined ? "" : `${plan.method.kind === "activate" ? "In place" : "By other machines"}: ${plan.method.why}`,
     plan.back === undefined ? "There is no image to go back to" : `Back, if it has to be: ${short(plan.back)}`,
     "",
@@ -174,6 +179,11 @@ export function rolloutLines(view: RolloutView, terminal: Pick<Terminal, "colors
     ...waveLines(view, marks),
     `${counts.moved} of ${counts.size} moved${counts.failed > 0 ? red(`, ${counts.failed} failed`) : ""}${counts.unreachable > 0 ? red(`, ${counts.unreachable} silent`) : ""}, ${counts.down} out of service`,
     ...(view.over || view.waitingFor === "" || view.waitingFor === view.reason ? [] : [`waits for ${view.waitingFor}`]),
+    ...(view.approvals === undefined
+      ? []
+      : [
+          `bakehouse rollout approve ${view.id} --plan ${view.planHash}${view.approvals.wave === undefined ? "" : ` --wave ${view.approvals.wave}`}`,
+        ]),
     ...(view.leftMs === undefined || view.leftMs < 1000 ? [] : [dim(`about ${formatDuration(view.leftMs)} left`)]),
   ];
   return `${lines.join("\n")}\n`;

@@ -188,8 +188,12 @@ function explainUnion(
   const told = fitting.map((branch) =>
     dropEchoes(branch.issues.flatMap((part) => explain(part, branch.schema === undefined ? [] : [branch.schema], value, path))),
   );
-  return told.reduce((best, next) => (next.length < best.length ? next : best));
+  // keys that an alternative does not have say most clearly that it was not meant
+  return told.reduce((best, next) => ((strangers(next) - strangers(best) || next.length - best.length) < 0 ? next : best));
 }
+
+const strangers = (findings: readonly Finding[]): number =>
+  findings.filter(({ at, missing: absent }) => at === "key" && absent === undefined).length;
 
 /** A discriminated union without a match for its key. */
 function noAlternative(issue: Issue & { readonly code: "invalid_union" }, value: unknown, path: ValuePath): Finding {

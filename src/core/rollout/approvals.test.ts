@@ -30,7 +30,7 @@ describe("a gate that waits for people", () => {
     const driven = soaked(new Driven(asking(), 3));
     expect(driven.rollout.tick([], driven.nowMs).waitingFor).toBe("approvals of wave 1: 0 of 1");
     expect(driven.tick([], 30_000)).toEqual([]);
-    expect(driven.rollout.asksFor).toEqual({ wave: 1, by: [], needed: 1 });
+    expect(driven.rollout.asksFor).toEqual({ wave: 1, gate: "go-ahead", by: [], needed: 1 });
     expect(decided(driven).actions).toMatchObject([{ kind: "move" }]);
     expect(driven.rollout).toMatchObject({ wave: 1, asksFor: undefined });
   });
@@ -40,7 +40,7 @@ describe("a gate that waits for people", () => {
     const [move] = decided(driven).actions;
     driven.tick(move?.kind === "move" ? [driven.report(move.id, "new")] : []);
     driven.tick([], 1000);
-    expect(driven.rollout.asksFor).toEqual({ wave: 2, by: [], needed: 1 });
+    expect(driven.rollout.asksFor).toEqual({ wave: 2, gate: "go-ahead", by: [], needed: 1 });
     const [last] = decided(driven).actions;
     driven.tick(last?.kind === "move" ? [driven.report(last.id, "new")] : []);
     driven.tick([], 1000);
@@ -104,6 +104,15 @@ describe("a gate that waits for people", () => {
     driven.tick([], 4000);
     expect(driven.rollout.status).toBe("running");
     expect(decided(driven).actions).toMatchObject([{ kind: "move" }]);
+  });
+
+  test("does not count what comes when the time is over, also if nobody looked in between", () => {
+    const driven = soaked(new Driven(asking({ withinMs: 5000 }), 3));
+    driven.nowMs += 5000;
+    expect(decided(driven).actions).toEqual([]);
+    expect(driven.rollout.status).toBe("held");
+    // it is there for whoever resumes it
+    expect(driven.tick([{ type: "command", command: "resume", who: "ada" }])).toMatchObject([{ kind: "move" }]);
   });
 
   test("counts approvals while the rollout is paused, and goes on when it is resumed", () => {

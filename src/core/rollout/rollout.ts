@@ -36,6 +36,15 @@ interface GateState {
   waitsSinceMs?: number;
 }
 
+/** Who approved so far of what waits for approvals. */
+export interface AskedFor {
+  /** From 1, and the gate that asks; absent: the plan. */
+  readonly wave?: number;
+  readonly gate?: string;
+  readonly by: readonly string[];
+  readonly needed: number;
+}
+
 /** What {@link Rollout.refused} collects. */
 type Refusal = Decision["refused"][number];
 
@@ -117,6 +126,7 @@ export class Rollout {
     this.actions = [];
     this.refused = [];
     if (!ENDS.has(this.status)) {
+      this.missApprovals(); // before those that come too late are read
       for (const observation of observations) this.observe(observation);
       this.alarms();
       this.countOthers();
@@ -415,7 +425,11 @@ export class Rollout {
       },
       skip: () => this.skip(id, reason, refuse),
       "skip-gate": () => (reason === "" ? refuse("say why: skipping a gate needs a reason") : this.skipGate()),
-      "retry-failed": () => this.retryFailed(),
+      "retry-failed": () => {
+        const { failed, unreachable } = this.roster.sums;
+        if (failed + unreachable > 0 || this.status === "held") this.retryFailed();
+        else refuse("nothing has failed, and everything answers");
+      },
     };
     commands[command]();
   }
@@ -436,10 +450,11 @@ export class Rollout {
   }
 
   /** Who has approved of what waits for approvals: the wave of that number, else the plan. Undefined: nothing does. */
-  get asksFor(): { readonly wave?: number; readonly by: readonly string[]; readonly needed: number } | undefined {
+  get asksFor(): AskedFor | undefined {
     if (this.status === "awaiting-approval") return { by: [...this.approvals], needed: this.plan.policy.approvals };
     const people = ENDS.has(this.status) ? undefined : this.peopleWaitedFor;
-    return people && { wave: this.wave + 1, by: [...this.gate.approvedBy], needed: people.approvals };
+    const gate = this.plan.policy.gates[this.gate.index]?.name ?? "";
+    return people && { wave: this.wave + 1, gate, by: [...this.gate.approvedBy], needed: people.approvals };
   }
 
   /** Whose approvals the open gate waits for; nothing: it asks something else, or is not reached yet. */
@@ -668,9 +683,16 @@ export class Rollout {
       return this.gatesPassed();
     }
     this.gate.waitsSinceMs ??= this.nowMs;
-    if (people.withinMs !== undefined && this.nowMs - this.gate.waitsSinceMs >= people.withinMs)
-      this.notPassed(gate, "inconclusive", `${approvedBy.size} of ${people.approvals} approved in time`);
     return false;
+  }
+
+  private missApprovals(): void {
+    const { index, waitsSinceMs, approvedBy } = this.gate;
+    const gate = this.plan.policy.gates[index];
+    const people = this.peopleWaitedFor;
+    if (this.status !== "running" || gate === undefined || people?.withinMs === undefined || waitsSinceMs === undefined) return;
+    if (this.nowMs - waitsSinceMs >= people.withinMs)
+      this.notPassed(gate, "inconclusive", `${approvedBy.size} of ${people.approvals} approved in time`);
   }
 
   private finish(): void {
