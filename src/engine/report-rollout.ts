@@ -3,7 +3,8 @@ import { amountText } from "../core/rollout/amount.ts";
 import { ENDS, type Action, type Command, type Decision, type InstancePhase, type Observation } from "../core/rollout/model.ts";
 import type { RolloutPlan } from "../core/rollout/plan.ts";
 import type { RolloutPolicy, Strategy } from "../core/rollout/policy.ts";
-import { Rollout, type AskedFor } from "../core/rollout/rollout.ts";
+import { Rollout } from "../core/rollout/rollout.ts";
+import type { AskedFor } from "../core/rollout/wave-gates.ts";
 import type { Roster, Slot } from "../core/rollout/roster.ts";
 import {
   rolloutMarkdown,

@@ -1,7 +1,8 @@
 import { decide } from "../core/rollout/decide.ts";
 import { ENDS, type InstancePhase, type RolloutStatus } from "../core/rollout/model.ts";
 import type { RolloutMethod } from "../core/rollout/plan.ts";
-import type { AskedFor, Rollout } from "../core/rollout/rollout.ts";
+import type { Rollout } from "../core/rollout/rollout.ts";
+import type { AskedFor } from "../core/rollout/wave-gates.ts";
 import type { FleetRolloutRecords } from "../ports/fleet-records.ts";
 
 export interface WaveView {

@@ -1,4 +1,3 @@
-import type { Verdict } from "../checks/verdict.ts";
 import { COMMANDS } from "./commands.ts";
 import {
   APPROVALS,
@@ -13,37 +12,13 @@ import {
   type Weight,
 } from "./model.ts";
 import { numberOf } from "./amount.ts";
-import { isAskedAfter, limitsOf, roomIn, type Limits, type PlannedInstance, type RolloutPlan, type Wave } from "./plan.ts";
-import type { Gate, People } from "./policy.ts";
+import { limitsOf, roomIn, type Limits, type PlannedInstance, type RolloutPlan, type Wave } from "./plan.ts";
 import { Roster, type Slot } from "./roster.ts";
 import { Timers } from "./timers.ts";
+import { WaveGates, type AskedFor, type NotPassed } from "./wave-gates.ts";
 
 /** How far a blue/green rollout has come after its waves. */
 type Stage = "waves" | "switching" | "keeping" | "switching-back" | "retiring";
-
-interface GateState {
-  /** Of the wave's gates, the one that is next. */
-  index: number;
-  /** Its question, while the answer is waited for. */
-  key?: string;
-  /** How often gates were asked, so that each question has a key of its own. */
-  asked: number;
-  /** Bad answers of that gate that were passed over, and when it is asked again. */
-  bad: Record<Exclude<Verdict, "passed">, number>;
-  againAtMs?: number;
-  /** Of a gate that people let pass: who did, and since when it waits for them. */
-  approvedBy: Set<string>;
-  waitsSinceMs?: number;
-}
-
-/** Who approved so far of what waits for approvals. */
-export interface AskedFor {
-  /** From 1, and the gate that asks; absent: the plan. */
-  readonly wave?: number;
-  readonly gate?: string;
-  readonly by: readonly string[];
-  readonly needed: number;
-}
 
 /** What {@link Rollout.refused} collects. */
 type Refusal = Decision["refused"][number];
@@ -80,7 +55,7 @@ export class Rollout {
   /** Of the wave: neither moved nor given up. */
   private open = 0;
   private soakFromMs: number | undefined;
-  private gate: GateState = firstGate(0);
+  private readonly gates: WaveGates;
   /** How many had failed when the wave was opened. */
   private failedBefore = 0;
   private stage: Stage = "waves";
@@ -111,6 +86,7 @@ export class Rollout {
     this.startedBy = startedBy;
     this.nowMs = nowMs;
     this.limits = plan.limits;
+    this.gates = new WaveGates(plan);
     this.status = plan.policy.approvals > 0 ? "awaiting-approval" : "running";
     for (const instance of plan.instances) this.roster.add(instance, instance.silent === true ? "unreachable" : "waiting", nowMs);
     for (const instance of plan.settled) this.roster.add(instance, "settled", nowMs);
@@ -126,7 +102,7 @@ export class Rollout {
     this.actions = [];
     this.refused = [];
     if (!ENDS.has(this.status)) {
-      this.missApprovals(); // before those that come too late are read
+      if (this.status === "running") this.stopAt(this.gates.missed(this.nowMs)); // before approvals that come too late are read
       for (const observation of observations) this.observe(observation);
       this.alarms();
       this.countOthers();
@@ -152,7 +128,7 @@ export class Rollout {
       case "action-done":
         return this.actionDone(observation.key);
       case "gate":
-        return this.gateAnswered(observation);
+        return this.stopAt(this.gates.answered(observation, this.nowMs));
       case "command":
         return this.commanded(observation);
       case "freeze":
@@ -337,33 +313,14 @@ export class Rollout {
     else this.end("completed");
   }
 
-  private gateAnswered({ key, verdict, detail }: Extract<Observation, { type: "gate" }>): void {
-    if (key !== this.gate.key) return;
-    const gate = this.plan.policy.gates[this.gate.index];
-    delete this.gate.key;
-    if (gate === undefined) return;
-    if (verdict === "passed") {
-      this.gate = firstGate(this.gate.asked, this.gate.index + 1);
-      return;
-    }
-    if (!this.isPassedOver(gate, verdict)) this.notPassed(gate, verdict, detail);
-  }
-
-  private notPassed(gate: Gate, verdict: Exclude<Verdict, "passed">, detail: string): void {
+  private stopAt(bad: NotPassed | undefined): void {
+    if (bad === undefined) return;
+    const { gate, verdict, detail } = bad;
     const told = `gate ${gate.name}: ${verdict}: ${detail}`;
     if (verdict === "failed") return this.halt(told);
     const then = verdict === "error" ? gate.onError : gate.onInconclusive;
     if (then === "halt") this.halt(told);
     else if (this.status === "running") this.hold(told);
-  }
-
-  private isPassedOver({ again }: Gate, verdict: Exclude<Verdict, "passed">): boolean {
-    const { bad } = this.gate;
-    if (verdict !== "error") bad.error = 0;
-    bad[verdict] += 1;
-    if (again === undefined || bad[verdict] > again.allowed[verdict]) return false;
-    this.gate.againAtMs = this.nowMs + again.everyMs;
-    return true;
   }
 
   private keyOf({ id, attempt }: Slot): string {
@@ -439,12 +396,12 @@ export class Rollout {
     refuse: (why: string) => void,
   ): void {
     const isOfPlan = this.status === "awaiting-approval";
-    if (!isOfPlan && this.peopleWaitedFor === undefined) return refuse("it is approved already, and no wave is waiting for approvals now");
+    if (!isOfPlan && this.gates.asksFor === undefined) return refuse("it is approved already, and no wave is waiting for approvals now");
     if (planHash !== this.planHash) return refuse(`the plan is ${this.planHash}, not ${planHash ?? "(none named)"}`);
     if (who === this.startedBy) return refuse(`${who} started it: somebody else has to approve`);
     const waiting = isOfPlan ? "the plan" : `wave ${this.wave + 1}`;
     if (wave !== undefined && (isOfPlan || wave !== this.wave + 1)) return refuse(`${waiting} is waiting for approvals, not wave ${wave}`);
-    if (!isOfPlan) return void this.gate.approvedBy.add(who);
+    if (!isOfPlan) return this.gates.approve(who);
     this.approvals.add(who);
     if (this.approvals.size >= this.plan.policy.approvals) this.status = "running";
   }
@@ -452,20 +409,13 @@ export class Rollout {
   /** Who has approved of what waits for approvals: the wave of that number, else the plan. Undefined: nothing does. */
   get asksFor(): AskedFor | undefined {
     if (this.status === "awaiting-approval") return { by: [...this.approvals], needed: this.plan.policy.approvals };
-    const people = ENDS.has(this.status) ? undefined : this.peopleWaitedFor;
-    const gate = this.plan.policy.gates[this.gate.index]?.name ?? "";
-    return people && { wave: this.wave + 1, gate, by: [...this.gate.approvedBy], needed: people.approvals };
-  }
-
-  /** Whose approvals the open gate waits for; nothing: it asks something else, or is not reached yet. */
-  private get peopleWaitedFor(): People | undefined {
-    return this.gate.waitsSinceMs === undefined ? undefined : this.plan.policy.gates[this.gate.index]?.people;
+    return ENDS.has(this.status) ? undefined : this.gates.asksFor;
   }
 
   private resume(): void {
     this.status = "running";
     this.reason = "";
-    if (this.gate.waitsSinceMs !== undefined) this.gate.waitsSinceMs = this.nowMs;
+    this.gates.waitAnew(this.nowMs);
   }
 
   private skip(id: string | undefined, reason: string, refuse: (why: string) => void): void {
@@ -477,8 +427,7 @@ export class Rollout {
   }
 
   private skipGate(): void {
-    if (this.plan.policy.gates[this.gate.index] !== undefined && this.open === 0)
-      this.gate = firstGate(this.gate.asked, this.gate.index + 1);
+    if (this.open === 0) this.gates.pass();
     this.resume();
   }
 
@@ -590,7 +539,7 @@ export class Rollout {
 
   private openWave(): void {
     const wave = this.plan.waves[this.wave];
-    this.gate = firstGate(this.gate.asked);
+    this.gates.open(this.wave);
     if (wave !== undefined) this.failedBefore = this.roster.sums.failed;
     this.soakFromMs = undefined;
     this.open = 0;
@@ -665,34 +614,9 @@ export class Rollout {
   }
 
   private gatesPassed(): boolean {
-    const gate = this.plan.policy.gates[this.gate.index];
-    if (gate === undefined) return true;
-    if (gate.people !== undefined) return this.peoplePassed(gate, gate.people);
-    if (this.gate.key !== undefined || this.nowMs < (this.gate.againAtMs ?? 0)) return false;
-    delete this.gate.againAtMs;
-    this.gate.asked += 1;
-    this.gate.key = `${this.plan.rollout}//gate-${this.gate.asked}`;
-    this.actions.push({ kind: "ask-gate", key: this.gate.key, gate: gate.name, wave: this.wave });
-    return false;
-  }
-
-  private peoplePassed(gate: Gate, people: People): boolean {
-    const { approvedBy } = this.gate;
-    if (!isAskedAfter(people, this.wave, this.plan) || approvedBy.size >= people.approvals) {
-      this.gate = firstGate(this.gate.asked, this.gate.index + 1);
-      return this.gatesPassed();
-    }
-    this.gate.waitsSinceMs ??= this.nowMs;
-    return false;
-  }
-
-  private missApprovals(): void {
-    const { index, waitsSinceMs, approvedBy } = this.gate;
-    const gate = this.plan.policy.gates[index];
-    const people = this.peopleWaitedFor;
-    if (this.status !== "running" || gate === undefined || people?.withinMs === undefined || waitsSinceMs === undefined) return;
-    if (this.nowMs - waitsSinceMs >= people.withinMs)
-      this.notPassed(gate, "inconclusive", `${approvedBy.size} of ${people.approvals} approved in time`);
+    const next = this.gates.next(this.nowMs);
+    if (typeof next === "object") this.actions.push(next);
+    return next === true;
   }
 
   private finish(): void {
@@ -846,12 +770,7 @@ export class Rollout {
     if (sums.moving > 0) return beingMoved(sums.moving);
     if (this.open > 0) return this.roomWaitedFor(this.again[0] ?? Math.min(this.next, this.roster.length - 1), this.limits);
     if (sums.sick > 0) return `the health of ${sums.sick === 1 ? "one moved instance" : `${sums.sick} moved instances`}`;
-    const { key, againAtMs, approvedBy } = this.gate;
-    const people = this.peopleWaitedFor;
-    if (people !== undefined) return `${APPROVALS}wave ${this.wave + 1}: ${approvedBy.size} of ${people.approvals}`;
-    return key === undefined && againAtMs === undefined
-      ? `the soak of wave ${this.wave + 1}`
-      : `gate ${this.plan.policy.gates[this.gate.index]?.name ?? ""}${againAtMs === undefined ? "" : ", once more"}`;
+    return this.gates.waitingFor ?? `the soak of wave ${this.wave + 1}`;
   }
 
   private stageText(): string {
@@ -882,8 +801,7 @@ export class Rollout {
     const { strategy } = this.plan.policy;
     const soak = this.soakFromMs === undefined ? undefined : this.soakFromMs + (this.plan.waves[this.wave]?.soakMs ?? 0);
     const kept = this.stage === "keeping" && strategy.kind === "blue-green" ? this.keptFromMs + strategy.keepOldMs : undefined;
-    const people = (this.gate.waitsSinceMs ?? 0) + (this.peopleWaitedFor?.withinMs ?? Number.NaN);
-    const times = [this.deadlines.nextMs, this.silences.nextMs, this.illnesses.nextMs, this.gate.againAtMs, soak, kept, people].filter(
+    const times = [this.deadlines.nextMs, this.silences.nextMs, this.illnesses.nextMs, ...this.gates.wakesAtMs, soak, kept].filter(
       (time) => time !== undefined && time > this.nowMs,
     ) as number[];
     return times.length === 0 ? undefined : Math.min(...times);
@@ -892,10 +810,6 @@ export class Rollout {
 
 const beingMoved = (count: number): string =>
   count === 1 ? "one instance that is being moved" : `${count} instances that are being moved`;
-
-const firstGate = (asked: number, index = 0): GateState => ({
-  ...{ index, asked, bad: { failed: 0, error: 0, inconclusive: 0 }, approvedBy: new Set() },
-});
 
 /** Touched by the rollout, and still there. What fell silent before its turn is left alone. */
 const isToGoBack = ({ phase, attempt }: Slot): boolean =>
