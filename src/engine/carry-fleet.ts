@@ -1,10 +1,8 @@
 import { BakehouseError } from "../core/errors.ts";
-import { shortDigest, type ImageDigest } from "../core/digest.ts";
-import { FLAP_MS, healFleet, type Remedy } from "../core/fleet/heal.ts";
+import type { ImageDigest } from "../core/digest.ts";
 import type { InstanceReport } from "../core/fleet/instance.ts";
 import { slotsOf, type FleetSlot } from "../core/fleet/slots.ts";
 import { DEFAULT_POLICY } from "../core/fleet/default-policy.ts";
-import { numberOf } from "../core/rollout/amount.ts";
 import { APPROVALS, ENDS, type Observation } from "../core/rollout/model.ts";
 import type { FleetPolicy } from "../core/fleet/model.ts";
 import type { Verdict } from "../core/checks/verdict.ts";
@@ -18,6 +16,7 @@ import { fleetKey, type FleetRolloutRecords, type KnownFleet, type RolloutSummar
 import type { FleetParts } from "./fleet-parts.ts";
 import { fleetRelease } from "./fleet-release.ts";
 import { findFleet } from "./find-fleet.ts";
+import { FleetHealer, type FleetLook, type Healed } from "./fleet-healer.ts";
 import { InstanceMover } from "./instance-mover.ts";
 import { lineAt } from "../core/rollout/freeze.ts";
 import { calendarOf } from "./line-stops.ts";
@@ -27,15 +26,12 @@ import { reconcileRollout, type Reconciler } from "./reconcile-rollout.ts";
 import { revocationsOfImage } from "./require-not-revoked.ts";
 
 /** How a fleet stands after one look at it. */
-export interface FleetTurn {
+export interface FleetTurn extends Healed {
   readonly fleet: KnownFleet;
   readonly slots: readonly FleetSlot[];
   readonly reports: readonly InstanceReport[];
   /** The rollout that is under way, or the one that ended with this turn. */
   readonly rollout?: { readonly id: string; readonly state: Rollout; readonly waitingFor: string; readonly ended: boolean };
-  /** What healing began, and what it left and why. */
-  readonly remedies: readonly Remedy[];
-  readonly left: readonly { readonly slot: string; readonly why: string }[];
   /** Jobs under way. */
   readonly underWay: number;
 }
@@ -59,9 +55,6 @@ const WATCHED_MS = 5000;
 const RETRY_MS = 1000;
 /** How long requests may take to end when an instance is taken out. A guess for web services. */
 const DRAIN_MS = 10_000;
-/** Slots that are filled at once when a fleet begins; a machine that boots takes half a second of a processor. */
-const LAUNCHES = 4;
-
 /**
  * Looks after one fleet: carries its rollout on, and heals it. There may be another process that does the same: the rollout's lease
  * tells who may act.
@@ -94,7 +87,7 @@ class FleetCarrier {
   /** When the move of a slot began. */
   private readonly begunAtMs = new Map<string, number>();
   private readonly gates: GateProbes;
-  private readonly sickSince = new Map<string, number>();
+  private readonly healer: FleetHealer;
   private wakeAtMs = 0;
   /** When the rollout was told something last. */
   private toldAtMs = 0;
@@ -108,10 +101,6 @@ class FleetCarrier {
   private shown = "";
   private waitingFor = "";
   private woken: (() => void) | undefined;
-  private mends = 0;
-  /** What is being mended, by key; why that failed the last time, and when. */
-  private readonly mending = new Map<string, string>();
-  private readonly unmended = new Map<string, { readonly why: string; readonly atMs: number }>();
   /** What was under way when the last look began: that look may not have seen what came of it. */
   private wasBusy: ReadonlySet<string> = new Set();
 
@@ -138,6 +127,7 @@ class FleetCarrier {
       timeoutMs: (fleet.fleet.rollout ?? DEFAULT_POLICY).timeoutMs,
       isInCharge: () => this.current === undefined || this.current.records.holds(this.current.epoch),
     });
+    this.healer = new FleetHealer(parts, this.key, this.mover, this.provider.can);
   }
 
   async run(): Promise<void> {
@@ -171,14 +161,14 @@ class FleetCarrier {
     this.wasBusy = this.mover.busySlots();
     this.reports = await this.look();
     this.bySlot = Map.groupBy(this.reports, ({ slot }) => slot);
-    this.noteHealth();
+    this.healer.noteHealth(this.reports);
     await this.beginQueued();
     await this.recordStart();
     const rollout = this.carryRollout();
     if (rollout?.ended === true) await this.endRollout();
     else if (rollout !== undefined) await this.showRollout(rollout);
     this.mover.balance();
-    const { remedies, left } = this.options.heals === false ? NOTHING : this.heal();
+    const { remedies, left } = this.options.heals === false ? NOTHING : this.healer.heal(this.seenNow());
     return {
       fleet: this.fleet,
       slots: this.slots(),
@@ -374,15 +364,11 @@ class FleetCarrier {
    * still being tried gets no more instances than its waves say.
    */
   private taken(rollout: Rollout): readonly Observation[] {
-    const ids = this.slots().flatMap(({ slot }) => (this.isBeingFilled(slot, rollout) || this.isBeingHealed(slot) ? [slot] : []));
+    const ids = this.slots().flatMap(({ slot }) => (this.isBeingFilled(slot, rollout) || this.healer.isAt(slot) ? [slot] : []));
     const text = ids.join("\n");
     if (text === this.filled) return [];
     this.filled = text;
     return [{ type: "others", unavailable: ids.length, ids }];
-  }
-
-  private isBeingHealed(slot: string): boolean {
-    return this.mover.busy(slot)?.key.startsWith(HEALING) === true;
   }
 
   private isBeingFilled(slot: string, { roster, plan }: Rollout): boolean {
@@ -441,104 +427,21 @@ class FleetCarrier {
     return this.parts.records.openRollout(this.key);
   }
 
-  // Healing
-
-  private noteHealth(): void {
-    const nowMs = this.parts.clock.elapsedMs();
-    for (const { id, slot, health, serving } of this.reports) {
-      if (health === "healthy") {
-        this.sickSince.delete(id);
-        if (serving) this.unmended.delete(slot);
-      } else if (!this.sickSince.has(id)) this.sickSince.set(id, nowMs);
-    }
-  }
-
-  private heal(): Pick<FleetTurn, "remedies" | "left"> {
-    const { records, clock } = this.parts;
-    const rollout = this.current?.reconciler.rollout;
-    const { maxUnavailable } = this.fleet.fleet.rollout ?? DEFAULT_POLICY;
-    const isNew = this.reports.length === 0;
-    const healed = healFleet({
-      slots: this.slots(),
-      reports: this.reports,
-      wants: (slot) => this.wants(slot, rollout),
-      sickForMs: (id) => {
-        const since = this.sickSince.get(id);
-        return since === undefined ? undefined : clock.elapsedMs() - since;
-      },
-      healings: records.healings(this.key, new Date(clock.now().getTime() - FLAP_MS).toISOString()),
-      atOnce: isNew ? LAUNCHES : Math.max(LAUNCHES, numberOf(maxUnavailable, this.fleet.size, "down")),
-      underWay: this.mover.underWay,
-      canReplace: this.provider.can.replace,
-    });
-    const barred = healed.remedies.flatMap((remedy) => this.keptOut(remedy));
-    const remedies = healed.remedies.filter((remedy) => this.mayMend(remedy, rollout) && this.keptOut(remedy).length === 0);
-    for (const remedy of remedies) {
-      const at = clock.now().toISOString();
-      if (remedy.kind === "replace" || remedy.kind === "bring" || (remedy.kind === "launch" && remedy.healing))
-        records.healed(this.key, {
-          slot: remedy.slot.slot,
-          instance: remedy.kind === "launch" ? "" : remedy.instance,
-          why: remedy.why,
-          at,
-        });
-      this.mends += 1;
-      const key = `${HEALING}${this.key}/${at}/${this.mends}`;
-      this.mending.set(key, mendedBy(remedy));
-      this.mover.mend(remedy, key);
-    }
-    for (const [key, mended] of this.mending) if (this.mover.busy(mended)?.key !== key) this.mending.delete(key);
-    const left = healed.left.map(({ slot, why }) => {
-      const failure = this.unmended.get(slot);
-      return { slot, why: failure === undefined ? why : `${why}; ${failure.why}` };
-    });
-    return { remedies, left: [...left, ...barred] };
-  }
-
-  /** What a halt took the traffic from is not let in because the rollout is over: its image is denied. */
-  private keptOut(remedy: Remedy): FleetTurn["left"] {
-    if (remedy.kind !== "admit") return [];
-    const { slot } = remedy.slot;
-    const running = this.reports.find(({ id }) => id === remedy.instance)?.running;
-    if (running === undefined || running === this.fleet.declared) return [];
-    const isDenied = this.parts.records.denied(this.key).some(({ digest }) => digest === running);
-    return isDenied ? [{ slot, why: `it runs ${shortDigest(running)}, which is on the deny list of the fleet` }] : [];
-  }
-
-  /** What healing could not do is of no rollout; it is told with what is left. Nor is what became of an earlier rollout's actions. */
+  /** What became of actions of an earlier rollout is of no interest. */
   private hear(observation: Observation & { readonly key: string }): void {
     const { key } = observation;
     if (this.current !== undefined && key.startsWith(`${this.current.records.id}/`)) this.inbox.push(observation);
-    const mended = this.mending.get(key);
-    if (mended !== undefined && observation.type === "action-failed")
-      this.unmended.set(mended, { why: observation.reason, atMs: this.parts.clock.elapsedMs() });
+    else if (observation.type === "action-failed") this.healer.failed(key, observation.reason);
   }
 
-  /** What a slot is to run; nothing while something is under way for it. */
-  private wants(slot: string, rollout: Rollout | undefined): ImageDigest | undefined {
-    if (this.isBusy(slot)) return undefined;
-    if (rollout === undefined) return this.fleet.declared;
-    const phase = rollout.roster.find(slot)?.phase;
-    if (phase === "settled") return rollout.plan.target as ImageDigest;
-    // what a rollout moved is its own until it ends: another machine would hide that the image fails, and what it broke stays to be looked at
-    return phase === "waiting" || phase === "returned" || phase === "skipped" || phase === "unreachable" ? this.fleet.declared : undefined;
+  private seenNow(): FleetLook {
+    const { fleet, reports } = this;
+    const rollout = this.current?.reconciler.rollout;
+    return { fleet, reports, rollout, slots: this.slots(), isBusy: (slotOrInstance) => this.isBusy(slotOrInstance) };
   }
 
   private isBusy(slotOrInstance: string): boolean {
     return this.wasBusy.has(slotOrInstance) || this.mover.busy(slotOrInstance) !== undefined;
-  }
-
-  /** A blue/green rollout has two instances in each slot: only what died is ended meanwhile. */
-  private mayMend(remedy: Remedy, rollout: Rollout | undefined): boolean {
-    const failure = this.unmended.get(mendedBy(remedy));
-    if (failure !== undefined && this.parts.clock.elapsedMs() - failure.atMs < RETRY_MS) return false;
-    if (remedy.kind === "admit" && this.mover.isKeptOut(remedy.instance)) return false;
-    if (remedy.kind === "end") {
-      const report = this.reports.find(({ id }) => id === remedy.instance);
-      if (this.isBusy(remedy.instance) || (report !== undefined && this.isBusy(report.slot))) return false;
-      return rollout === undefined || report?.bootedAt === undefined;
-    }
-    return rollout?.plan.policy.strategy.kind !== "blue-green" || remedy.kind === "launch";
   }
 
   private pause(ms: number): Promise<void> {
@@ -565,16 +468,11 @@ interface Stop {
   readonly reason: string;
 }
 
-/** What a job of healing is about: the slot, and where something is only ended, the instance. */
-const mendedBy = (remedy: Remedy): string => (remedy.kind === "end" ? remedy.instance : remedy.slot.slot);
-
 /** Of a slot of the fleet: it is new, or the fleet was smaller for a while. */
 const isAbsent = (slot: Slot | undefined): slot is undefined | (Slot & { readonly phase: "left" }) =>
   slot === undefined || slot.phase === "left";
 
-/** What the keys of healing begin with. */
-const HEALING = "heal/";
-const NOTHING = { remedies: [], left: [] } as const;
+const NOTHING: Healed = { remedies: [], left: [] };
 
 interface Told {
   readonly running: string | undefined;
