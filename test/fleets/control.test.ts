@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ImageDigest } from "../../src/core/digest.ts";
 import type { FleetPolicy } from "../../src/core/fleet/model.ts";
 import { explainRollout } from "../../src/engine/explain-rollout.ts";
+import { followRollout } from "../../src/engine/follow-rollout.ts";
 import { planFleetRollout } from "../../src/engine/plan-fleet-rollout.ts";
 import { releaseLine, stopLine } from "../../src/engine/stop-line.ts";
 import type { FleetTurn } from "../../src/engine/carry-fleet.ts";
@@ -289,8 +290,8 @@ describe("commands", () => {
     await expect(approve(2)).rejects.toMatchObject({ message: expect.stringContaining("wave 1 is waiting") as string });
     await expect(approve(1, "ann@host")).rejects.toMatchObject({ message: expect.stringContaining("somebody else") as string });
     await approve(1);
-    await site.carry();
-    expect(site.view(id).status).toBe("completed");
+    const follow = { id, signal: new AbortController().signal, carries: true, onView: () => undefined };
+    expect(await site.run(followRollout(site.process().parts, follow))).toMatchObject({ status: "completed" });
     expect(site.serving).toEqual(all(6, "r2"));
   });
 

@@ -115,6 +115,14 @@ describe("a gate that waits for people", () => {
     expect(driven.tick([{ type: "command", command: "resume", who: "ada" }])).toMatchObject([{ kind: "move" }]);
   });
 
+  test("waits for nobody any more when it has all approvals and the soak begins again", () => {
+    const driven = soaked(new Driven(asking(), 3));
+    driven.tick([{ type: "unwatched" }, { type: "command", command: "approve", who: "ada", planHash: "hash" }], 1);
+    expect(driven.rollout.asksFor).toBeUndefined();
+    expect(driven.rollout.tick([], driven.nowMs).waitingFor).toBe("the soak of wave 1");
+    expect(driven.tick([], 1000)).toMatchObject([{ kind: "move" }]);
+  });
+
   test("counts approvals while the rollout is paused, and goes on when it is resumed", () => {
     const driven = soaked(new Driven(asking(), 3));
     driven.tick([{ type: "command", command: "pause", who: "ada" }]);

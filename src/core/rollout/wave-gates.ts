@@ -103,9 +103,11 @@ export class WaveGates {
 
   // People
 
-  /** Whose approvals the open gate waits for; nothing: it asks something else, or is not reached yet. */
+  /** Whose approvals the open gate waits for; nothing: it asks something else, is not reached yet, or has them all. */
   private get people(): People | undefined {
-    return this.gate.waitsSinceMs === undefined ? undefined : this.plan.policy.gates[this.gate.index]?.people;
+    if (this.gate.waitsSinceMs === undefined) return undefined;
+    const people = this.plan.policy.gates[this.gate.index]?.people;
+    return people === undefined || this.gate.approvedBy.size >= people.approvals ? undefined : people;
   }
 
   get asksFor(): AskedFor | undefined {
